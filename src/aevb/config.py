@@ -1,0 +1,224 @@
+"""The configuration: one typed model, from which everything that is run follows.
+
+Unknown keys are errors that name the nearest valid key. Every reading of the paper that is open to doubt is a
+field here; its default is the reading that the project runs unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import UserError
+
+Algorithm = Literal["aevb", "wake_sleep"]
+
+
+def _whole(value):
+    """Accept 1e6 and '1e6' (YAML 1.1 reads 1e6 as text) where a whole number is meant."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return value
+    return int(number) if number.is_integer() and not isinstance(value, bool) else value
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(gt=0)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(Strict):
+    """Optimisation (paper, section 5 and algorithm 1)."""
+
+    batch_size: Count = Field(100, description="minibatch size M, drawn uniformly with replacement")
+    draws: Count = Field(1, description="L, samples of z per datapoint and step")
+    estimator: Literal["A", "B"] = Field("B", description="bound estimator of AEVB: A (eq. 6) or B (eq. 7, analytic KL)")
+    initial_sd: Positive = Field(0.01, description="sd of the initial parameters; 0.1 is the paper's N(0, 0.01) read as a variance")
+    warmup_steps: Whole = Field(100, description="first steps that only accumulate squared gradients (the author's code); 0 for none")
+    epsilon: Positive = Field(1e-8, description="Adagrad's epsilon, inside the square root")
+    prior: Literal["weights", "all", "none"] = Field(
+        "weights", description="N(0, I) prior of the MAP estimate: on weight matrices only (the author's code), on biases too, or none"
+    )
+    step_sizes: list[Positive] = Field([0.01, 0.02, 0.1], min_length=1, description="Adagrad step sizes the pilot chooses from")
+    pilot_samples: Count = Field(100_000, description="training samples of the pilot, for each step size")
+
+
+class Evaluation(Strict):
+    """When and how precisely the bound is measured."""
+
+    first: Count = Field(100_000, description="training samples at the first evaluation")
+    points_per_decade: Count = Field(10, description="evaluations per factor of ten in training samples")
+    standard_error: Positive = Field(0.05, description="Monte Carlo standard error aimed at, nats per datapoint")
+    max_draws: Count = Field(100, description="most samples of z per datapoint spent on reaching it")
+
+
+class Experiment(Strict):
+    """A data set with the model that is fitted to it."""
+
+    dataset: Literal["mnist", "frey", "digits"]
+    likelihood: Literal["bernoulli", "gaussian"]
+    hidden: Count = Field(description="hidden units of encoder and of decoder")
+    scale: Positive = Field(256.0, description="grey values are divided by this: 256 (the author's files) or 255; 16 for digits")
+    binarise: bool = Field(False, description="threshold the scaled values at 0.5; the paper did not")
+    dequantise: bool = Field(False, description="add fixed uniform noise of one grey level before scaling; the paper did not")
+
+
+class Curves(Strict):
+    """One row of Figure 2: the panels of one experiment."""
+
+    experiment: ShortName
+    latent_dims: list[Count] = Field(min_length=1)
+    algorithms: list[Algorithm] = Field(["aevb", "wake_sleep"], min_length=1)
+
+
+class Manifold(Strict):
+    """One panel of Figure 4 (AEVB, two latent dimensions)."""
+
+    experiment: ShortName
+    grid: Count
+
+
+class Prior(Strict):
+    """Figure 5: random samples of AEVB models."""
+
+    experiment: ShortName
+    latent_dims: list[Count] = Field(min_length=1)
+    grid: Count = 10
+
+
+class Run(NamedTuple):
+    """One trained model: its random numbers depend on these four fields and nothing else."""
+
+    experiment: str
+    algorithm: str
+    latent_dim: int
+    seed: int
+
+    @property
+    def curve(self) -> str:
+        return f"{self.experiment}/{self.algorithm}-nz{self.latent_dim}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.curve}-seed{self.seed}"
+
+
+class Config(Strict):
+    """A whole study."""
+
+    name: ShortName
+    results: str | None = Field(None, description="results folder; results/<name>-<samples> unless given")
+    data: str = Field("data", description="folder for downloads and prepared data sets")
+    mirror: str | None = Field(None, description="folder or URL that holds the data files, instead of their public sources")
+    samples: Count = Field(description="budget: training samples of every curve")
+    seeds: list[Whole] = Field(min_length=1, description="one replica of every curve of Figure 2 for each")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count = Field(1, description="torch threads of a training job; part of what decides the exact bits")
+    tf32: bool = Field(False, description="allow TF32 matrix products on CUDA (faster, about three decimal digits)")
+    job_seconds: Whole = Field(60, description="small runs are packed into jobs of about this many seconds on one CPU core")
+    redraw: bool = Field(False, description="draw figures and report from the gathered results as they are; train nothing")
+    experiments: dict[ShortName, Experiment] = Field(min_length=1)
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    figure2: list[Curves] = Field(min_length=1)
+    figure4: list[Manifold] = Field(min_length=1)
+    figure5: list[Prior] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        for part in ("figure2", "figure4", "figure5"):
+            for entry in getattr(self, part):
+                if entry.experiment not in self.experiments:
+                    raise ValueError(f"{part} names the experiment '{entry.experiment}'{_nearest(entry.experiment, self.experiments)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds lists a seed twice")
+        if self.training.batch_size > min(self.samples, self.training.pilot_samples):
+            raise ValueError("training.batch_size is larger than the sample budget or the pilot")
+        for name, experiment in self.experiments.items():
+            if experiment.dataset == "digits" and experiment.scale != 16:
+                raise ValueError(f"experiments.{name}.scale must be 16: the values of digits run from 0 to 16")
+            if experiment.dataset != "digits" and experiment.scale not in (255, 256):
+                raise ValueError(f"experiments.{name}.scale must be 255 or 256: the values are bytes")
+            if experiment.binarise and (experiment.likelihood == "gaussian" or experiment.dequantise):
+                raise ValueError(f"experiments.{name}.binarise fits neither a Gaussian likelihood nor dequantise")
+        return self
+
+    @property
+    def folder(self) -> str:
+        return self.results or f"results/{self.name}-{short(self.samples)}"
+
+    def runs(self) -> list[Run]:
+        """Every run the figures need, without repetition, in the order of the figures."""
+        runs: dict[Run, None] = {}
+        for panel in self.figure2:
+            for latent_dim in panel.latent_dims:
+                for algorithm in panel.algorithms:
+                    for seed in self.seeds:
+                        runs[Run(panel.experiment, algorithm, latent_dim, seed)] = None
+        for run in self.figure_models():
+            runs[run] = None
+        return list(runs)
+
+    def figure_models(self) -> list[Run]:
+        """The models that Figures 4 and 5 draw: AEVB, first seed."""
+        wanted = [(panel.experiment, 2) for panel in self.figure4]
+        wanted += [(panel.experiment, latent_dim) for panel in self.figure5 for latent_dim in panel.latent_dims]
+        return [Run(experiment, "aevb", latent_dim, self.seeds[0]) for experiment, latent_dim in dict.fromkeys(wanted)]
+
+
+def short(samples: int) -> str:
+    """1000000 -> '1e6', 1500000 -> '1.5e6', 250 -> '2.5e2'."""
+    mantissa, exponent = f"{samples:.6e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def _nearest(word: str, valid) -> str:
+    close = difflib.get_close_matches(str(word), list(valid), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; valid are {', '.join(map(str, valid))}"
+
+
+def _fields_at(path) -> list[str]:
+    """The valid keys beside the unknown key that pydantic reports at `path`."""
+    model = Config
+    for step in path[:-1]:
+        if isinstance(step, int) or (model is None):
+            continue
+        field = model.model_fields.get(step)
+        if field is None:  # a key of a dictionary of models (experiments)
+            continue
+        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        model = next((t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)), model)
+    return list(model.model_fields)
+
+
+def load(raw: dict) -> Config:
+    """Validate a raw configuration.
+
+    Raises UserError: one sentence that names the key, what is wrong with it and the nearest valid name.
+    """
+    try:
+        config = Config.model_validate(dict(raw))
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            where = ".".join(map(str, item["loc"]))
+            if item["type"] == "extra_forbidden":
+                problems.append(f"unknown key '{where}'{_nearest(item['loc'][-1], _fields_at(item['loc']))}")
+            elif item["type"] == "value_error":
+                problems.append(str(item["ctx"]["error"]))
+            elif item["type"] == "missing":
+                problems.append(f"'{where}' is missing")
+            else:
+                problems.append(f"'{where}' is {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
+        raise UserError("the configuration is wrong: " + "; ".join(problems)) from None
+    mirror = config.mirror or os.environ.get("AEVB_MIRROR") or None
+    return config.model_copy(update={"mirror": mirror})

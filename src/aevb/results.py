@@ -1,0 +1,285 @@
+"""Result files: one HDF5 a run, one gathered HDF5 and one tidy table a study. The schema is here and nowhere else.
+
+A run (a file of its own, and a group of the same form in the gathered file):
+
+    attributes   see RunResult: what was run, how it ended, provenance
+    curve/       one dataset per column of CURVE, all of the same length: one row per evaluation
+    weights/     float32 arrays by parameter name (see nets.py); in the gathered file only for models that figures draw
+
+A pilot: attributes as far as they apply; step_sizes (S,), samples (T,), bounds (S, T) training bound in nats per
+datapoint, NaN once diverged; the chosen step size as attribute step_size.
+
+The gathered file: attributes schema, config (JSON), units; groups runs/<run name> and pilots/<curve name>.
+All bounds are nats per datapoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from .errors import UserError
+
+SCHEMA = 1
+
+# One row per evaluation of a run.
+CURVE = {
+    "samples": "training samples seen so far",
+    "train": "bound on the training set at that moment (eq. 7)",
+    "test": "bound on the test set at that moment (eq. 7)",
+    "train_se": "Monte Carlo standard error of train",
+    "test_se": "Monte Carlo standard error of test",
+    "running": "mean of the minibatch bounds since the previous evaluation (the learner's own estimator)",
+    "train_kl": "mean KL(q(z|x) || p(z)) on the training set",
+    "test_kl": "mean KL(q(z|x) || p(z)) on the test set",
+    "active_units": "latent units whose posterior mean varies over the training set by more than 0.01 (variance)",
+}
+
+CURVES_CSV = ["figure", "dataset", "latent_dim", "n_train", "algorithm", "split", "seed", "samples", "value"]
+
+ATTRIBUTES = {
+    "schema": int,
+    "experiment": str,
+    "dataset": str,
+    "likelihood": str,
+    "algorithm": str,
+    "latent_dim": int,
+    "hidden": int,
+    "n_train": int,
+    "n_test": int,
+    "seed": int,
+    "step_size": float,
+    "status": str,  # "completed" or "diverged"
+    "reason": str,  # why it diverged, or ""
+    "samples": int,  # training samples seen at the end
+    "config": str,  # resolved settings of this run, JSON
+    "data_sha256": str,
+    "code_sha256": str,  # of the modules that decide the result
+    "git_commit": str,
+    "git_dirty": bool,
+    "versions": str,  # JSON
+    "device": str,
+    "processor": str,
+    "threads": int,
+    "train_seconds": float,  # training only, all interruptions left out
+    "evaluation_seconds": float,
+    "samples_per_second": float,  # of this run's share of its stack, training only
+}
+
+
+@dataclass
+class RunResult:
+    """One run as read from a file: `attributes` as in ATTRIBUTES (attribute access works too)."""
+
+    attributes: dict
+    curve: pd.DataFrame
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["attributes"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def settings(self) -> dict:
+        return json.loads(self.attributes["config"])
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path):
+    """A temporary name beside `path`, renamed to it at the end of the block; on any error nothing stays.
+
+    Raises UserError when the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        yield Path(temporary)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise UserError(f"cannot write {path}: {reason}; make room or make the folder writable, then run again") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def write_run(path: str | Path, result: RunResult) -> None:
+    """Write one run; raises UserError if `result` is not of the schema or the file cannot be written."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        _write_run_group(file, result)
+
+
+def _write_run_group(group: h5py.Group, result: RunResult) -> None:
+    missing = set(ATTRIBUTES) - set(result.attributes)
+    extra = set(result.attributes) - set(ATTRIBUTES)
+    if missing or extra or list(result.curve.columns) != list(CURVE):
+        raise UserError(f"a run does not fit the schema: missing {sorted(missing)}, unknown {sorted(extra)}, columns {list(result.curve.columns)}")
+    for name in ATTRIBUTES:
+        group.attrs[name] = result.attributes[name]
+    for column in CURVE:
+        group.create_dataset(f"curve/{column}", data=result.curve[column].to_numpy())
+    for name, value in result.weights.items():
+        group.create_dataset(f"weights/{name}", data=value)
+
+
+def read_run(path: str | Path) -> RunResult:
+    """Read and check one run file. Raises UserError: what is wrong with which file, and what to do."""
+    with _open(path) as file:
+        return _read_run_group(file, str(path))
+
+
+def _read_run_group(group: h5py.Group, where: str) -> RunResult:
+    if group.attrs.get("schema") != SCHEMA:
+        raise UserError(f"{where} has schema {group.attrs.get('schema')}, this version reads {SCHEMA}; delete the file and run again")
+    absent = [name for name in ATTRIBUTES if name not in group.attrs] + [f"curve/{c}" for c in CURVE if f"curve/{c}" not in group]
+    if absent:
+        raise UserError(f"{where} lacks {', '.join(absent)}; delete the file and run again")
+    attributes = {name: kind(group.attrs[name]) for name, kind in ATTRIBUTES.items()}
+    curve = pd.DataFrame({column: group[f"curve/{column}"][:] for column in CURVE})
+    weights = {name: data[:] for name, data in group["weights"].items()} if "weights" in group else {}
+    return RunResult(attributes, curve, weights)
+
+
+@dataclass
+class Pilot:
+    """The short runs from which the step size of a curve was chosen."""
+
+    experiment: str
+    algorithm: str
+    latent_dim: int
+    seed: int
+    step_size: float  # the chosen one
+    step_sizes: np.ndarray  # (S,)
+    samples: np.ndarray  # (T,)
+    bounds: np.ndarray  # (S, T), training bound, nats per datapoint; NaN once diverged
+    seconds: float
+
+
+def write_pilot(path: str | Path, pilot: Pilot) -> None:
+    """Write the pilot of one curve; raises UserError if the file cannot be written."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        _write_pilot_group(file, pilot)
+
+
+def _write_pilot_group(group: h5py.Group, pilot: Pilot) -> None:
+    group.attrs["schema"] = SCHEMA
+    for name, value in vars(pilot).items():
+        if isinstance(value, np.ndarray):
+            group.create_dataset(name, data=value)
+        else:
+            group.attrs[name] = value
+
+
+def read_pilot(path: str | Path) -> Pilot:
+    """Read and check one pilot. Raises UserError."""
+    with _open(path) as file:
+        return _read_pilot_group(file, str(path))
+
+
+def _read_pilot_group(group: h5py.Group, where: str) -> Pilot:
+    try:
+        kinds = {"experiment": str, "algorithm": str, "latent_dim": int, "seed": int, "step_size": float, "seconds": float}
+        attributes = {name: kind(group.attrs[name]) for name, kind in kinds.items()}
+        return Pilot(**attributes, **{name: group[name][:] for name in ("step_sizes", "samples", "bounds")})
+    except KeyError as error:
+        raise UserError(f"{where} is not a pilot of this version ({error}); delete the file and run again") from None
+
+
+@dataclass
+class Gathered:
+    """All results of a study: what figures and report are drawn from."""
+
+    config: dict  # as validated by config.load, JSON-able
+    runs: dict[str, RunResult]  # by run name, in the order of the configuration
+    pilots: dict[str, Pilot]  # by curve name
+
+
+def gather(config: dict, runs: dict[str, str], pilots: dict[str, str], keep_weights: set[str], path: str | Path) -> None:
+    """Copy the run files `runs` (name -> path) and `pilots` into one file; weights only of the runs in `keep_weights`.
+
+    Raises UserError if a file is damaged or the gathered file cannot be written.
+    """
+    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["config"] = json.dumps(config)
+        file.attrs["units"] = "nats per datapoint"
+        for name, source in runs.items():
+            result = read_run(source)
+            if name not in keep_weights:
+                result.weights = {}
+            _write_run_group(file.create_group(f"runs/{name}"), result)
+        for name, source in pilots.items():
+            _write_pilot_group(file.create_group(f"pilots/{name}"), read_pilot(source))
+
+
+def read_gathered(path: str | Path) -> Gathered:
+    """Read and check the gathered results of a study. Raises UserError."""
+    with _open(path) as file:
+        if file.attrs.get("schema") != SCHEMA or "config" not in file.attrs:
+            raise UserError(f"{path} is not a gathered result file of schema {SCHEMA}; delete it and run again")
+        from .config import load
+
+        config = json.loads(file.attrs["config"])
+        order = dict.fromkeys(run.name for run in load(config).runs())
+        runs = {name: _read_run_group(file[f"runs/{name}"], f"{path}, run {name}") for name in order if f"runs/{name}" in file}
+        curves = dict.fromkeys(name.rsplit("-seed", 1)[0] for name in runs)
+        pilots = {name: _read_pilot_group(file[f"pilots/{name}"], f"{path}, pilot {name}") for name in curves if f"pilots/{name}" in file}
+    return Gathered(config, runs, pilots)
+
+
+def curves_table(gathered: Gathered) -> pd.DataFrame:
+    """The tidy table of all bounds, columns CURVES_CSV.
+
+    `dataset` is the name of the experiment (mnist, frey); `n_train` is empty for Figure 2, as in paper_curves.csv;
+    `figure` is 4 for the models that were trained for Figures 4 and 5 alone.
+    """
+    panels = {(p["experiment"], d) for p in gathered.config["figure2"] for d in p["latent_dims"]}
+    rows = []
+    for run in gathered.runs.values():
+        figure = 2 if (run.experiment, run.latent_dim) in panels else 4
+        for split in ("train", "test"):
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "figure": figure,
+                        "dataset": run.experiment,
+                        "latent_dim": run.latent_dim,
+                        "n_train": "",
+                        "algorithm": run.algorithm,
+                        "split": split,
+                        "seed": run.seed,
+                        "samples": run.curve["samples"],
+                        "value": run.curve[split],
+                    }
+                )
+            )
+    return pd.concat(rows, ignore_index=True)[CURVES_CSV]
+
+
+@contextlib.contextmanager
+def _open(path: str | Path):
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the pipeline to make it") from None
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be read as HDF5 ({str(error).splitlines()[0]}); delete it and run again") from error
