@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import UserError
+from .files import atomic
 
 SCHEMA = 1
 
@@ -94,33 +93,6 @@ class RunResult:
         return json.loads(self.attributes["config"])
 
 
-@contextlib.contextmanager
-def atomic(path: str | Path):
-    """A temporary name beside `path`, renamed to it at the end of the block; on any error nothing stays.
-
-    Raises UserError when the folder cannot be written or the disk is full.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        yield Path(temporary)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise UserError(f"cannot write {path}: {reason}; make room or make the folder writable, then run again") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-
-
 def write_run(path: str | Path, result: RunResult) -> None:
     """Write one run; raises UserError if `result` is not of the schema or the file cannot be written."""
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
@@ -131,7 +103,9 @@ def _write_run_group(group: h5py.Group, result: RunResult) -> None:
     missing = set(ATTRIBUTES) - set(result.attributes)
     extra = set(result.attributes) - set(ATTRIBUTES)
     if missing or extra or list(result.curve.columns) != list(CURVE):
-        raise UserError(f"a run does not fit the schema: missing {sorted(missing)}, unknown {sorted(extra)}, columns {list(result.curve.columns)}")
+        raise UserError(
+            f"a run does not fit the schema: missing {sorted(missing)}, unknown {sorted(extra)}, columns {list(result.curve.columns)}"
+        )
     for name in ATTRIBUTES:
         group.attrs[name] = result.attributes[name]
     for column in CURVE:
@@ -266,12 +240,18 @@ def curves_table(gathered: Gathered) -> pd.DataFrame:
                         "algorithm": run.algorithm,
                         "split": split,
                         "seed": run.seed,
-                        "samples": run.curve["samples"],
+                        "samples": run.curve["samples"].astype(int),
                         "value": run.curve[split],
                     }
                 )
             )
     return pd.concat(rows, ignore_index=True)[CURVES_CSV]
+
+
+def write_curves(gathered: Gathered, path: str | Path) -> None:
+    """Write curves_table as CSV; values to 0.001 nats, below their Monte Carlo error. Raises UserError."""
+    with atomic(path) as temporary:
+        curves_table(gathered).to_csv(temporary, index=False, float_format="%.3f")
 
 
 @contextlib.contextmanager

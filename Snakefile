@@ -1,0 +1,40 @@
+"""Auto-Encoding Variational Bayes, replicated: the whole experiment on one screen.
+
+snakemake --cores all                                       the paper's grid (config/paper.yaml)
+snakemake --cores all --config samples=1e6                  the same with a smaller budget
+snakemake --cores all --configfile config/quick.yaml        minutes, offline
+snakemake --cores all --configfile ... --config redraw=true figures and report from gathered results
+"""
+
+import os
+import sys
+
+SOURCE = os.path.join(workflow.basedir, "src")
+sys.path.insert(0, SOURCE)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
+
+if "experiments" not in config:
+
+    configfile: os.path.join(workflow.basedir, "config", "paper.yaml")
+
+
+include: "workflow/rules/common.smk"
+
+
+if not STUDY.redraw:
+
+    include: "workflow/rules/data.smk"
+    include: "workflow/rules/train.smk"
+
+
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Everything a study makes: figures, report and the tidy table of all curves."""
+    default_target: True
+    input:
+        [] if STUDY.redraw else f"{FOLDER}/curves.csv",
+        f"{FOLDER}/report.html",
+        expand(f"{FOLDER}/figures/figure{{number}}.{{suffix}}", number=[2, 4, 5], suffix=["pdf", "svg", "png"]),

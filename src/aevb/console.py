@@ -1,0 +1,58 @@
+"""Talking to the person at the terminal, or reading the log of a cluster job."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+from .errors import UserError
+
+
+class _Tee:
+    def __init__(self, *streams):
+        self.streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self.streams:
+            stream.write(text)
+            stream.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        for stream in self.streams:
+            stream.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+
+@contextlib.contextmanager
+def job(log: str):
+    """Run a job: what it prints to stderr also goes to the file `log`; a UserError becomes one line and exit status 1."""
+    terminal = sys.stderr
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", encoding="utf-8") as file, contextlib.redirect_stderr(_Tee(terminal, file)):
+        try:
+            yield
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+
+def errors_in(folder: str) -> list[str]:
+    """The error lines that the jobs logging under `folder` left, for the last word of a failed run."""
+    lines = {}
+    for log in sorted(Path(folder).rglob("*.log"), key=lambda path: path.stat().st_mtime):
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("error: "):
+                lines[line] = None
+    return list(lines)
+
+
+def duration(seconds: float) -> str:
+    """90 -> '1.5 min'."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,87 @@
+"""What a study is about to do and what it will cost on this machine, from a calibration of a few seconds.
+
+`python -m aevb.cost` reads {"config": ..., "cores": ...} as JSON from stdin and prints to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from types import SimpleNamespace
+
+import torch
+
+from . import config as configuration
+from . import plan
+from .config import Config, Run
+from .console import duration
+from .data import DATASETS
+from .errors import UserError
+from .training import BLOCK, Settings, Stack, grid
+
+EVALUATION_COST = 0.5  # of a training step, per datapoint: a forward pass against a forward and a backward pass
+SMALLER = (10**8, 10**7, 10**6, 10**5)
+
+
+def seconds_per_sample(config: Config, run: Run) -> float:
+    """Time of one block of real training steps on stand-in data (uniform noise) of the right shape, per sample."""
+    settings = Settings.from_dict(plan.settings(config, run.experiment))
+    x = torch.rand(1000, math.prod(DATASETS[settings.experiment.dataset].shape))
+    stack = Stack(
+        [run], settings.training.step_sizes[:1], settings, SimpleNamespace(train=x, test=x, sha256="", max_log_density=float("inf"))
+    )
+    stack.train_block(2)
+    started = time.perf_counter()
+    stack.step = 0
+    stack.train_block(BLOCK)
+    if stack.device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - started) / (BLOCK * stack.batch)
+
+
+def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> float:
+    """Training and evaluation of one run to `samples`."""
+    options = config.evaluation
+    dataset = DATASETS[config.experiments[run.experiment].dataset]
+    evaluations = len(grid(options.first, samples, options.points_per_decade, 1))
+    return per_sample * (samples + evaluations * (dataset.n_train + dataset.n_test) * EVALUATION_COST)
+
+
+def announce(config: Config, cores: int) -> None:
+    """Print what is still to be trained, its estimated cost, and what smaller budgets would cost."""
+    started = time.perf_counter()
+    todo = [run for run in config.runs() if not os.path.exists(plan.run_path(config, run))]
+    pilots = [run for run in plan.pilot_runs(config) if not os.path.exists(plan.pilot_path(config, run.curve))]
+    by_curve = {run.curve: seconds_per_sample(config, run) for run in {run.curve: run for run in (*todo, *pilots)}.values()}
+    calibration = time.perf_counter() - started
+
+    def hours(samples: int) -> float:
+        training = sum(run_seconds(config, run, by_curve[run.curve], samples) for run in todo)
+        piloting = sum(by_curve[run.curve] * config.training.pilot_samples * len(config.training.step_sizes) for run in pilots)
+        return (training + piloting) / max(1, cores // config.threads)
+
+    algorithms = ", ".join(dict.fromkeys(run.algorithm for run in todo))
+    experiments = ", ".join(dict.fromkeys(run.experiment for run in todo))
+    rates = [1 / value for value in by_curve.values()]
+    lines = [
+        f"To train: {len(todo)} models ({experiments}; {algorithms}) of {config.samples:.3g} samples each, "
+        f"{len(todo) * config.samples:.2g} in all, after {len(pilots)} pilots.",
+        f"Measured here in {calibration:.0f} s: {min(rates):,.0f} to {max(rates):,.0f} samples/s a process of {config.threads} thread(s).",
+        f"Estimated time on {cores} core(s): {duration(hours(config.samples))}, results in {config.folder}/.",
+    ]
+    smaller = [n for n in SMALLER if config.training.batch_size < n < config.samples]
+    if smaller and hours(config.samples) > 600:
+        options = ", ".join(f"samples={configuration.short(n)} ({duration(hours(n))})" for n in smaller)
+        lines.append(f"Smaller budgets: --config {options}. Ctrl-C stops; the same command resumes.")
+    print("\n" + "\n".join(lines) + "\n", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    request = json.load(sys.stdin)
+    try:
+        announce(configuration.load(request["config"]), request["cores"])
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,32 @@
+"""Writing files so that nothing half-written is ever seen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from .errors import UserError
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path):
+    """A temporary name beside `path`, renamed to it at the end of the block; on any error nothing stays.
+
+    The name is fixed (one writer a file), so that what a killed process left is overwritten by its successor.
+    Raises UserError when the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".partial-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise UserError(f"cannot write {path}: {reason}; make room or make the folder writable, then run again") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,444 @@
+"""The training engine that all learners share: Adagrad on stacked replicas, evaluation, checkpoints, results.
+
+A stack is R replicas of one curve (seeds, or the pilot's step sizes) side by side in tensors (R, ...). Random numbers
+come in blocks of BLOCK steps, each from a stream of its own (streams.py); checkpoints, evaluations and the check for
+divergence fall between blocks, so that a resumed run repeats nothing and skips nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+
+from . import config as configuration
+from . import evaluation, nets, provenance, results
+from .config import Run
+from .console import duration
+from .data import Data
+from .errors import UserError
+from .files import atomic
+from .learners import LEARNERS
+from .streams import stream
+
+BLOCK = 20  # steps: fine enough for the evaluation grid (2,000 samples at M = 100), coarse enough to cost nothing
+CHECKPOINT_SECONDS = 30.0
+PROGRESS_SECONDS = 10.0
+PILOT_SEGMENTS = 10
+WORST_PER_PIXEL = 20.0  # nats: a bound below -20 per pixel is far under that of any model worth continuing
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a result beside run and data: the slice of the configuration that its job receives."""
+
+    experiment: configuration.Experiment
+    training: configuration.Training
+    evaluation: configuration.Evaluation
+    samples: int
+    device: str = "cpu"  # "auto" is resolved by `device`
+    threads: int = 1
+    tf32: bool = False
+
+    @classmethod
+    def from_dict(cls, raw: dict) -> Settings:
+        """From plain values, as plan.settings makes them."""
+        parts = {"experiment": configuration.Experiment, "training": configuration.Training, "evaluation": configuration.Evaluation}
+        return cls(**{name: parts[name](**value) if name in parts else value for name, value in raw.items()})
+
+    def to_json(self) -> str:
+        return json.dumps({k: v.model_dump() if hasattr(v, "model_dump") else v for k, v in vars(self).items()}, sort_keys=True)
+
+
+def device(name: str, threads: int, tf32: bool) -> torch.device:
+    """Set up torch for deterministic results and return the device for 'auto', 'cpu' or 'cuda'.
+
+    Raises UserError if CUDA is asked for and absent.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda was asked for, but torch finds no CUDA device; use --config device=cpu, or device=auto")
+    chosen = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    return torch.device(chosen)
+
+
+def adagrad(theta, grad, accumulator, step_size, n_weights: int, decay: float) -> None:
+    """One Adagrad step of ascent, in place, on (R, P) tensors; `grad` is overwritten.
+
+    The prior N(0, I) on the first `n_weights` parameters adds (M/N) grad log p(theta) = -decay theta. `accumulator`
+    starts at epsilon, which puts epsilon inside the square root; `step_size` is (R, 1), or None to accumulate only.
+    """
+    if decay:
+        grad[:, :n_weights].sub_(theta[:, :n_weights], alpha=decay)
+    accumulator.addcmul_(grad, grad)
+    if step_size is not None:
+        theta.addcmul_(grad.mul_(torch.rsqrt(accumulator)), step_size)
+
+
+def grid(first: int, last: int, points_per_decade: int, quantum: int) -> list[int]:
+    """Sample counts of the evaluations: a logarithmic grid from `first`, rounded to `quantum`, and `last` itself."""
+    points, k = {last}, 0
+    while (point := first * 10 ** (k / points_per_decade)) < last:
+        rounded = max(quantum, round(point / quantum) * quantum)
+        if rounded < last:
+            points.add(rounded)
+        k += 1
+    return sorted(points)
+
+
+class Interrupted(SystemExit):
+    """SIGTERM or SIGINT arrived; the checkpoint is written."""
+
+
+@contextmanager
+def _signals():
+    """Yields a list that receives the number of the first SIGTERM or SIGINT instead of dying at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    previous = {number: signal.signal(number, lambda n, _: received.append(n)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class Stack:
+    """R replicas of one curve in training."""
+
+    def __init__(self, runs: list[Run], step_sizes: list[float], settings: Settings, data: Data):
+        self.settings, self.data, self.runs = settings, data, runs
+        self.device = device(settings.device, settings.threads, settings.tf32)
+        training = settings.training
+        first = runs[0]
+        self.layout = nets.Layout(data.train.shape[1], settings.experiment.hidden, first.latent_dim, settings.experiment.likelihood)
+        self.learner = LEARNERS[first.algorithm](settings.experiment.likelihood, training.draws, training.estimator)
+        self.train, self.test = data.train.to(self.device), data.test.to(self.device)
+        self.batch = min(training.batch_size, len(data.train))
+        self.decay = 0.0 if training.prior == "none" else self.batch / len(data.train)
+        self.regularised = self.layout.n_parameters if training.prior == "all" else self.layout.n_weights
+
+        self.step = 0
+        self.live = list(range(len(runs)))  # rows of the tensors -> replicas; diverged ones are taken out
+        self.reasons = [""] * len(runs)
+        self.samples_at_end = [0] * len(runs)
+        self.curves: list[list[list[float]]] = [[] for _ in runs]
+        self.running = np.zeros(len(runs))  # sum of minibatch bounds since the last evaluation
+        self.running_steps = 0
+        self.train_seconds = np.zeros(len(runs))
+        self.evaluation_seconds = np.zeros(len(runs))
+        theta = np.stack([
+            stream("initial", r.experiment, r.latent_dim, r.seed).standard_normal(self.layout.n_parameters, dtype=np.float32) for r in runs
+        ])  # fmt: skip
+        self._set(torch.from_numpy(theta * np.float32(training.initial_sd)), torch.full(theta.shape, training.epsilon), step_sizes)
+
+    def _set(self, theta, accumulator, step_sizes):
+        self.theta, self.accumulator = theta.to(self.device), accumulator.to(self.device)
+        self.step_size = torch.tensor(step_sizes, dtype=torch.float32, device=self.device).unsqueeze(1)
+        self.step_sizes = list(step_sizes)
+        self.gradient = torch.empty_like(self.theta)
+        self.parameters, self.gradients = self.layout.view(self.theta), self.layout.view(self.gradient)
+
+    @property
+    def samples(self) -> int:
+        return self.step * self.batch
+
+    def _block_noise(self, block: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Minibatch indices (BLOCK, R, M) and the learner's noise (BLOCK, R, ...) of one block."""
+        indices, noise = [], []
+        for replica in self.live:
+            run = self.runs[replica]
+            name = (run.experiment, run.latent_dim, run.seed)
+            indices.append(stream("minibatch", *name, block=block).integers(0, len(self.train), (BLOCK, self.batch)))
+            generator = stream("learner", *name, algorithm=run.algorithm, block=block)
+            noise.append(self.learner.noise(generator, BLOCK, self.batch, self.layout))
+        stacked = [torch.from_numpy(np.stack(arrays, 1)).to(self.device) for arrays in zip(*noise, strict=True)]
+        return torch.from_numpy(np.stack(indices, 1)).to(self.device), stacked
+
+    def train_block(self, last_step: int) -> None:
+        """Train to the end of the current block, or to `last_step`; take out replicas that diverged."""
+        started = time.perf_counter()
+        indices, noise = self._block_noise(self.step // BLOCK)
+        total = torch.zeros(len(self.live), device=self.device)
+        steps = min(BLOCK, last_step - self.step)
+        for i in range(steps):
+            x = self.train[indices[i].flatten()].view(len(self.live), self.batch, -1)
+            total += self.learner.gradient(self.parameters, x, [array[i] for array in noise], self.gradients)
+            step_size = self.step_size if self.step >= self.settings.training.warmup_steps else None
+            adagrad(self.theta, self.gradient, self.accumulator, step_size, self.regularised, self.decay)
+            self.step += 1
+        total = total.cpu().numpy().astype(float)
+        self.running[self.live] += total
+        self.running_steps += steps
+        self.train_seconds[self.live] += (time.perf_counter() - started) / len(self.live)
+        self.take_out({replica: self._runaway(mean, "the minibatch bound") for replica, mean in zip(self.live, total / steps, strict=True)})
+
+    def _runaway(self, value: float, what: str) -> str:
+        """Why a bound of `value` nats per datapoint means that the replica has diverged; '' if it does not."""
+        limit, when = self.data.max_log_density, f"after {self.samples} samples"
+        if not np.isfinite(value):
+            return f"{what} is not a number {when}"
+        if value < -WORST_PER_PIXEL * self.layout.pixels:
+            return f"{what} fell to {value:.0f} nats {when}"
+        if self.layout.likelihood == "gaussian" and value > limit:
+            return f"{what} rose to {value:.0f} nats {when}, above what grey levels allow ({limit:.0f})"
+        return ""
+
+    def take_out(self, reasons: dict[int, str]) -> None:
+        """Stop the replicas for which `reasons` gives one; the others go on as if alone."""
+        for replica, reason in reasons.items():
+            self.samples_at_end[replica] = self.samples
+            self.reasons[replica] = reason
+        rows = [row for row, replica in enumerate(self.live) if not self.reasons[replica]]
+        if len(rows) < len(self.live):
+            for replica, reason in reasons.items():
+                if reason:
+                    print(
+                        f"{self.runs[replica].name}, step size {self.step_sizes[self.live.index(replica)]:g}: diverged: {reason}",
+                        file=sys.stderr,
+                    )
+            self._set(self.theta[rows], self.accumulator[rows], [self.step_sizes[row] for row in rows])
+            self.live = [self.live[row] for row in rows]
+
+    def evaluate(self) -> None:
+        """Add a row to the curve of every live replica."""
+        options = self.settings.evaluation
+        reasons = {}
+        for row, replica in enumerate(list(self.live)):
+            started = time.perf_counter()
+            run = self.runs[replica]
+            bounds = {}
+            for split, x in (("train", self.train), ("test", self.test)):
+                generator = stream(f"evaluate-{split}", run.experiment, run.latent_dim, run.seed, block=self.samples)
+                bounds[split] = evaluation.bound(
+                    self.theta[row : row + 1], self.layout, x, generator, options.standard_error, options.max_draws
+                )
+            train, test = bounds["train"], bounds["test"]
+            running = self.running[replica] / self.running_steps
+            values = [
+                self.samples,
+                train.value,
+                test.value,
+                train.standard_error,
+                test.standard_error,
+                running,
+                train.kl,
+                test.kl,
+                train.active_units,
+            ]
+            self.curves[replica].append([float(value) for value in values])
+            reasons[replica] = self._runaway(train.value, "the training bound") or self._runaway(test.value, "the test bound")
+            self.evaluation_seconds[replica] += time.perf_counter() - started
+        self.running[:] = 0
+        self.running_steps = 0
+        self.take_out(reasons)
+
+    # Checkpoints: everything above that changes, and a key that says to what it belongs.
+
+    def key(self, step_sizes: list[float]) -> str:
+        """A checkpoint is used only by the same runs, settings, data, code, torch and device."""
+        parts = [self.settings.to_json(), [run.name for run in self.runs], step_sizes, self.data.sha256, provenance.code_sha256()]
+        return hashlib.sha256(json.dumps([*parts, torch.__version__, str(self.device)]).encode()).hexdigest()
+
+    STATE = ("step", "live", "reasons", "samples_at_end", "curves", "running_steps", "step_sizes")
+    ARRAYS = ("running", "train_seconds", "evaluation_seconds")
+
+    def save(self, path: Path, key: str) -> None:
+        """Write a checkpoint atomically; raises UserError if the disk is full."""
+        with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["key"] = key
+            file.attrs["state"] = json.dumps({name: getattr(self, name) for name in self.STATE})
+            for name in self.ARRAYS:
+                file[name] = getattr(self, name)
+            file["theta"], file["accumulator"] = self.theta.cpu().numpy(), self.accumulator.cpu().numpy()
+
+    def restore(self, path: Path, key: str) -> bool:
+        """Continue from a checkpoint; False, with the reason on stderr, if it is not there, damaged or of other settings."""
+        try:
+            with h5py.File(path, "r") as file:
+                if file.attrs["key"] != key:
+                    print(f"{path}: a checkpoint of other settings, data or code; starting anew", file=sys.stderr)
+                    return False
+                state = json.loads(file.attrs["state"])
+                arrays = {name: file[name][:] for name in (*self.ARRAYS, "theta", "accumulator")}
+        except FileNotFoundError:
+            return False
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            print(f"{path}: damaged checkpoint ({error}); starting anew", file=sys.stderr)
+            return False
+        self._set(torch.from_numpy(arrays.pop("theta")), torch.from_numpy(arrays.pop("accumulator")), state.pop("step_sizes"))
+        for name, value in {**state, **arrays}.items():
+            setattr(self, name, value)
+        return True
+
+
+def train(
+    runs: list[Run], step_sizes: list[float], settings: Settings, data: Data, checkpoint: Path | None = None
+) -> list[results.RunResult]:
+    """Train the replicas `runs` (one curve) as a stack, with `step_sizes`, one each, to settings.samples.
+
+    With `checkpoint`, state is kept there every half minute and on SIGTERM or SIGINT (then Interrupted is raised),
+    and training continues from it if it is there; the result has the same bits either way.
+    """
+    stack = Stack(runs, step_sizes, settings, data)
+    key = stack.key(step_sizes)
+    if checkpoint is not None and stack.restore(checkpoint, key):
+        print(f"{runs[0].curve}: resumed at {stack.samples:,} of {settings.samples:,} samples", file=sys.stderr)
+    last_step = -(-settings.samples // stack.batch)
+    options = settings.evaluation
+    points = grid(options.first, last_step * stack.batch, options.points_per_decade, BLOCK * stack.batch)
+    progress = _Progress(f"{runs[0].curve}, {len(runs)} x", last_step * stack.batch, stack.samples)
+    saved = time.monotonic()
+    with _signals() as received:
+        while stack.step < last_step and stack.live:
+            stack.train_block(last_step)
+            if stack.live and stack.samples in points:
+                stack.evaluate()
+            if checkpoint is not None and (received or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                stack.save(checkpoint, key)
+                saved = time.monotonic()
+            if received:
+                print(
+                    f"{runs[0].curve}: stopped by signal {received[0]} at {stack.samples:,} samples; run again to resume", file=sys.stderr
+                )
+                raise Interrupted(128 + received[0])
+            progress(stack)
+        if checkpoint is not None:
+            stack.save(checkpoint, key)  # finished: a job that is stopped in a later curve does not repeat this one
+    return [_result(stack, replica, step_sizes[replica]) for replica in range(len(runs))]
+
+
+def _result(stack: Stack, replica: int, step_size: float) -> results.RunResult:
+    run, settings = stack.runs[replica], stack.settings
+    diverged = bool(stack.reasons[replica])
+    seconds = float(stack.train_seconds[replica])
+    attributes = {
+        "schema": results.SCHEMA,
+        "experiment": run.experiment,
+        "dataset": stack.data.name,
+        "likelihood": settings.experiment.likelihood,
+        "algorithm": run.algorithm,
+        "latent_dim": run.latent_dim,
+        "hidden": settings.experiment.hidden,
+        "n_train": len(stack.train),
+        "n_test": len(stack.test),
+        "seed": run.seed,
+        "step_size": step_size,
+        "status": "diverged" if diverged else "completed",
+        "reason": stack.reasons[replica],
+        "samples": stack.samples_at_end[replica],
+        "config": settings.to_json(),
+        "data_sha256": stack.data.sha256,
+        "threads": settings.threads,
+        "train_seconds": seconds,
+        "evaluation_seconds": float(stack.evaluation_seconds[replica]),
+        "samples_per_second": stack.samples_at_end[replica] / seconds,
+        **provenance.attributes(stack.device),
+    }
+    curve = pd.DataFrame(stack.curves[replica], columns=list(results.CURVE))
+    weights = {}
+    if not diverged:
+        views = stack.layout.view(stack.theta[[stack.live.index(replica)]].cpu())
+        weights = {name: value[0].squeeze(0).numpy() if name.endswith("bias") else value[0].numpy() for name, value in views.items()}
+    return results.RunResult(attributes, curve, weights)
+
+
+def pilot(run: Run, settings: Settings, data: Data) -> results.Pilot:
+    """Choose the step size of a curve: short runs from the same start with every candidate, stacked.
+
+    The bound is the mean of the minibatch bounds over each tenth of the pilot; the candidates see the same minibatches
+    and noise, so that its differences are far more precise than the bound itself. The best last tenth wins.
+    Raises UserError if every candidate diverges.
+    """
+    candidates = list(settings.training.step_sizes)
+    started = time.perf_counter()
+    stack = Stack([run] * len(candidates), candidates, settings, data)
+    last_step = -(-settings.training.pilot_samples // stack.batch)
+    ends = [max(1, round(last_step * (k + 1) / PILOT_SEGMENTS)) for k in range(PILOT_SEGMENTS)]
+    blocks = sorted({min(last_step, -(-end // BLOCK) * BLOCK) for end in ends})
+    bounds = np.full((len(candidates), len(blocks)), np.nan)
+    for segment, end in enumerate(blocks):
+        while stack.step < end and stack.live:
+            stack.train_block(last_step)
+        bounds[stack.live, segment] = stack.running[stack.live] / stack.running_steps
+        stack.running[:] = 0
+        stack.running_steps = 0
+    if not stack.live:
+        raise UserError(f"every step size of {candidates} diverged in the pilot of {run.curve}; give smaller ones in training.step_sizes")
+    chosen = candidates[max(stack.live, key=lambda replica: bounds[replica, -1])]
+    samples = np.array([end * stack.batch for end in blocks])
+    return results.Pilot(
+        run.experiment,
+        run.algorithm,
+        run.latent_dim,
+        run.seed,
+        chosen,
+        np.array(candidates),
+        samples,
+        bounds,
+        time.perf_counter() - started,
+    )
+
+
+class _Progress:
+    """A line on stderr every ten seconds: share done, rate, time left, current bound."""
+
+    def __init__(self, name: str, total: int, done: int):
+        self.name, self.total, self.start_samples = name, total, done
+        self.start = self.last = time.monotonic()
+
+    def __call__(self, stack: Stack) -> None:
+        now = time.monotonic()
+        if now - self.last < PROGRESS_SECONDS or not stack.live or stack.samples >= self.total:
+            return
+        self.last = now
+        rate = (stack.samples - self.start_samples) / (now - self.start)
+        left = (self.total - stack.samples) / rate
+        if stack.running_steps:
+            bound = f"minibatch bound {np.mean(stack.running[stack.live]) / stack.running_steps:.1f} nats"
+        else:
+            bound = f"test bound {np.mean([stack.curves[replica][-1][2] for replica in stack.live]):.1f} nats"
+        print(
+            f"{self.name} {stack.samples:,} of {self.total:,} samples ({stack.samples / self.total:.0%}), "
+            f"{rate * len(stack.live):,.0f} samples/s, {bound}, {duration(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def train_job(runs: dict[Run, str], pilots: dict[str, str], settings: Settings, data: Data) -> None:
+    """Train `runs` (run -> output file) of one experiment, one curve after the other, the seeds of a curve stacked.
+
+    `pilots` maps curve names to pilot files. Checkpoints lie beside the first file of their stack; all are removed when
+    the last result is written, so that a job that is stopped and started again repeats none of its curves.
+    """
+    curves: dict[str, list[Run]] = {}
+    for run in runs:
+        curves.setdefault(run.curve, []).append(run)
+    checkpoints = []
+    for curve, members in curves.items():
+        chosen = results.read_pilot(pilots[curve]).step_size
+        first = Path(runs[members[0]])
+        checkpoints.append(first.with_name(f"{first.stem}.checkpoint.h5"))
+        trained = train(members, [chosen] * len(members), settings, data, checkpoints[-1])
+        for run, result in zip(members, trained, strict=True):
+            results.write_run(runs[run], result)
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""The hand-written gradients against autograd through objectives.py, in float64, and against their definitions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from aevb import nets, objectives
+from aevb.learners import AEVB, LEARNERS, WakeSleep
+
+R, M, D, H, NZ = 2, 5, 7, 4, 3
+
+
+def problem(likelihood, draws, learner, seed=0):
+    layout = nets.Layout(D, H, NZ, likelihood)
+    flat = 0.5 * torch.randn(R, layout.n_parameters, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    x = torch.rand(R, M, D, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    noise = [learner.noise(np.random.default_rng(seed + 2 + r), 1, M, layout) for r in range(R)]
+    noise = [torch.from_numpy(np.stack([n[k][0] for n in noise])).double() for k in range(len(noise[0]))]
+    return layout, flat, x, noise
+
+
+def gradient(learner, layout, flat, x, noise):
+    grad = torch.full_like(flat, math.nan)  # every entry must be written
+    value = learner.gradient(layout.view(flat), x, noise, layout.view(grad))
+    return value, grad
+
+
+def encode_and_draw(p, x, noise, draws):
+    mean, log_variance = (t.unsqueeze(1).expand(-1, draws, -1, -1).flatten(1, 2) for t in nets.encode(x, p))
+    return mean, log_variance, mean + torch.exp(0.5 * log_variance) * noise.flatten(1, 2)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("estimator", ["A", "B"])
+@pytest.mark.parametrize("draws", [1, 3])
+def test_aevb_is_the_gradient_of_its_estimator(likelihood, estimator, draws):
+    learner = AEVB(likelihood, draws, estimator)
+    layout, flat, x, noise = problem(likelihood, draws, learner)
+    value, grad = gradient(learner, layout, flat, x, noise)
+
+    flat.requires_grad_(True)
+    p = layout.view(flat)
+    mean, log_variance, z = encode_and_draw(p, x, noise[0], draws)
+    bounds = objectives.bound(x.repeat(1, draws, 1), z, nets.decode(z, p), mean, log_variance, likelihood, estimator)
+    (bounds.sum() / draws).backward()
+    torch.testing.assert_close(value, bounds.mean(1).detach())
+    torch.testing.assert_close(grad, flat.grad)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("draws", [1, 3])
+def test_wake_sleep_gradients_are_their_definitions(likelihood, draws):
+    learner = WakeSleep(likelihood, draws)
+    layout, flat, x, noise = problem(likelihood, draws, learner)
+    value, grad = gradient(learner, layout, flat, x, noise)
+    got = layout.view(grad)
+
+    # Wake: grad_theta log p(x, z) at z ~ q(z|x), the encoder held fixed.
+    p = {name: v.clone().requires_grad_(True) for name, v in layout.view(flat).items()}
+    mean, log_variance, z = (t.detach() for t in encode_and_draw(p, x, noise[0], draws))
+    log_joint = objectives.log_likelihood(x.repeat(1, draws, 1), nets.decode(z, p), likelihood) + objectives.log_prior(z)
+    (log_joint.sum() / draws).backward()
+    for name in got:
+        if name.startswith("decoder"):
+            torch.testing.assert_close(got[name], p[name].grad)
+        else:
+            assert p[name].grad is None
+    expected = log_joint - objectives.log_prior(z) - objectives.kl_to_prior(mean, log_variance)
+    torch.testing.assert_close(value, expected.mean(1).detach())
+
+    # Sleep: grad_phi log q(z|x) at (x, z) ~ p, the fantasy held fixed.
+    z = noise[1].flatten(1, 2)
+    with torch.no_grad():
+        decoded = nets.decode(z, p)
+        if likelihood == "bernoulli":
+            fantasy = (noise[2] < torch.sigmoid(decoded)).double()
+        else:
+            logits, log_variance = decoded.chunk(2, -1)
+            fantasy = torch.sigmoid(logits) + torch.exp(0.5 * log_variance) * noise[2]
+    p = {name: v.clone().requires_grad_(True) for name, v in layout.view(flat).items()}
+    (objectives.log_normal(z, *nets.encode(fantasy, p)).sum() / draws).backward()
+    for name in got:
+        if name.startswith("encoder"):
+            torch.testing.assert_close(got[name], p[name].grad)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_fantasies_have_the_moments_of_the_decoder(likelihood):
+    learner = WakeSleep(likelihood, 1)
+    layout = nets.Layout(D, H, NZ, likelihood)
+    decoded = torch.linspace(-2, 1, D if likelihood == "bernoulli" else 2 * D).double()
+    n = 40_000
+    noise = learner.noise(np.random.default_rng(0), 1, n, layout)[2]
+    x = learner._fantasy(decoded.repeat(1, n, 1), torch.from_numpy(noise).double())[0]
+    mean = torch.sigmoid(decoded[:D])
+    variance = mean * (1 - mean) if likelihood == "bernoulli" else torch.exp(decoded[D:])
+    assert ((x.mean(0) - mean).abs() < 4.5 * (variance / n).sqrt()).all()
+    fourth = variance * (1 - 3 * variance) if likelihood == "bernoulli" else 3 * variance**2  # fourth central moment
+    assert ((x.var(0) - variance).abs() < 4.5 * ((fourth - variance**2).clamp(min=1e-4) / n).sqrt()).all()
+
+
+@pytest.mark.parametrize("algorithm", LEARNERS)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_a_replica_alone_equals_the_same_replica_stacked(algorithm, likelihood):
+    learner = LEARNERS[algorithm](likelihood)
+    layout, flat, x, noise = problem(likelihood, 1, learner)
+    flat, x, noise = flat.float(), x.float(), [n.float() for n in noise]
+    value, grad = gradient(learner, layout, flat, x, noise)
+    for r in range(R):
+        alone = slice(r, r + 1)
+        value_alone, grad_alone = gradient(learner, layout, flat[alone].clone(), x[alone], [n[alone] for n in noise])
+        assert torch.equal(value[alone], value_alone)
+        assert torch.equal(grad[alone], grad_alone)

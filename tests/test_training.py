@@ -1,0 +1,256 @@
+"""The engine: Adagrad, evaluation, replicas, divergence, kill and resume."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from aevb import evaluation, learners, nets, objectives, results, training
+from aevb.config import Run
+from aevb.errors import UserError
+from aevb.streams import stream
+
+AEVB = Run("digits", "aevb", 3, 0)
+
+
+def same(a: results.RunResult, b: results.RunResult) -> bool:
+    """Equal bit for bit in all but time."""
+    pd.testing.assert_frame_equal(a.curve, b.curve, check_exact=True)
+    assert a.weights.keys() == b.weights.keys()
+    timing = {"train_seconds", "evaluation_seconds", "samples_per_second"}
+    return all(np.array_equal(a.weights[k], b.weights[k]) for k in a.weights) and all(
+        a.attributes[k] == b.attributes[k] for k in a.attributes.keys() - timing
+    )
+
+
+@pytest.mark.parametrize("prior", ["weights", "all", "none"])
+def test_adagrad_is_torchs_with_epsilon_inside_the_root(prior):
+    generator = torch.Generator().manual_seed(0)
+    theta = torch.randn(2, 30, generator=generator, dtype=torch.float64)
+    n_weights = {"weights": 20, "all": 30, "none": 0}[prior]
+    decay, epsilon, steps = 0.05, 1e-8, [0.02, 0.1]
+    ours, accumulator = theta.clone(), torch.full_like(theta, epsilon)
+    parts = [[torch.nn.Parameter(row[:n_weights].clone()), torch.nn.Parameter(row[n_weights:].clone())] for row in theta]
+    # an initial accumulator of epsilon and eps=0 are what epsilon inside the square root means
+    reference = [
+        torch.optim.Adagrad(
+            [{"params": [w], "weight_decay": decay}, {"params": [b]}], lr=lr, eps=0.0, initial_accumulator_value=epsilon, maximize=True
+        )
+        for (w, b), lr in zip(parts, steps, strict=True)
+    ]
+    for _ in range(5):
+        gradient = torch.randn(2, 30, generator=generator, dtype=torch.float64)
+        for r in range(2):
+            parts[r][0].grad, parts[r][1].grad = gradient[r, :n_weights].clone(), gradient[r, n_weights:].clone()
+            # torch adds its decay before it turns the sign for maximize: hand it the prior's gradient directly
+            reference[r].param_groups[0]["weight_decay"] = 0.0
+            parts[r][0].grad -= decay * parts[r][0].detach()
+            reference[r].step()
+        training.adagrad(ours, gradient, accumulator, torch.tensor(steps).double().unsqueeze(1), n_weights, decay)
+    expected = torch.stack([torch.cat([w, b]) for w, b in parts]).detach()
+    torch.testing.assert_close(ours, expected)
+
+
+def test_warm_up_accumulates_without_moving():
+    theta, accumulator = torch.ones(1, 4), torch.full((1, 4), 1e-8)
+    training.adagrad(theta, torch.full((1, 4), 2.0), accumulator, None, 0, 0.0)
+    assert torch.equal(theta, torch.ones(1, 4))
+    torch.testing.assert_close(accumulator, torch.full((1, 4), 4 + 1e-8))
+
+
+def test_grid_is_logarithmic_and_ends_at_the_budget():
+    points = training.grid(100_000, 1_000_000, 10, 2000)
+    assert points == [100000, 126000, 158000, 200000, 252000, 316000, 398000, 502000, 630000, 794000, 1000000]
+    assert training.grid(100_000, 5000, 10, 2000) == [5000]
+    assert training.grid(1, 4100, 10, 2000) == [2000, 4000, 4100]
+
+
+@pytest.mark.parametrize("algorithm", learners.LEARNERS)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_training_improves_the_bound(make, algorithm, likelihood):
+    settings, data = make(likelihood, 40_000)
+    (result,) = training.train([AEVB._replace(algorithm=algorithm)], [0.02], settings, data)
+    assert result.status == "completed"
+    assert result.curve["samples"].iloc[-1] == result.samples == 40_000
+    first, last = result.curve["test"].iloc[[0, -1]]
+    assert last > first + 5 * result.curve["test_se"].max() + 1
+    assert (result.curve[["train_se", "test_se"]] < 0.06).all(axis=None)
+
+
+@pytest.mark.parametrize("algorithm", learners.LEARNERS)
+def test_same_seed_same_bits_and_companions_change_nothing(make, algorithm):
+    settings, data = make("bernoulli", 4000)
+    runs = [AEVB._replace(algorithm=algorithm, seed=seed) for seed in range(3)]
+    stacked = training.train(runs, [0.02] * 3, settings, data)
+    again = training.train(runs, [0.02] * 3, settings, data)
+    for run, a, b in zip(runs, stacked, again, strict=True):
+        (alone,) = training.train([run], [0.02], settings, data)
+        assert same(a, b)
+        assert same(a, alone)
+    assert not np.array_equal(stacked[0].curve["test"], stacked[1].curve["test"])
+
+
+def test_algorithms_of_one_seed_share_start_and_minibatches():
+    a = stream("minibatch", "mnist", 3, 0).integers(0, 10**6, 5)
+    assert np.array_equal(a, stream("minibatch", "mnist", 3, 0).integers(0, 10**6, 5))
+    others = [("minibatch", "frey", 3, 0), ("minibatch", "mnist", 5, 0), ("minibatch", "mnist", 3, 1), ("initial", "mnist", 3, 0)]
+    assert not any(np.array_equal(a, stream(*other).integers(0, 10**6, 5)) for other in others)
+    assert not np.array_equal(a, stream("minibatch", "mnist", 3, 0, block=1).integers(0, 10**6, 5))
+
+
+def test_a_diverged_replica_stops_alone(make):
+    settings, data = make("bernoulli", 20_000, warmup_steps=0)
+    runs = [AEVB, AEVB._replace(seed=1)]
+    good, bad = training.train(runs, [0.02, 1e6], settings, data)
+    (alone,) = training.train(runs[:1], [0.02], settings, data)
+    assert bad.status == "diverged"
+    assert "after" in bad.reason and bad.samples < 20_000 and not bad.weights
+    assert same(good, alone)
+
+
+@pytest.mark.parametrize(("value", "word"), [(math.nan, "not a number"), (-math.inf, "not a number"), (-5000.0, "fell"), (178.0, "rose")])
+def test_what_counts_as_diverged(make, value, word):
+    settings, data = make("gaussian")
+    stack = training.Stack([AEVB], [0.02], settings, data)
+    assert word in stack._runaway(value, "the bound")
+    assert stack._runaway(-300.0, "the bound") == stack._runaway(170.0, "the bound") == ""  # 64 ln 16 = 177.4
+
+
+def test_bound_against_a_direct_estimate_and_its_standard_error_is_true(make):
+    settings, data = make("gaussian", 20_000)
+    (result,) = training.train([AEVB], [0.02], settings, data)
+    layout = nets.Layout(64, 20, 3, "gaussian")
+    p = {name: torch.from_numpy(value.reshape(layout.shapes[name]))[None] for name, value in result.weights.items()}
+    flat = torch.cat([p[name].flatten() for name in layout.shapes])[None]
+    x = data.test
+    bounds = [evaluation.bound(flat, layout, x, np.random.default_rng(k), 1.0, 1) for k in range(200)]
+    values = np.array([b.value for b in bounds])
+    assert values.std() == pytest.approx(np.mean([b.standard_error for b in bounds]), rel=0.25)
+    mean, log_variance = nets.encode(x[None], p)
+    noise = torch.randn(500, len(x), 3, generator=torch.Generator().manual_seed(0))
+    z = mean + torch.exp(0.5 * log_variance) * noise
+    direct = objectives.bound(x, z, nets.decode(z.flatten(0, 1)[None], p).view(500, len(x), -1), mean, log_variance, "gaussian", "A").mean(
+        1
+    )
+    error = math.hypot(values.std() / math.sqrt(200), direct.std() / math.sqrt(500))
+    assert abs(values.mean() - direct.mean()) < 4 * error
+    precise = evaluation.bound(flat, layout, x, np.random.default_rng(0), 0.02, 1000)
+    assert precise.standard_error <= 0.021 and precise.draws > 1
+    assert bounds[0].kl == pytest.approx(objectives.kl_to_prior(mean, log_variance).mean().item(), rel=1e-4)
+    assert bounds[0].active_units == int((mean[0].var(0) > 0.01).sum())
+
+
+def test_pilot_takes_the_best_finite_step_size(make):
+    settings, data = make("bernoulli", 6000, pilot_samples=20_000, step_sizes=[0.001, 0.02, 1e6])
+    pilot = training.pilot(AEVB, settings, data)
+    assert pilot.step_size == 0.02
+    assert pilot.bounds.shape == (3, len(pilot.samples)) and pilot.samples[-1] == 20_000
+    assert np.isfinite(pilot.bounds[:2]).all() and np.isnan(pilot.bounds[2, -1])
+    assert pilot.bounds[1, -1] > pilot.bounds[0, -1]
+    settings, data = make("bernoulli", 6000, pilot_samples=20_000, step_sizes=[1e6])
+    with pytest.raises(UserError, match="every step size"):
+        training.pilot(AEVB, settings, data)
+
+
+def test_cuda_asked_for_and_absent_is_an_error():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(UserError, match="device=cpu"):
+        training.device("cuda", 1, False)
+    assert training.device("auto", 1, False).type == "cpu"
+
+
+JOB = """
+import sys
+from aevb import config, data, results, training
+from aevb.config import Run
+training.CHECKPOINT_SECONDS = 0.05
+data_file, folder = sys.argv[1:]
+experiment = config.Experiment(dataset="digits", likelihood="bernoulli", hidden=20, scale=16)
+settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 150_000)
+runs = {Run("digits", a, 3, s): f"{folder}/{a}-{s}.h5" for a in ("aevb", "wake_sleep") for s in (0, 1)}
+for a in ("aevb", "wake_sleep"):
+    import numpy as np
+    results.write_pilot(f"{folder}/{a}.h5", results.Pilot("digits", a, 3, 0, 0.02, np.array([0.02]), np.array([1]), np.zeros((1, 1)), 0.0))
+pilots = {run.curve: f"{folder}/{run.algorithm}.h5" for run in runs}
+training.train_job(runs, pilots, settings, data.load(data_file, experiment))
+"""
+
+
+def run_job(digits_file, folder, kill=None, delay=0.0):
+    """Run JOB; with `kill`, send that signal `delay` seconds after this process wrote its first checkpoint."""
+
+    def checkpoints():
+        return {path: path.stat().st_mtime_ns for path in folder.glob("*.checkpoint.h5")}
+
+    before = checkpoints()
+    process = subprocess.Popen([sys.executable, "-c", JOB, str(digits_file), str(folder)], stderr=subprocess.PIPE, text=True)
+    if kill is not None:
+        while process.poll() is None and checkpoints() == before:
+            time.sleep(0.005)
+        time.sleep(delay)
+        process.send_signal(kill)
+    _, stderr = process.communicate(timeout=120)
+    return process.returncode, stderr
+
+
+def test_killed_anywhere_a_job_resumes_to_the_same_bits(digits_file, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir(), killed.mkdir()
+    assert run_job(digits_file, whole)[0] == 0
+    logs = [run_job(digits_file, killed, number, 0.07 * k)[1] for k, number in enumerate([signal.SIGKILL, signal.SIGTERM, signal.SIGKILL])]
+    code, stderr = run_job(digits_file, killed)
+    assert code == 0
+    assert all("resumed at" in log for log in [*logs[1:], stderr])
+    files = sorted(os.listdir(whole))
+    assert files == sorted(os.listdir(killed))  # no checkpoint or temporary file is left
+    for file in files:
+        if "-" in file:
+            assert same(results.read_run(whole / file), results.read_run(killed / file))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_stops(make, tmp_path, monkeypatch, capsys, number):
+    settings, data = make("gaussian", 10_000)
+    run, path = AEVB._replace(algorithm="wake_sleep"), tmp_path / "checkpoint.h5"
+    (expected,) = training.train([run], [0.02], settings, data)
+    monkeypatch.setattr(training._Progress, "__call__", lambda self, stack: stack.samples == 4000 and os.kill(os.getpid(), number))
+    with pytest.raises(training.Interrupted) as stop:
+        training.train([run], [0.02], settings, data, path)
+    assert stop.value.code == 128 + number
+    assert "run again to resume" in capsys.readouterr().err
+    monkeypatch.undo()
+    (resumed,) = training.train([run], [0.02], settings, data, path)
+    assert "resumed at 6,000" in capsys.readouterr().err and same(resumed, expected)
+
+
+def test_a_checkpoint_of_other_settings_or_damaged_is_not_used(make, tmp_path, capsys):
+    settings, data = make("bernoulli", 4000)
+    path = tmp_path / "checkpoint.h5"
+    (expected,) = training.train([AEVB], [0.02], settings, data)
+    training.train([AEVB], [0.01], settings, data, path)
+    (other,) = training.train([AEVB], [0.02], settings, data, path)
+    assert "of other settings" in capsys.readouterr().err and same(other, expected)
+    path.write_bytes(path.read_bytes()[:1000])
+    (damaged,) = training.train([AEVB], [0.02], settings, data, path)
+    assert "damaged checkpoint" in capsys.readouterr().err and same(damaged, expected)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(make, tmp_path, monkeypatch):
+    settings, data = make("bernoulli", 4000)
+    (result,) = training.train([AEVB], [0.02], settings, data)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UserError, match="No space left on device; make room"):
+        results.write_run(tmp_path / "run.h5", result)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,18 @@
+localrules:
+    dataset,
+
+
+rule dataset:
+    """Download (or copy from the mirror), verify and prepare one data set. Runs where the internet is: locally."""
+    input:
+        code=f"{SOURCE}/aevb/data.py",
+    output:
+        f"{STUDY.data}/{{dataset}}.h5",
+    wildcard_constraints:
+        dataset="mnist|frey|digits",
+    log:
+        f"{FOLDER}/logs/data/{{dataset}}.log",
+    params:
+        folder=STUDY.data,
+    script:
+        "../scripts/dataset.py"

@@ -1,0 +1,17 @@
+report: "../../report/workflow.rst"
+
+
+rule report:
+    """The self-contained page, with every number taken from the gathered results."""
+    input:
+        gathered=f"{FOLDER}/gathered.h5",
+        paper=f"{workflow.basedir}/report/paper_curves.csv",
+        figures=expand(f"{FOLDER}/figures/figure{{number}}.svg", number=[2, 4, 5]),
+        template=f"{workflow.basedir}/report/report.html.j2",
+        code=f"{SOURCE}/aevb/report.py",
+    output:
+        report(f"{FOLDER}/report.html", caption="../../report/captions/report.rst", category="Report"),
+    log:
+        f"{FOLDER}/logs/report.log",
+    script:
+        "../scripts/report.py"

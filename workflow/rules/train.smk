@@ -1,0 +1,69 @@
+"""Pilots, training and the gathering of results. Jobs are packs of runs: see plan.py."""
+
+
+for job in plan.pilot_jobs(STUDY):
+
+    rule:
+        """Choose the step size of some curves by short runs."""
+        name:
+            f"pilot_{job.name}"
+        input:
+            data=ancient(f"{STUDY.data}/{STUDY.experiments[job.experiment].dataset}.h5"),
+            code=DECISIVE,
+        output:
+            [plan.pilot_path(STUDY, curve) for curve in job.curves],
+        params:
+            runs=[tuple(run) for run in job.runs],
+            settings=plan.pilot_settings(STUDY, job.experiment),
+        log:
+            f"{FOLDER}/logs/pilot/{job.name}.log",
+        benchmark:
+            f"{FOLDER}/benchmarks/pilot/{job.name}.tsv"
+        threads: STUDY.threads
+        resources:
+            mem_mb=2000,
+        script:
+            "../scripts/pilot.py"
+
+
+for job in plan.train_jobs(STUDY):
+
+    rule:
+        """Train some runs; an interrupted job resumes from the checkpoint beside its first unfinished run."""
+        name:
+            f"train_{job.name}"
+        input:
+            data=ancient(f"{STUDY.data}/{STUDY.experiments[job.experiment].dataset}.h5"),
+            pilots=[plan.pilot_path(STUDY, curve) for curve in job.curves],
+            code=DECISIVE,
+        output:
+            [plan.run_path(STUDY, run) for run in job.runs],
+        params:
+            runs=[tuple(run) for run in job.runs],
+            settings=plan.settings(STUDY, job.experiment),
+        log:
+            f"{FOLDER}/logs/train/{job.name}.log",
+        benchmark:
+            f"{FOLDER}/benchmarks/train/{job.name}.tsv"
+        threads: STUDY.threads
+        resources:
+            mem_mb=2000,
+        script:
+            "../scripts/train.py"
+
+
+rule gather:
+    """All runs in one HDF5 file and one tidy table: all that figures and report are made from."""
+    input:
+        runs=[plan.run_path(STUDY, run) for run in STUDY.runs()],
+        pilots=[plan.pilot_path(STUDY, run.curve) for run in plan.pilot_runs(STUDY)],
+        code=f"{SOURCE}/aevb/results.py",
+    output:
+        gathered=f"{FOLDER}/gathered.h5",
+        table=report(f"{FOLDER}/curves.csv", caption="../../report/captions/curves.rst", category="Tables"),
+    params:
+        config=STUDY.model_dump(exclude={"mirror", "redraw", "data"}),
+    log:
+        f"{FOLDER}/logs/gather.log",
+    script:
+        "../scripts/gather.py"
