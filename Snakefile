@@ -11,7 +11,6 @@ import sys
 
 SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 
 if "experiments" not in config:
 
@@ -37,4 +36,8 @@ rule all:
     input:
         [] if STUDY.redraw else f"{FOLDER}/curves.csv",
         f"{FOLDER}/report.html",
-        expand(f"{FOLDER}/figures/figure{{number}}.{{suffix}}", number=[2, 4, 5], suffix=["pdf", "svg", "png"]),
+        expand(
+            f"{FOLDER}/figures/figure{{number}}.{{suffix}}",
+            number=[2, 4, 5],
+            suffix=["pdf", "svg", "png"],
+        ),

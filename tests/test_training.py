@@ -105,13 +105,15 @@ def test_algorithms_of_one_seed_share_start_and_minibatches():
     assert not np.array_equal(a, stream("minibatch", "mnist", 3, 0, block=1).integers(0, 10**6, 5))
 
 
-def test_a_diverged_replica_stops_alone(make):
+def test_a_diverged_replica_stops_alone(make, tmp_path):
     settings, data = make("bernoulli", 20_000, warmup_steps=0)
     runs = [AEVB, AEVB._replace(seed=1)]
     good, bad = training.train(runs, [0.02, 1e6], settings, data)
     (alone,) = training.train(runs[:1], [0.02], settings, data)
     assert bad.status == "diverged"
     assert "after" in bad.reason and bad.samples < 20_000 and not bad.weights
+    results.write_run(tmp_path / "bad.h5", bad)  # it may have diverged before its first evaluation: an empty curve
+    assert same(results.read_run(tmp_path / "bad.h5"), bad)
     assert same(good, alone)
 
 

@@ -19,11 +19,13 @@ Algorithm = Literal["aevb", "wake_sleep"]
 
 def _whole(value):
     """Accept 1e6 and '1e6' (YAML 1.1 reads 1e6 as text) where a whole number is meant."""
+    if isinstance(value, bool):
+        raise ValueError("input should be a whole number")
     try:
         number = float(value)
     except (TypeError, ValueError):
         return value
-    return int(number) if number.is_integer() and not isinstance(value, bool) else value
+    return int(number) if number.is_integer() else value
 
 
 Count = Annotated[int, BeforeValidator(_whole), Field(gt=0)]
@@ -116,7 +118,7 @@ class Config(Strict):
     """A whole study."""
 
     name: ShortName
-    results: str | None = Field(None, description="results folder; results/<name>-<samples> unless given")
+    results: str | None = Field(None, description="results folder; unless given, results/NAME-SAMPLES")
     data: str = Field("data", description="folder for downloads and prepared data sets")
     mirror: str | None = Field(None, description="folder or URL that holds the data files, instead of their public sources")
     samples: Count = Field(description="budget: training samples of every curve")
@@ -124,7 +126,7 @@ class Config(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = Field(1, description="torch threads of a training job; part of what decides the exact bits")
     tf32: bool = Field(False, description="allow TF32 matrix products on CUDA (faster, about three decimal digits)")
-    job_seconds: Whole = Field(60, description="small runs are packed into jobs of about this many seconds on one CPU core")
+    job_seconds: Whole = Field(120, description="small runs are packed into jobs of about this many seconds on one CPU core")
     redraw: bool = Field(False, description="draw figures and report from the gathered results as they are; train nothing")
     experiments: dict[ShortName, Experiment] = Field(min_length=1)
     training: Training = Training()
@@ -214,7 +216,7 @@ def load(raw: dict) -> Config:
             if item["type"] == "extra_forbidden":
                 problems.append(f"unknown key '{where}'{_nearest(item['loc'][-1], _fields_at(item['loc']))}")
             elif item["type"] == "value_error":
-                problems.append(str(item["ctx"]["error"]))
+                problems.append(f"'{where}' is {item['input']!r}: {item['ctx']['error']}" if where else str(item["ctx"]["error"]))
             elif item["type"] == "missing":
                 problems.append(f"'{where}' is missing")
             else:
@@ -222,3 +224,37 @@ def load(raw: dict) -> Config:
         raise UserError("the configuration is wrong: " + "; ".join(problems)) from None
     mirror = config.mirror or os.environ.get("AEVB_MIRROR") or None
     return config.model_copy(update={"mirror": mirror})
+
+
+def reference() -> str:
+    """All keys with their defaults and meanings, as the Markdown of config/README.md."""
+    lines = [
+        "# Configuration",
+        "",
+        "`paper.yaml` is the default; `--configfile config/quick.yaml` chooses another, `--config samples=1e6` changes a top-level",
+        "key for one call. Written by `PYTHONPATH=src python -m aevb.config > config/README.md` from src/aevb/config.py.",
+    ]
+    titles = {
+        Config: "Top level",
+        Experiment: "`experiments`: name -> experiment",
+        Training: "`training`",
+        Evaluation: "`evaluation`",
+        Curves: "`figure2`: list of rows",
+        Manifold: "`figure4`: list of panels",
+        Prior: "`figure5`: list of rows",
+    }
+    for model, title in titles.items():
+        lines += ["", f"## {title}", "", model.__doc__.splitlines()[0], "", "| key | default | values | meaning |", "|---|---|---|---|"]
+        schema = model.model_json_schema()
+        for name, entry in schema["properties"].items():
+            if "$ref" in str(entry):
+                continue  # a section of its own
+            default = "(required)" if name in schema.get("required", []) else f"`{entry.get('default')}`"
+            kinds = entry.get("anyOf", [entry])
+            values = " or ".join(str(kind.get("enum", kind.get("type", ""))).replace("null", "nothing") for kind in kinds)
+            lines.append(f"| `{name}` | {default} | {values} | {entry.get('description', '')} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class _Tee:
 
     def isatty(self) -> bool:
         return False
+
+
+def pass_on(source: str) -> None:
+    """Let the processes of the jobs import from the folder `source`, as this one does."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
 
 
 @contextlib.contextmanager

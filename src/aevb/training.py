@@ -352,7 +352,7 @@ def _result(stack: Stack, replica: int, step_size: float) -> results.RunResult:
         "samples_per_second": stack.samples_at_end[replica] / seconds,
         **provenance.attributes(stack.device),
     }
-    curve = pd.DataFrame(stack.curves[replica], columns=list(results.CURVE))
+    curve = pd.DataFrame(stack.curves[replica], columns=list(results.CURVE), dtype=float)
     weights = {}
     if not diverged:
         views = stack.layout.view(stack.theta[[stack.live.index(replica)]].cpu())

@@ -8,11 +8,11 @@ rule dataset:
         code=f"{SOURCE}/aevb/data.py",
     output:
         f"{STUDY.data}/{{dataset}}.h5",
-    wildcard_constraints:
-        dataset="mnist|frey|digits",
     log:
         f"{FOLDER}/logs/data/{{dataset}}.log",
-    params:
-        folder=STUDY.data,
+    wildcard_constraints:
+        dataset="mnist|frey|digits",
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/dataset.py"

@@ -12,9 +12,11 @@ rule figure:
         ),
         f"{FOLDER}/figures/figure{{number}}.pdf",
         f"{FOLDER}/figures/figure{{number}}.png",
-    wildcard_constraints:
-        number="2|4|5",
     log:
         f"{FOLDER}/logs/figure{{number}}.log",
+    wildcard_constraints:
+        number="2|4|5",
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/figure.py"

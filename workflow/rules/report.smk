@@ -10,8 +10,14 @@ rule report:
         template=f"{workflow.basedir}/report/report.html.j2",
         code=f"{SOURCE}/aevb/report.py",
     output:
-        report(f"{FOLDER}/report.html", caption="../../report/captions/report.rst", category="Report"),
+        report(
+            f"{FOLDER}/report.html",
+            caption="../../report/captions/report.rst",
+            category="Report",
+        ),
     log:
         f"{FOLDER}/logs/report.log",
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/report.py"

@@ -1,6 +1,5 @@
 """Pilots, training and the gathering of results. Jobs are packs of runs: see plan.py."""
 
-
 for job in plan.pilot_jobs(STUDY):
 
     rule:
@@ -8,20 +7,22 @@ for job in plan.pilot_jobs(STUDY):
         name:
             f"pilot_{job.name}"
         input:
-            data=ancient(f"{STUDY.data}/{STUDY.experiments[job.experiment].dataset}.h5"),
+            data=f"{STUDY.data}/{STUDY.experiments[job.experiment].dataset}.h5",
             code=DECISIVE,
         output:
             [plan.pilot_path(STUDY, curve) for curve in job.curves],
-        params:
-            runs=[tuple(run) for run in job.runs],
-            settings=plan.pilot_settings(STUDY, job.experiment),
         log:
             f"{FOLDER}/logs/pilot/{job.name}.log",
         benchmark:
             f"{FOLDER}/benchmarks/pilot/{job.name}.tsv"
+        conda:
+            "../../environment.yml"
         threads: STUDY.threads
         resources:
             mem_mb=2000,
+        params:
+            runs=[tuple(run) for run in job.runs],
+            settings=plan.pilot_settings(STUDY, job.experiment),
         script:
             "../scripts/pilot.py"
 
@@ -33,21 +34,23 @@ for job in plan.train_jobs(STUDY):
         name:
             f"train_{job.name}"
         input:
-            data=ancient(f"{STUDY.data}/{STUDY.experiments[job.experiment].dataset}.h5"),
+            data=f"{STUDY.data}/{STUDY.experiments[job.experiment].dataset}.h5",
             pilots=[plan.pilot_path(STUDY, curve) for curve in job.curves],
             code=DECISIVE,
         output:
             [plan.run_path(STUDY, run) for run in job.runs],
-        params:
-            runs=[tuple(run) for run in job.runs],
-            settings=plan.settings(STUDY, job.experiment),
         log:
             f"{FOLDER}/logs/train/{job.name}.log",
         benchmark:
             f"{FOLDER}/benchmarks/train/{job.name}.tsv"
+        conda:
+            "../../environment.yml"
         threads: STUDY.threads
         resources:
             mem_mb=2000,
+        params:
+            runs=[tuple(run) for run in job.runs],
+            settings=plan.settings(STUDY, job.experiment),
         script:
             "../scripts/train.py"
 
@@ -60,10 +63,16 @@ rule gather:
         code=f"{SOURCE}/aevb/results.py",
     output:
         gathered=f"{FOLDER}/gathered.h5",
-        table=report(f"{FOLDER}/curves.csv", caption="../../report/captions/curves.rst", category="Tables"),
-    params:
-        config=STUDY.model_dump(exclude={"mirror", "redraw", "data"}),
+        table=report(
+            f"{FOLDER}/curves.csv",
+            caption="../../report/captions/curves.rst",
+            category="Tables",
+        ),
     log:
         f"{FOLDER}/logs/gather.log",
+    conda:
+        "../../environment.yml"
+    params:
+        config=STUDY.model_dump(exclude={"mirror", "redraw", "data"}),
     script:
         "../scripts/gather.py"

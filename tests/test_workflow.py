@@ -1,0 +1,141 @@
+"""The pipeline as a person runs it: dry runs, a whole quick study in a temporary folder, bad input, lint."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image
+
+from aevb import results
+
+ROOT = Path(__file__).parent.parent
+QUICK = str(ROOT / "config/quick.yaml")
+
+
+def snakemake(folder, *arguments, check=True):
+    """Run snakemake on the project's Snakefile with `folder` as working directory; returns its output."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    output = done.stdout + done.stderr
+    if check:
+        assert done.returncode == 0, output[-4000:]
+    else:
+        assert done.returncode != 0, output[-4000:]
+    return output
+
+
+def planned(output):
+    """Job counts by rule name, from the table Snakemake prints."""
+    table = re.search(r"^job +count\n-+ +-+\n(.*?)\n\n", output, re.MULTILINE | re.DOTALL)
+    return {name: int(count) for name, count in (line.split() for line in table[1].splitlines())} if table else {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "train", "pilot", "datasets"),
+    [
+        ((), 55, 4, 2),
+        (("--config", "samples=1e6"), 43, 4, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 43, 4, 2),
+        (("--configfile", QUICK), 2, 2, 1),
+    ],
+)
+def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, datasets):
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--cores", "2", *arguments))
+    assert sum(count for name, count in jobs.items() if name.startswith("train_")) == train
+    assert sum(count for name, count in jobs.items() if name.startswith("pilot_")) == pilot
+    others = {name: count for name, count in jobs.items() if not name.startswith(("train_", "pilot_", "total"))}
+    assert others == {"dataset": datasets, "gather": 1, "figure": 3, "report": 1, "all": 1}
+
+
+def test_a_misspelt_key_stops_before_any_job(tmp_path):
+    output = snakemake(tmp_path, "--cores", "1", "--configfile", QUICK, "--config", "sampels=5", check=False)
+    assert "unknown key 'sampels'; did you mean 'samples'?" in output
+    assert not (tmp_path / "results").exists()
+
+
+def test_data_that_cannot_be_had_is_one_sentence_at_the_end(tmp_path):
+    output = snakemake(tmp_path, "--cores", "2", "--config", "samples=1e3", f"mirror={tmp_path / 'nowhere'}", check=False)
+    last = output[output.index("Stopped before the end") :]
+    assert "nowhere" in last and "mirror" in last and "resumes" in last
+    assert not list(tmp_path.glob("data/**/*.gz")) and not list(tmp_path.glob("data/*.h5"))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A whole quick study with a small budget; (folder, results folder, output of the run)."""
+    folder = tmp_path_factory.mktemp("a study with spaces")
+    output = snakemake(folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4")
+    return folder, folder / "results/quick-4e4", output
+
+
+def test_quick_study_end_to_end(study):
+    folder, made, output = study
+    assert "20 models" in output and "Estimated time" in output and "report.html" in output
+    gathered = results.read_gathered(made / "gathered.h5")
+    assert len(gathered.runs) == 20 and len(gathered.pilots) == 10
+    for name, run in gathered.runs.items():
+        assert results.read_run(made / f"runs/{name}.h5").attributes == run.attributes
+        assert run.status == "completed" and run.samples == 40_000 and run.threads == 1
+        assert run.step_size == gathered.pilots[name.rsplit("-seed", 1)[0]].step_size
+        assert run.settings["samples"] == 40_000
+        assert re.fullmatch(r"[0-9a-f]{64}", run.data_sha256) and re.fullmatch(r"[0-9a-f]{40}|unknown", run.git_commit)
+    with h5py.File(made / "gathered.h5") as file:
+        with_weights = {run for run in gathered.runs if f"runs/{run}/weights" in file}
+    assert with_weights == {"digits_gaussian/aevb-nz2-seed0", *(f"digits_bernoulli/aevb-nz{d}-seed0" for d in (2, 5, 10))}
+
+    table = pd.read_csv(made / "curves.csv")
+    assert list(table.columns) == results.CURVES_CSV
+    assert len(table) == sum(2 * len(run.curve) for run in gathered.runs.values())
+    assert set(table["algorithm"]) == {"aevb", "wake_sleep"} and set(table["split"]) == {"train", "test"}
+    run = gathered.runs["digits_bernoulli/wake_sleep-nz5-seed1"]
+    rows = table.query("dataset == 'digits_bernoulli' and latent_dim == 5 and algorithm == 'wake_sleep' and seed == 1 and split == 'test'")
+    np.testing.assert_allclose(rows["value"], run.curve["test"], atol=6e-4)
+
+    for number in (2, 4, 5):
+        picture = image.imread(made / f"figures/figure{number}.png")
+        assert picture[..., :3].std() > 0.02
+        assert (made / f"figures/figure{number}.pdf").read_bytes().startswith(b"%PDF")
+    page = (made / "report.html").read_text()
+    assert "<svg" in page or "data:image" in page
+    assert not list(made.rglob("*checkpoint*")) and not list(folder.rglob(".partial-*"))
+
+
+def test_a_second_run_does_nothing(study):
+    folder, _, _ = study
+    assert "Nothing to be done" in snakemake(folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4")
+
+
+def test_another_budget_leaves_the_first_alone(study):
+    folder, _, _ = study
+    jobs = planned(snakemake(folder, "--dry-run", "--cores", "2", "--configfile", QUICK, "--config", "samples=3e4"))
+    assert jobs["gather"] == 1 and jobs["train_digits_gaussian_0"] == 1 and "dataset" not in jobs
+
+
+def test_redraw_needs_gathered_results_alone_and_gives_the_same_bytes(study, tmp_path):
+    _, made, _ = study
+    target = tmp_path / "results/quick-4e4"
+    target.mkdir(parents=True)
+    shutil.copy(made / "gathered.h5", target)
+    output = snakemake(tmp_path, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "redraw=true")
+    assert planned(output) == {"figure": 3, "report": 1, "all": 1, "total": 5}
+    names = ["report.html", *(f"figures/figure{n}.{suffix}" for n in (2, 4, 5) for suffix in ("pdf", "svg", "png"))]
+    for name in names:
+        assert (target / name).read_bytes() == (made / name).read_bytes(), name
+
+
+def test_lint():
+    for command in (
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["snakefmt", "--check", "Snakefile", "workflow"],
+    ):
+        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    output = snakemake(ROOT, "--lint", "--configfile", QUICK)
+    assert "perfect" in output
