@@ -31,38 +31,37 @@ def same(a: results.RunResult, b: results.RunResult) -> bool:
 
 
 @pytest.mark.parametrize("prior", ["weights", "all", "none"])
-def test_adagrad_is_torchs_with_epsilon_inside_the_root(prior):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the fused and the plain path
+def test_adagrad_is_torchs_with_epsilon_inside_the_root(prior, dtype):
     generator = torch.Generator().manual_seed(0)
-    theta = torch.randn(2, 30, generator=generator, dtype=torch.float64)
-    n_weights = {"weights": 20, "all": 30, "none": 0}[prior]
     decay, epsilon, steps = 0.05, 1e-8, [0.02, 0.1]
-    ours, accumulator = theta.clone(), torch.full_like(theta, epsilon)
-    parts = [[torch.nn.Parameter(row[:n_weights].clone()), torch.nn.Parameter(row[n_weights:].clone())] for row in theta]
+    regularised = {"weights": ["w"], "all": ["w", "b"], "none": []}[prior]
+    theta = {"w": torch.randn(2, 4, 3, generator=generator).to(dtype), "b": torch.randn(2, 1, 3, generator=generator).to(dtype)}
+    reference = {name: [torch.nn.Parameter(row.double()) for row in value] for name, value in theta.items()}
     # an initial accumulator of epsilon and eps=0 are what epsilon inside the square root means
-    reference = [
-        torch.optim.Adagrad(
-            [{"params": [w], "weight_decay": decay}, {"params": [b]}], lr=lr, eps=0.0, initial_accumulator_value=epsilon, maximize=True
-        )
-        for (w, b), lr in zip(parts, steps, strict=True)
+    optimizers = [
+        torch.optim.Adagrad([reference["w"][r], reference["b"][r]], lr=lr, eps=0.0, initial_accumulator_value=epsilon, maximize=True)
+        for r, lr in enumerate(steps)
     ]
+    accumulator = {name: torch.full_like(value, epsilon) for name, value in theta.items()}
     for _ in range(5):
-        gradient = torch.randn(2, 30, generator=generator, dtype=torch.float64)
-        for r in range(2):
-            parts[r][0].grad, parts[r][1].grad = gradient[r, :n_weights].clone(), gradient[r, n_weights:].clone()
-            # torch adds its decay before it turns the sign for maximize: hand it the prior's gradient directly
-            reference[r].param_groups[0]["weight_decay"] = 0.0
-            parts[r][0].grad -= decay * parts[r][0].detach()
-            reference[r].step()
-        training.adagrad(ours, gradient, accumulator, torch.tensor(steps).double().unsqueeze(1), n_weights, decay)
-    expected = torch.stack([torch.cat([w, b]) for w, b in parts]).detach()
-    torch.testing.assert_close(ours, expected)
+        gradient = {name: torch.randn(value.shape, generator=generator).to(dtype) for name, value in theta.items()}
+        for name, rows in reference.items():
+            for r, row in enumerate(rows):
+                row.grad = gradient[name][r].double() - (decay * row.detach() if name in regularised else 0)
+        for optimizer in optimizers:
+            optimizer.step()
+        training.adagrad(theta, gradient, accumulator, torch.tensor(steps).view(2, 1, 1), decay, regularised)
+    for name, rows in reference.items():
+        torch.testing.assert_close(theta[name].double(), torch.stack(list(rows)).detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_warm_up_accumulates_without_moving():
-    theta, accumulator = torch.ones(1, 4), torch.full((1, 4), 1e-8)
-    training.adagrad(theta, torch.full((1, 4), 2.0), accumulator, None, 0, 0.0)
-    assert torch.equal(theta, torch.ones(1, 4))
-    torch.testing.assert_close(accumulator, torch.full((1, 4), 4 + 1e-8))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_warm_up_accumulates_without_moving(dtype):
+    theta, accumulator = {"w": torch.ones(1, 4, dtype=dtype)}, {"w": torch.full((1, 4), 1e-8, dtype=dtype)}
+    training.adagrad(theta, {"w": torch.full((1, 4), 2.0, dtype=dtype)}, accumulator, None, 0.5, [])
+    assert torch.equal(theta["w"], torch.ones(1, 4, dtype=dtype))
+    torch.testing.assert_close(accumulator["w"], torch.full((1, 4), 4 + 1e-8, dtype=dtype))
 
 
 def test_grid_is_logarithmic_and_ends_at_the_budget():
@@ -95,6 +94,19 @@ def test_same_seed_same_bits_and_companions_change_nothing(make, algorithm):
         assert same(a, b)
         assert same(a, alone)
     assert not np.array_equal(stacked[0].curve["test"], stacked[1].curve["test"])
+
+
+@pytest.mark.parametrize("algorithm", learners.LEARNERS)
+def test_replicas_stepping_together_as_on_a_gpu_equal_those_stepping_alone(make, algorithm):
+    settings, data = make("gaussian", 4000)
+    runs = [AEVB._replace(algorithm=algorithm, seed=seed) for seed in range(3)]
+    apart, together = (training.Stack(runs, [0.02, 0.01, 0.02], settings, data) for _ in range(2))
+    together.together = True
+    for stack in (apart, together):
+        for _ in range(7):  # past the warm-up of 100 steps
+            stack.train_block(10**6)
+    torch.testing.assert_close(together.theta, apart.theta, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(together.running, apart.running, rtol=1e-4)
 
 
 def test_algorithms_of_one_seed_share_start_and_minibatches():
@@ -176,7 +188,7 @@ from aevb.config import Run
 training.CHECKPOINT_SECONDS = 0.05
 data_file, folder = sys.argv[1:]
 experiment = config.Experiment(dataset="digits", likelihood="bernoulli", hidden=20, scale=16)
-settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 150_000)
+settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 60_000)
 runs = {Run("digits", a, 3, s): f"{folder}/{a}-{s}.h5" for a in ("aevb", "wake_sleep") for s in (0, 1)}
 for a in ("aevb", "wake_sleep"):
     import numpy as np
@@ -190,7 +202,7 @@ def run_job(digits_file, folder, kill=None, delay=0.0):
     """Run JOB; with `kill`, send that signal `delay` seconds after this process wrote its first checkpoint."""
 
     def checkpoints():
-        return {path: path.stat().st_mtime_ns for path in folder.glob("*.checkpoint.h5")}
+        return {path: path.stat().st_mtime_ns for path in folder.glob("[!.]*.checkpoint.h5")}
 
     before = checkpoints()
     process = subprocess.Popen([sys.executable, "-c", JOB, str(digits_file), str(folder)], stderr=subprocess.PIPE, text=True)

@@ -19,13 +19,11 @@ from . import nets, objectives
 Parameters = dict[str, Tensor]
 
 
-def decoder_gradient(
-    p: Parameters, x: Tensor, z: Tensor, likelihood: str, grad: Parameters, *, through: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Gradient of (1/L) sum log p(x|z) with respect to the decoder, written into `grad`.
+def decoder_gradient(p: Parameters, x: Tensor, z: Tensor, likelihood: str) -> tuple[Tensor, Parameters, Tensor]:
+    """Value and gradient of log p(x|z), the gradient as (1/L) of the sum over datapoints and draws.
 
-    x (R, M, D), z (R, L*M, N_z). Returns the mean over draws and datapoints of log p(x|z), (R,), and, if `through`,
-    the gradient with respect to z, (R, L*M, N_z).
+    x (R, M, D), z (R, L*M, N_z). Returns the mean of log p(x|z), (R,); the gradient with respect to the decoder's
+    parameters; and that with respect to the decoder's tanh layer before the tanh, (R, L*M, H).
     """
     replicas, batch, pixels = x.shape
     draws = z.shape[1] // batch
@@ -45,22 +43,24 @@ def decoder_gradient(
         a[..., :pixels] = scaled.mul_(mean).mul_(1 - mean)
         a[..., pixels:] = squared.sub_(1).mul_(0.5)
         da = a
-    da = da.view(replicas, draws * batch, -1)
     if draws > 1:
         da.div_(draws)
-    dz = _layers_gradient(p, z, h, da, "decoder", grad, through=through)
-    return value / (draws * batch), dz
+    gradient, dh = _net_gradient(p, "decoder", z, h, da.view(replicas, draws * batch, -1))
+    return value / (draws * batch), gradient, dh
 
 
-def _layers_gradient(p: Parameters, inputs: Tensor, h: Tensor, dout: Tensor, net: str, grad: Parameters, *, through: bool) -> Tensor | None:
-    """Back-propagate `dout`, the gradient at the output of `net`, whose tanh layer gave `h` from `inputs`."""
-    torch.bmm(h.transpose(1, 2), dout, out=grad[f"{net}.output.weight"])
-    torch.sum(dout, 1, keepdim=True, out=grad[f"{net}.output.bias"])
-    dh = torch.bmm(dout, p[f"{net}.output.weight"].transpose(1, 2))
-    dh.addcmul_(dh, h.square_(), value=-1)  # tanh' = 1 - tanh^2
-    torch.bmm(inputs.transpose(1, 2), dh, out=grad[f"{net}.hidden.weight"])
-    torch.sum(dh, 1, keepdim=True, out=grad[f"{net}.hidden.bias"])
-    return torch.bmm(dh, p[f"{net}.hidden.weight"].transpose(1, 2)) if through else None
+def _net_gradient(p: Parameters, net: str, inputs: Tensor, h: Tensor, dout: Tensor) -> tuple[Parameters, Tensor]:
+    """Back-propagate `dout`, the gradient at the output of `net`, whose tanh layer gave `h` from `inputs`: the gradient
+    with respect to the parameters of `net`, and that before the tanh."""
+    dh = nets.product(dout, p[f"{net}.output.weight"].transpose(1, 2))
+    dh.addcmul_(dh, h.square(), value=-1)  # tanh' = 1 - tanh^2
+    gradient = {
+        f"{net}.output.weight": nets.product(h.transpose(1, 2), dout),
+        f"{net}.output.bias": dout.sum(1, keepdim=True),
+        f"{net}.hidden.weight": nets.product(inputs.transpose(1, 2), dh),
+        f"{net}.hidden.bias": dh.sum(1, keepdim=True),
+    }
+    return gradient, dh
 
 
 def _draw_z(mean: Tensor, log_variance: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,7 +70,7 @@ def _draw_z(mean: Tensor, log_variance: Tensor, noise: Tensor) -> tuple[Tensor, 
 
 
 class Learner(ABC):
-    """What the training engine asks of a learner; `gradient` must write every entry of `grad`."""
+    """What the training engine asks of a learner."""
 
     def __init__(self, likelihood: str, draws: int = 1, estimator: str = "B"):
         self.likelihood, self.draws, self.estimator = likelihood, draws, estimator
@@ -80,9 +80,9 @@ class Learner(ABC):
         """Noise of `steps` steps of one replica: arrays whose first axis is the step."""
 
     @abstractmethod
-    def gradient(self, p: Parameters, x: Tensor, noise: list[Tensor], grad: Parameters) -> Tensor:
-        """Write the ascent direction, summed over the minibatch x (R, M, D), into `grad`; `noise` are the arrays of
-        `noise()` at this step, stacked over replicas. Returns the minibatch's mean bound per datapoint, (R,), nats."""
+    def gradient(self, p: Parameters, x: Tensor, noise: list[Tensor]) -> tuple[Tensor, Parameters]:
+        """The minibatch's mean bound per datapoint, (R,), in nats, and the ascent direction, summed over the minibatch,
+        for every parameter. x (R, M, D); `noise` are the arrays of `noise()` at this step, stacked over replicas."""
 
 
 class AEVB(Learner):
@@ -91,13 +91,13 @@ class AEVB(Learner):
     def noise(self, generator, steps, batch, layout):
         return [generator.standard_normal((steps, self.draws, batch, layout.latent_dim), dtype=np.float32)]
 
-    def gradient(self, p, x, noise, grad):
+    def gradient(self, p, x, noise):
         h = nets.hidden(x, p, "encoder")
         out = nets.output(h, p, "encoder")
         mean, log_variance = out.chunk(2, dim=-1)
         z, spread = _draw_z(mean, log_variance, noise[0])
-        value, dz = decoder_gradient(p, x, z, self.likelihood, grad, through=True)
-        dz = dz.view_as(spread)  # carries the factor 1/L
+        value, gradient, dh = decoder_gradient(p, x, z, self.likelihood)
+        dz = nets.product(dh, p["decoder.hidden.weight"].transpose(1, 2)).view_as(spread)  # carries the factor 1/L
         if self.estimator == "A":  # + log p(z) - log q(z|x): -z, and 1/2 for each log-variance
             z = z.view_as(spread)
             value = value + (objectives.log_prior(z) + 0.5 * (log(2 * pi) + log_variance.unsqueeze(1) + noise[0] ** 2).sum(-1)).mean((1, 2))
@@ -108,8 +108,7 @@ class AEVB(Learner):
             value = value - objectives.kl_to_prior(mean, log_variance).mean(1)
             dmean = dz.sum(1) - mean
             dlog_variance = 0.5 * ((dz * spread).sum(1) + 1 - torch.exp(log_variance))
-        _layers_gradient(p, x, h, torch.cat((dmean, dlog_variance), -1), "encoder", grad, through=False)
-        return value
+        return value, gradient | _net_gradient(p, "encoder", x, h, torch.cat((dmean, dlog_variance), -1))[0]
 
 
 class WakeSleep(Learner):
@@ -129,10 +128,10 @@ class WakeSleep(Learner):
             fantasy(pixels, dtype=np.float32),
         ]
 
-    def gradient(self, p, x, noise, grad):
+    def gradient(self, p, x, noise):
         mean, log_variance = nets.encode(x, p)
         z, _ = _draw_z(mean, log_variance, noise[0])
-        value, _ = decoder_gradient(p, x, z, self.likelihood, grad, through=False)
+        value, gradient, _ = decoder_gradient(p, x, z, self.likelihood)
         value = value - objectives.kl_to_prior(mean, log_variance).mean(1)
 
         z = noise[1].flatten(1, 2)
@@ -143,8 +142,7 @@ class WakeSleep(Learner):
         dmean = residual * torch.exp(-log_variance)
         dlog_variance = 0.5 * (residual * dmean - 1)
         dout = torch.cat((dmean, dlog_variance), -1).div_(self.draws)
-        _layers_gradient(p, fantasy, h, dout, "encoder", grad, through=False)
-        return value
+        return value, gradient | _net_gradient(p, "encoder", fantasy, h, dout)[0]
 
     def _fantasy(self, decoded: Tensor, noise: Tensor) -> Tensor:
         """x ~ p(x|z) from uniform (Bernoulli) or standard normal (Gaussian) noise, (R, L*M, D)."""

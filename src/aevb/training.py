@@ -22,6 +22,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from . import config as configuration
 from . import evaluation, nets, provenance, results
@@ -30,7 +31,7 @@ from .console import duration
 from .data import Data
 from .errors import UserError
 from .files import atomic
-from .learners import LEARNERS
+from .learners import LEARNERS, Parameters
 from .streams import stream
 
 BLOCK = 20  # steps: fine enough for the evaluation grid (2,000 samples at M = 100), coarse enough to cost nothing
@@ -73,21 +74,39 @@ def device(name: str, threads: int, tf32: bool) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # every entry of a buffer is written before it is read
     torch.backends.cuda.matmul.allow_tf32 = tf32
     return torch.device(chosen)
 
 
-def adagrad(theta, grad, accumulator, step_size, n_weights: int, decay: float) -> None:
-    """One Adagrad step of ascent, in place, on (R, P) tensors; `grad` is overwritten.
+def adagrad(theta: Parameters, gradient: Parameters, accumulator: Parameters, step_size: Tensor | None, decay: float, regularised) -> None:
+    """One Adagrad step of ascent, in place, on named parameters (R, ...).
 
-    The prior N(0, I) on the first `n_weights` parameters adds (M/N) grad log p(theta) = -decay theta. `accumulator`
-    starts at epsilon, which puts epsilon inside the square root; `step_size` is (R, 1), or None to accumulate only.
+    The prior N(0, I) adds (M/N) grad log p(theta) = -decay theta to the gradient of the parameters in `regularised`.
+    `accumulator` starts at epsilon, which puts epsilon inside the square root; `step_size` is (R, 1, 1), or None to
+    accumulate only (warm-up).
     """
-    if decay:
-        grad[:, :n_weights].sub_(theta[:, :n_weights], alpha=decay)
-    accumulator.addcmul_(grad, grad)
-    if step_size is not None:
-        theta.addcmul_(grad.mul_(torch.rsqrt(accumulator)), step_size)
+    first = next(iter(theta.values()))
+    if first.device.type == "cpu" and first.dtype == torch.float32:
+        return _fused_adagrad(theta, gradient, accumulator, step_size, decay, regularised)
+    for name, parameter in theta.items():
+        g = gradient[name] - decay * parameter if name in regularised else gradient[name]
+        accumulator[name].addcmul_(g, g)
+        if step_size is not None:
+            parameter.add_(step_size * g * torch.rsqrt(accumulator[name]))
+
+
+def _fused_adagrad(theta, gradient, accumulator, step_size, decay, regularised) -> None:
+    """The same by the kernel of torch.optim.Adagrad(fused=True): one pass over memory instead of five."""
+    groups = [([name for name in theta if name in regularised], decay), ([name for name in theta if name not in regularised], 0.0)]
+    for row in range(len(next(iter(theta.values())))):
+        rate = 0.0 if step_size is None else step_size[row].item()
+        for names, weight_decay in groups:
+            if not names:
+                continue
+            tensors = [[parameters[name][row] for name in names] for parameters in (theta, gradient, accumulator)]
+            steps = [torch.zeros(())] * len(names)  # counted for a decaying step size, which this is not
+            torch._fused_adagrad_(*tensors, steps, lr=rate, lr_decay=0.0, weight_decay=weight_decay, eps=0.0, maximize=True)
 
 
 def grid(first: int, last: int, points_per_decade: int, quantum: int) -> list[int]:
@@ -130,10 +149,13 @@ class Stack:
         first = runs[0]
         self.layout = nets.Layout(data.train.shape[1], settings.experiment.hidden, first.latent_dim, settings.experiment.likelihood)
         self.learner = LEARNERS[first.algorithm](settings.experiment.likelihood, training.draws, training.estimator)
+        # On a GPU the replicas of a stack take each step together, as one batched product; on a CPU one goes through a block after
+        # the other, which keeps its parameters in cache and its bits independent of the others.
+        self.together = self.device.type != "cpu"
         self.train, self.test = data.train.to(self.device), data.test.to(self.device)
         self.batch = min(training.batch_size, len(data.train))
-        self.decay = 0.0 if training.prior == "none" else self.batch / len(data.train)
-        self.regularised = self.layout.n_parameters if training.prior == "all" else self.layout.n_weights
+        self.decay = self.batch / len(data.train)
+        self.regularised = {"weights": nets.WEIGHTS, "all": nets.WEIGHTS + nets.BIASES, "none": ()}[training.prior]
 
         self.step = 0
         self.live = list(range(len(runs)))  # rows of the tensors -> replicas; diverged ones are taken out
@@ -151,10 +173,8 @@ class Stack:
 
     def _set(self, theta, accumulator, step_sizes):
         self.theta, self.accumulator = theta.to(self.device), accumulator.to(self.device)
-        self.step_size = torch.tensor(step_sizes, dtype=torch.float32, device=self.device).unsqueeze(1)
+        self.step_size = torch.tensor(step_sizes, dtype=torch.float32, device=self.device).view(-1, 1, 1)
         self.step_sizes = list(step_sizes)
-        self.gradient = torch.empty_like(self.theta)
-        self.parameters, self.gradients = self.layout.view(self.theta), self.layout.view(self.gradient)
 
     @property
     def samples(self) -> int:
@@ -178,12 +198,16 @@ class Stack:
         indices, noise = self._block_noise(self.step // BLOCK)
         total = torch.zeros(len(self.live), device=self.device)
         steps = min(BLOCK, last_step - self.step)
-        for i in range(steps):
-            x = self.train[indices[i].flatten()].view(len(self.live), self.batch, -1)
-            total += self.learner.gradient(self.parameters, x, [array[i] for array in noise], self.gradients)
-            step_size = self.step_size if self.step >= self.settings.training.warmup_steps else None
-            adagrad(self.theta, self.gradient, self.accumulator, step_size, self.regularised, self.decay)
-            self.step += 1
+        for rows in [slice(None)] if self.together else [slice(row, row + 1) for row in range(len(self.live))]:
+            parameters, accumulators = self.layout.view(self.theta[rows]), self.layout.view(self.accumulator[rows])
+            for i in range(steps):
+                index = indices[i, rows]
+                x = torch.index_select(self.train, 0, index.flatten()).view(*index.shape, -1)
+                value, gradient = self.learner.gradient(parameters, x, [array[i, rows] for array in noise])
+                total[rows] += value
+                step_size = self.step_size[rows] if self.step + i >= self.settings.training.warmup_steps else None
+                adagrad(parameters, gradient, accumulators, step_size, self.decay, self.regularised)
+        self.step += steps
         total = total.cpu().numpy().astype(float)
         self.running[self.live] += total
         self.running_steps += steps
