@@ -46,10 +46,12 @@ def job(log: str):
             sys.exit(1)
 
 
-def errors_in(folder: str) -> list[str]:
-    """The error lines that the jobs logging under `folder` left, for the last word of a failed run."""
+def errors_in(folder: str, since: float) -> list[str]:
+    """The error lines that jobs logged under `folder` after the time `since`, for the last word of a failed run."""
     lines = {}
-    for log in sorted(Path(folder).rglob("*.log"), key=lambda path: path.stat().st_mtime):
+    for log in Path(folder).rglob("*.log"):
+        if log.stat().st_mtime < since:
+            continue
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("error: "):
                 lines[line] = None

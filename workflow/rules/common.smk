@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 from snakemake.exceptions import WorkflowError
 
@@ -16,6 +17,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 FOLDER = STUDY.folder
+STARTED = time.time()
 # The modules that decide a run's numbers: an edit in one of them makes its results stale, an edit elsewhere does not.
 DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
 
@@ -44,7 +46,7 @@ onsuccess:
 
 onerror:
     print("\nStopped before the end. What went wrong:", file=sys.stderr)
-    for line in console.errors_in(f"{FOLDER}/logs") or [
+    for line in console.errors_in(f"{FOLDER}/logs", STARTED) or [
         f"see the messages above and the logs in {FOLDER}/logs/"
     ]:
         print(f"  {line}", file=sys.stderr)

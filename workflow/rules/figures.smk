@@ -7,7 +7,7 @@ rule figure:
     output:
         report(
             f"{FOLDER}/figures/figure{{number}}.svg",
-            caption="../../report/captions/figure{number}.rst",
+            caption="../../report/captions/figure.rst",
             category="Figures",
         ),
         f"{FOLDER}/figures/figure{{number}}.pdf",
