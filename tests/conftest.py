@@ -1,11 +1,15 @@
 """What several test files share: the embedded data set and small settings on it."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
 from aevb import config, data, training
 
 torch.set_num_threads(1)
+os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent / "src")  # for the processes that tests start
 
 
 @pytest.fixture(scope="session")

@@ -70,13 +70,13 @@ def test_bound_is_exact_at_the_exact_posterior_and_below_elsewhere(estimator):
     assert abs(below.mean() + gap - log_p) < 4 * below.std() / math.sqrt(len(below))
 
 
-def test_estimators_a_and_b_agree_in_expectation_and_b_varies_less():
+def test_estimators_a_and_b_agree_in_expectation():
     model = linear_gaussian(torch.Generator().manual_seed(5))
     q = torch.tensor([0.2, -0.1]).double(), torch.tensor([-0.5, 0.4]).double()
     a, b = (estimates(estimator, *q, model, torch.eye(2).double()) for estimator in "AB")
     difference = a - b
     assert abs(difference.mean()) < 4 * difference.std() / math.sqrt(len(a))
-    assert difference.std() > 0.1
+    assert difference.std() > 0.1  # but not draw by draw
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])

@@ -64,6 +64,31 @@ def test_warm_up_accumulates_without_moving(dtype):
     torch.testing.assert_close(accumulator["w"], torch.full((1, 4), 4 + 1e-8, dtype=dtype))
 
 
+@pytest.mark.parametrize(("prior", "regularised"), [("weights", nets.WEIGHTS), ("all", nets.WEIGHTS + nets.BIASES), ("none", ())])
+def test_a_block_is_adagrad_on_the_map_objective_after_the_warm_up(make, prior, regularised):
+    """Twenty steps of the engine against autograd, in float64, of sum of bounds + (M/N) log p(theta)."""
+    warmup = 7
+    settings, data = make("bernoulli", prior=prior, warmup_steps=warmup, initial_sd=0.1)
+    stack = training.Stack([AEVB], [0.02], settings, data)
+    theta = stack.theta.double().requires_grad_(True)
+    accumulator = torch.full_like(theta, 1e-8)
+    index = stream("minibatch", "digits", 3, 0).integers(0, 1500, (20, 100))
+    noise = stream("learner", "digits", 3, 0, algorithm="aevb").standard_normal((20, 1, 100, 3), dtype=np.float32)
+    for step in range(20):
+        p = stack.layout.view(theta)
+        x = data.train[index[step]].double()[None]
+        mean, log_variance = nets.encode(x, p)
+        z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(noise[step]).double()
+        log_prior = sum(-0.5 * (p[name] ** 2).sum() for name in regularised)
+        bounds = objectives.bound(x, z, nets.decode(z, p), mean, log_variance, "bernoulli", "B")
+        (gradient,) = torch.autograd.grad(bounds.sum() + 100 / 1500 * log_prior, theta)
+        accumulator += gradient**2
+        if step >= warmup:
+            theta = (theta + 0.02 * gradient / accumulator.sqrt()).detach().requires_grad_(True)
+    stack.train_block(10**6)
+    torch.testing.assert_close(stack.theta.double(), theta.detach(), rtol=1e-3, atol=2e-4)
+
+
 def test_grid_is_logarithmic_and_ends_at_the_budget():
     points = training.grid(100_000, 1_000_000, 10, 2000)
     assert points == [100000, 126000, 158000, 200000, 252000, 316000, 398000, 502000, 630000, 794000, 1000000]
@@ -257,14 +282,23 @@ def test_a_checkpoint_of_other_settings_or_damaged_is_not_used(make, tmp_path, c
     assert "damaged checkpoint" in capsys.readouterr().err and same(damaged, expected)
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(make, tmp_path, monkeypatch):
-    settings, data = make("bernoulli", 4000)
-    (result,) = training.train([AEVB], [0.02], settings, data)
+FULL = """
+import resource, sys
+import numpy as np, pandas as pd
+from aevb import results
+from aevb.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+pilot = results.Pilot("digits", "aevb", 3, 0, 0.02, np.array([0.02]), np.arange(10_000), np.zeros((1, 10_000)), 0.0)
+try:
+    results.write_pilot(sys.argv[1], pilot)
+except UserError as error:
+    sys.exit(f"error: {error}")
+"""
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(UserError, match="No space left on device; make room"):
-        results.write_run(tmp_path / "run.h5", result)
+def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "pilot.h5")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write") and "make room" in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -1,9 +1,12 @@
 """The pipeline as a person runs it: dry runs, a whole quick study in a temporary folder, bad input, lint."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -39,10 +42,10 @@ def planned(output):
 @pytest.mark.parametrize(
     ("arguments", "train", "pilot", "datasets"),
     [
-        ((), 55, 4, 2),
-        (("--config", "samples=1e6"), 43, 4, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 43, 4, 2),
-        (("--configfile", QUICK), 2, 2, 1),
+        ((), 55, 19, 2),
+        (("--config", "samples=1e6"), 55, 19, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 19, 2),
+        (("--configfile", QUICK), 4, 2, 1),
     ],
 )
 def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, datasets):
@@ -57,6 +60,18 @@ def test_a_misspelt_key_stops_before_any_job(tmp_path):
     output = snakemake(tmp_path, "--cores", "1", "--configfile", QUICK, "--config", "sampels=5", check=False)
     assert "unknown key 'sampels'; did you mean 'samples'?" in output
     assert not (tmp_path / "results").exists()
+
+
+def test_the_reference_folder_takes_no_other_study(tmp_path):
+    output = snakemake(
+        tmp_path, "--cores", "1", "--configfile", str(ROOT / "config/reference.yaml"), "--config", "samples=1e3", check=False
+    )
+    assert "results/reference is for the study" in output and "results=results/NAME" in output
+
+
+def test_redraw_without_results_says_so(tmp_path):
+    output = snakemake(tmp_path, "--cores", "1", "--configfile", QUICK, "--config", "redraw=true", check=False)
+    assert "gathered.h5, which does not exist" in output
 
 
 def test_data_that_cannot_be_had_is_one_sentence_at_the_end(tmp_path):
@@ -111,10 +126,38 @@ def test_a_second_run_does_nothing(study):
     assert "Nothing to be done" in snakemake(folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4")
 
 
+def test_data_that_was_deleted_and_made_again_makes_nothing_stale(study):
+    folder, _, _ = study
+    (folder / "data/digits.h5").unlink()
+    snakemake(folder, "--cores", "1", "--configfile", QUICK, "data/digits.h5")
+    assert "Nothing to be done" in snakemake(folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4")
+
+
+def test_snakemakes_own_report(study, tmp_path):
+    folder, _, _ = study
+    snakemake(folder, "--configfile", QUICK, "--config", "samples=4e4", "--report", str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text()
+    assert "Figure 5: random samples" in page and "curves.csv" in page
+
+
+def test_interrupted_as_by_ctrl_c_it_resumes_to_the_same_numbers(study, tmp_path):
+    _, made, _ = study
+    arguments = ["--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "--", "results/quick-4e4/curves.csv"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(tmp_path.glob("results/**/[!.]*.checkpoint.h5")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) != 0
+    assert not (tmp_path / "results/quick-4e4/curves.csv").exists()
+    snakemake(tmp_path, *arguments)
+    assert (tmp_path / "results/quick-4e4/curves.csv").read_bytes() == (made / "curves.csv").read_bytes()
+
+
 def test_another_budget_leaves_the_first_alone(study):
     folder, _, _ = study
     jobs = planned(snakemake(folder, "--dry-run", "--cores", "2", "--configfile", QUICK, "--config", "samples=3e4"))
-    assert jobs["gather"] == 1 and jobs["train_digits_gaussian_0"] == 1 and "dataset" not in jobs
+    assert jobs["gather"] == 1 and jobs["train_digits_gaussian_0"] == 1
 
 
 def test_redraw_needs_gathered_results_alone_and_gives_the_same_bytes(study, tmp_path):

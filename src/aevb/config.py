@@ -89,7 +89,7 @@ class Manifold(Strict):
     grid: Count
 
 
-class Prior(Strict):
+class PriorSamples(Strict):
     """Figure 5: random samples of AEVB models."""
 
     experiment: ShortName
@@ -118,7 +118,7 @@ class Config(Strict):
     """A whole study."""
 
     name: ShortName
-    results: str | None = Field(None, description="results folder; unless given, results/NAME-SAMPLES")
+    results: str | None = Field(None, description="results folder; unless given, results/NAME-SAMPLES. A file that sets it takes no overrides of its study")
     data: str = Field("data", description="folder for downloads and prepared data sets")
     mirror: str | None = Field(None, description="folder or URL that holds the data files, instead of their public sources")
     samples: Count = Field(description="budget: training samples of every curve")
@@ -126,14 +126,14 @@ class Config(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = Field(1, description="torch threads of a training job; part of what decides the exact bits")
     tf32: bool = Field(False, description="allow TF32 matrix products on CUDA (faster, about three decimal digits)")
-    job_seconds: Whole = Field(120, description="small runs are packed into jobs of about this many seconds on one CPU core")
+    job_seconds: Whole = Field(20, description="runs shorter than this on one CPU core (roughly) share jobs of about this length")
     redraw: bool = Field(False, description="draw figures and report from the gathered results as they are; train nothing")
     experiments: dict[ShortName, Experiment] = Field(min_length=1)
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     figure2: list[Curves] = Field(min_length=1)
     figure4: list[Manifold] = Field(min_length=1)
-    figure5: list[Prior] = Field(min_length=1)
+    figure5: list[PriorSamples] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -241,7 +241,7 @@ def reference() -> str:
         Evaluation: "`evaluation`",
         Curves: "`figure2`: list of rows",
         Manifold: "`figure4`: list of panels",
-        Prior: "`figure5`: list of rows",
+        PriorSamples: "`figure5`: list of rows",
     }
     for model, title in titles.items():
         lines += ["", f"## {title}", "", model.__doc__.splitlines()[0], "", "| key | default | values | meaning |", "|---|---|---|---|"]

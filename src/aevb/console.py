@@ -37,8 +37,12 @@ def pass_on(source: str) -> None:
 def job(log: str):
     """Run a job: what it prints to stderr also goes to the file `log`; a UserError becomes one line and exit status 1."""
     terminal = sys.stderr
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w", encoding="utf-8") as file, contextlib.redirect_stderr(_Tee(terminal, file)):
+    try:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        file = open(log, "w", encoding="utf-8")  # noqa: SIM115 closed below
+    except OSError as error:
+        sys.exit(f"error: cannot write {log}: {error.strerror}; make room or make the folder writable, then run again")
+    with file, contextlib.redirect_stderr(_Tee(terminal, file)):
         try:
             yield
         except UserError as error:

@@ -1,13 +1,13 @@
 """What a study is about to do and what it will cost on this machine, from a calibration of a few seconds.
 
-`python -m aevb.cost` reads {"config": ..., "cores": ...} as JSON from stdin and prints to stderr.
+`python -m aevb.cost` reads {"config": ..., "cores": ..., "train": runs, "pilots": runs} as JSON from stdin and prints to
+stderr.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from types import SimpleNamespace
@@ -50,15 +50,13 @@ def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> fl
     return per_sample * (samples + evaluations * (dataset.n_train + dataset.n_test) * EVALUATION_COST)
 
 
-def announce(config: Config, cores: int) -> None:
-    """Print what is still to be trained, its estimated cost, and what smaller budgets would cost."""
+def announce(config: Config, cores: int, todo: list[Run], pilots: list[Run]) -> None:
+    """Print what is to be trained (`todo`, after `pilots`), its estimated cost, and what smaller budgets would cost."""
     started = time.perf_counter()
-    todo = [run for run in config.runs() if not os.path.exists(plan.run_path(config, run))]
-    pilots = [run for run in plan.pilot_runs(config) if not os.path.exists(plan.pilot_path(config, run.curve))]
     by_curve = {run.curve: seconds_per_sample(config, run) for run in {run.curve: run for run in (*todo, *pilots)}.values()}
     calibration = time.perf_counter() - started
 
-    def hours(samples: int) -> float:
+    def seconds(samples: int) -> float:
         training = sum(run_seconds(config, run, by_curve[run.curve], samples) for run in todo)
         piloting = sum(by_curve[run.curve] * config.training.pilot_samples * len(config.training.step_sizes) for run in pilots)
         return (training + piloting) / max(1, cores // config.threads)
@@ -70,11 +68,11 @@ def announce(config: Config, cores: int) -> None:
         f"To train: {len(todo)} models ({experiments}; {algorithms}) of {config.samples:.3g} samples each, "
         f"{len(todo) * config.samples:.2g} in all, after {len(pilots)} pilots.",
         f"Measured here in {calibration:.0f} s: {min(rates):,.0f} to {max(rates):,.0f} samples/s a process of {config.threads} thread(s).",
-        f"Estimated time on {cores} core(s): {duration(hours(config.samples))}, results in {config.folder}/.",
+        f"Estimated time on {cores} core(s): {duration(seconds(config.samples))}, results in {config.folder}/.",
     ]
     smaller = [n for n in SMALLER if config.training.batch_size < n < config.samples]
-    if smaller and hours(config.samples) > 600:
-        options = ", ".join(f"samples={configuration.short(n)} ({duration(hours(n))})" for n in smaller)
+    if smaller and seconds(config.samples) > 600:
+        options = ", ".join(f"samples={configuration.short(n)} ({duration(seconds(n))})" for n in smaller)
         lines.append(f"Smaller budgets: --config {options}. Ctrl-C stops; the same command resumes.")
     print("\n" + "\n".join(lines) + "\n", file=sys.stderr, flush=True)
 
@@ -82,6 +80,7 @@ def announce(config: Config, cores: int) -> None:
 if __name__ == "__main__":
     request = json.load(sys.stdin)
     try:
-        announce(configuration.load(request["config"]), request["cores"])
+        runs = ([Run(*run) for run in request[kind]] for kind in ("train", "pilots"))
+        announce(configuration.load(request["config"]), request["cores"], *runs)
     except UserError as error:
         sys.exit(f"error: {error}")

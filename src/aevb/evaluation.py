@@ -46,8 +46,7 @@ def bound(flat: Tensor, layout: nets.Layout, x: Tensor, generator: np.random.Gen
         totals += first.sum().item(), objectives.kl_to_prior(mean, log_variance).sum().item()
         means = mean[0].double()
         moments += np.stack([means.sum(0).cpu().numpy(), (means**2).sum(0).cpu().numpy()])
-    reconstruction, kl = totals / n
-
+    kl = totals[1] / n
     draws = 1
     if np.isfinite(within):
         draws = max(1, min(max_draws, ceil(within / (n * standard_error**2))))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from pathlib import Path
+
+import h5py
 
 from .errors import UserError
 
@@ -30,3 +33,16 @@ def atomic(path: str | Path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def new_h5(path: str | Path):
+    """An h5py.File in memory, whose bytes are written to `path` at the end of the block, as by `atomic`.
+
+    The HDF5 library cannot be trusted on a full disk (closing a file may end the process), so it never sees one.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        yield file
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())

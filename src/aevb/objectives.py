@@ -11,8 +11,8 @@ from torch import Tensor
 
 
 def softplus(a: Tensor) -> Tensor:
-    """log(1 + e^a) = max(a, 0) - log sigmoid(|a|): ten times faster on a CPU than torch's, and as exact in float32,
-    because the logarithm's argument stays in [1/2, 1]."""
+    """log(1 + e^a) = max(a, 0) - log sigmoid(|a|): ten times faster on a CPU than torch's, with the same absolute
+    error in float32, because the logarithm's argument stays in [1/2, 1]."""
     return a.relu() - a.abs().sigmoid().log()
 
 

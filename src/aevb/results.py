@@ -4,7 +4,7 @@ A run (a file of its own, and a group of the same form in the gathered file):
 
     attributes   see RunResult: what was run, how it ended, provenance
     curve/       one dataset per column of CURVE, all of the same length: one row per evaluation
-    weights/     float32 arrays by parameter name (see nets.py); in the gathered file only for models that figures draw
+    weights/     float32 arrays by parameter name (see nets.py); in the gathered file only decoders that figures draw
 
 A pilot: attributes as far as they apply; step_sizes (S,), samples (T,), bounds (S, T) training bound in nats per
 datapoint, NaN once diverged; the chosen step size as attribute step_size.
@@ -24,8 +24,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from .config import load
 from .errors import UserError
-from .files import atomic
+from .files import atomic, new_h5
 
 SCHEMA = 1
 
@@ -37,7 +38,7 @@ CURVE = {
     "train_se": "Monte Carlo standard error of train",
     "test_se": "Monte Carlo standard error of test",
     "running": "mean of the minibatch bounds since the previous evaluation (the learner's own estimator)",
-    "train_kl": "mean KL(q(z|x) || p(z)) on the training set",
+    "train_kl": "mean KL(q(z|x) || p(z)) on the training set; the reconstruction term is train + train_kl",
     "test_kl": "mean KL(q(z|x) || p(z)) on the test set",
     "active_units": "latent units whose posterior mean varies over the training set by more than 0.01 (variance)",
 }
@@ -95,7 +96,7 @@ class RunResult:
 
 def write_run(path: str | Path, result: RunResult) -> None:
     """Write one run; raises UserError if `result` is not of the schema or the file cannot be written."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_h5(path) as file:
         _write_run_group(file, result)
 
 
@@ -126,7 +127,10 @@ def _read_run_group(group: h5py.Group, where: str) -> RunResult:
     absent = [name for name in ATTRIBUTES if name not in group.attrs] + [f"curve/{c}" for c in CURVE if f"curve/{c}" not in group]
     if absent:
         raise UserError(f"{where} lacks {', '.join(absent)}; delete the file and run again")
-    attributes = {name: kind(group.attrs[name]) for name, kind in ATTRIBUTES.items()}
+    try:
+        attributes = {name: kind(group.attrs[name]) for name, kind in ATTRIBUTES.items()}
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where} holds an attribute of the wrong kind ({error}); delete the file and run again") from None
     curve = pd.DataFrame({column: group[f"curve/{column}"][:] for column in CURVE})
     weights = {name: data[:] for name, data in group["weights"].items()} if "weights" in group else {}
     return RunResult(attributes, curve, weights)
@@ -149,7 +153,7 @@ class Pilot:
 
 def write_pilot(path: str | Path, pilot: Pilot) -> None:
     """Write the pilot of one curve; raises UserError if the file cannot be written."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_h5(path) as file:
         _write_pilot_group(file, pilot)
 
 
@@ -170,10 +174,12 @@ def read_pilot(path: str | Path) -> Pilot:
 
 def _read_pilot_group(group: h5py.Group, where: str) -> Pilot:
     try:
+        if group.attrs["schema"] != SCHEMA:
+            raise KeyError(f"schema {group.attrs['schema']}")
         kinds = {"experiment": str, "algorithm": str, "latent_dim": int, "seed": int, "step_size": float, "seconds": float}
         attributes = {name: kind(group.attrs[name]) for name, kind in kinds.items()}
         return Pilot(**attributes, **{name: group[name][:] for name in ("step_sizes", "samples", "bounds")})
-    except KeyError as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where} is not a pilot of this version ({error}); delete the file and run again") from None
 
 
@@ -186,19 +192,18 @@ class Gathered:
     pilots: dict[str, Pilot]  # by curve name
 
 
-def gather(config: dict, runs: dict[str, str], pilots: dict[str, str], keep_weights: set[str], path: str | Path) -> None:
-    """Copy the run files `runs` (name -> path) and `pilots` into one file; weights only of the runs in `keep_weights`.
+def gather(config: dict, runs: dict[str, str], pilots: dict[str, str], decoders: set[str], path: str | Path) -> None:
+    """Copy the run files `runs` (name -> path) and `pilots` into one file; of the weights only the decoders of the runs in `decoders`.
 
     Raises UserError if a file is damaged or the gathered file cannot be written.
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with new_h5(path) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["config"] = json.dumps(config)
         file.attrs["units"] = "nats per datapoint"
         for name, source in runs.items():
             result = read_run(source)
-            if name not in keep_weights:
-                result.weights = {}
+            result.weights = {part: value for part, value in result.weights.items() if name in decoders and part.startswith("decoder")}
             _write_run_group(file.create_group(f"runs/{name}"), result)
         for name, source in pilots.items():
             _write_pilot_group(file.create_group(f"pilots/{name}"), read_pilot(source))
@@ -209,8 +214,6 @@ def read_gathered(path: str | Path) -> Gathered:
     with _open(path) as file:
         if file.attrs.get("schema") != SCHEMA or "config" not in file.attrs:
             raise UserError(f"{path} is not a gathered result file of schema {SCHEMA}; delete it and run again")
-        from .config import load
-
         config = json.loads(file.attrs["config"])
         order = dict.fromkeys(run.name for run in load(config).runs())
         runs = {name: _read_run_group(file[f"runs/{name}"], f"{path}, run {name}") for name in order if f"runs/{name}" in file}

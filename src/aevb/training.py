@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from .config import Run
 from .console import duration
 from .data import Data
 from .errors import UserError
-from .files import atomic
+from .files import new_h5
 from .learners import LEARNERS, Parameters
 from .streams import stream
 
@@ -128,9 +127,6 @@ class Interrupted(SystemExit):
 def _signals():
     """Yields a list that receives the number of the first SIGTERM or SIGINT instead of dying at once."""
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
     previous = {number: signal.signal(number, lambda n, _: received.append(n)) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield received
@@ -153,7 +149,7 @@ class Stack:
         # the other, which keeps its parameters in cache and its bits independent of the others.
         self.together = self.device.type != "cpu"
         self.train, self.test = data.train.to(self.device), data.test.to(self.device)
-        self.batch = min(training.batch_size, len(data.train))
+        self.batch = training.batch_size
         self.decay = self.batch / len(data.train)
         self.regularised = {"weights": nets.WEIGHTS, "all": nets.WEIGHTS + nets.BIASES, "none": ()}[training.prior]
 
@@ -226,7 +222,7 @@ class Stack:
         return ""
 
     def take_out(self, reasons: dict[int, str]) -> None:
-        """Stop the replicas for which `reasons` gives one; the others go on as if alone."""
+        """Stop the replicas for which `reasons` gives one; the others go on."""
         for replica, reason in reasons.items():
             self.samples_at_end[replica] = self.samples
             self.reasons[replica] = reason
@@ -268,7 +264,9 @@ class Stack:
                 train.active_units,
             ]
             self.curves[replica].append([float(value) for value in values])
-            reasons[replica] = self._runaway(train.value, "the training bound") or self._runaway(test.value, "the test bound")
+            reasons[replica] = self._runaway(train.value, "the training bound")
+            if not reasons[replica] and not np.isfinite(test.value):  # it may fall as it likes: that is overfitting, a result
+                reasons[replica] = f"the test bound is not a number after {self.samples} samples"
             self.evaluation_seconds[replica] += time.perf_counter() - started
         self.running[:] = 0
         self.running_steps = 0
@@ -286,7 +284,7 @@ class Stack:
 
     def save(self, path: Path, key: str) -> None:
         """Write a checkpoint atomically; raises UserError if the disk is full."""
-        with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        with new_h5(path) as file:
             file.attrs["key"] = key
             file.attrs["state"] = json.dumps({name: getattr(self, name) for name in self.STATE})
             for name in self.ARRAYS:

@@ -22,26 +22,50 @@ STARTED = time.time()
 DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
 
 
+# A file that names its results folder, as config/reference.yaml does, keeps that folder for the study it describes.
+changed = set(workflow.config_settings.config or {})
+if (
+    STUDY.results
+    and "results" not in changed
+    and changed - {"data", "mirror", "redraw"}
+):
+    raise WorkflowError(
+        f"{FOLDER} is for the study of this configuration file as it stands; "
+        "to change it on the command line, name another folder too: --config results=results/NAME ..."
+    )
+if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
+    raise WorkflowError(
+        f"redraw=true draws from {FOLDER}/gathered.h5, which does not exist; run without redraw first"
+    )
+
+
 onstart:
-    todo = [
-        run for run in STUDY.runs() if not os.path.exists(plan.run_path(STUDY, run))
-    ]
-    if todo and not STUDY.redraw:
+    due = {"train_": [], "pilot_": []}
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name[:6] in due:
+            due[job.rule.name[:6]] += job.params.runs
+    if any(due.values()):
         # torch is imported and timed in a process of its own, which is gone before the jobs start
-        request = json.dumps({"config": config, "cores": workflow.cores or 1})
-        subprocess.run(
+        request = {
+            "config": config,
+            "cores": workflow.cores or 1,
+            "train": due["train_"],
+            "pilots": due["pilot_"],
+        }
+        if subprocess.run(
             [sys.executable, "-m", "aevb.cost"],
-            input=request,
+            input=json.dumps(request),
             text=True,
-            check=False,
-        )
+        ).returncode:
+            sys.exit(1)
 
 
 onsuccess:
-    print(
-        f"\nDone. The report is {FOLDER}/report.html, the figures are in {FOLDER}/figures/, the curves in {FOLDER}/curves.csv.",
-        file=sys.stderr,
-    )
+    if os.path.exists(f"{FOLDER}/report.html"):
+        print(
+            f"\nDone. The report is {FOLDER}/report.html, the figures are in {FOLDER}/figures/.",
+            file=sys.stderr,
+        )
 
 
 onerror:

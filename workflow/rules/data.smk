@@ -5,7 +5,8 @@ localrules:
 rule dataset:
     """Download (or copy from the mirror), verify and prepare one data set. Runs where the internet is: locally."""
     input:
-        code=f"{SOURCE}/aevb/data.py",
+        # Every file is verified: a new source gives the same images, and makes nothing stale.
+        code=[f"{SOURCE}/aevb/data.py", ancient(f"{SOURCE}/aevb/download.py")],
     output:
         f"{STUDY.data}/{{dataset}}.h5",
     log:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from aevb import config, console, data
+from aevb import config, console, data, download
 
 with console.job(snakemake.log[0]):
     dataset, prepared = snakemake.wildcards.dataset, Path(snakemake.output[0])
-    data.fetch(dataset, prepared.parent, config.load(snakemake.config).mirror)
+    download.fetch(dataset, prepared.parent, config.load(snakemake.config).mirror)
     data.prepare(dataset, prepared.parent, prepared)
