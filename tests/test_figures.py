@@ -81,18 +81,16 @@ def diverge(run, value=-1e9):
     return run
 
 
-def build(folder, raw=None, change=None, pilots=True):
-    """Write synthetic runs and pilots and gather them; `change(name, run)` may replace a run or drop it (None)."""
+def build(folder, raw=None, change=None):
+    """Write synthetic runs and pilots and gather them; `change(name, run)` may replace a run."""
     study = config.load(STUDY if raw is None else raw)
     paths, pilot_paths = {}, {}
     for number, run in enumerate(study.runs()):
         result = synthetic_run(study, run, number)
         result = change(run.name, result) if change else result
-        if result is None:
-            continue
         paths[run.name] = folder / f"{number}.h5"
         results.write_run(paths[run.name], result)
-        if pilots and run.curve not in pilot_paths:
+        if run.curve not in pilot_paths:
             bounds = np.array([[-300.0, -215.25], [-290.0, -210.5], [-400.0, np.nan]])
             pilot = results.Pilot(
                 run.experiment, run.algorithm, run.latent_dim, 0, 0.02, np.array([0.01, 0.02, 0.1]), GRID[:2], bounds, 72.0
@@ -120,7 +118,7 @@ def gathered(path):
 
 @pytest.fixture(scope="module")
 def drawing(gathered):
-    return figures.figure2(gathered, figures.read_paper(PAPER))
+    return figures.figure2(gathered, pd.read_csv(PAPER))
 
 
 def panel(figure, title):
@@ -177,7 +175,7 @@ def test_figure2_band_is_the_range_over_seeds(drawing, gathered):
 
 def test_the_band_is_one_sd_for_five_seeds(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "OFFSETS", {seed: seed**2 / 4 for seed in range(5)})
-    drawn = figures.figure2(results.read_gathered(build(tmp_path, {**STUDY, "seeds": list(range(5))})), None)
+    drawn = figures.figure2(results.read_gathered(build(tmp_path, {**STUDY, "seeds": list(range(5))})), pd.read_csv(PAPER))
     axis = panel(drawn, "MNIST, $N_z$ = 5")
     mean = lines(axis)["aevb test"].get_ydata()[-1]
     corners = axis.collections[1].get_paths()[0].vertices
@@ -203,7 +201,7 @@ def test_the_papers_curves_lie_behind_thin_and_pale(drawing):
 
 def test_the_papers_curves_are_left_out_where_they_do_not_apply(tmp_path):
     raw = {**STUDY, "experiments": {**STUDY["experiments"], "mnist": {**STUDY["experiments"]["mnist"], "binarise": True}}}
-    drawn = figures.figure2(results.read_gathered(build(tmp_path, raw)), figures.read_paper(PAPER))
+    drawn = figures.figure2(results.read_gathered(build(tmp_path, raw)), pd.read_csv(PAPER))
     assert not any(name.startswith("paper") for name in lines(drawn.axes[0]))
     assert any(name.startswith("paper") for name in lines(drawn.axes[2]))
 
@@ -226,24 +224,19 @@ def test_one_runaway_evaluation_does_not_flatten_a_row(tmp_path):
             run.curve.loc[5, ["train", "test"]] = 1e8
         return run
 
-    drawn = figures.figure2(results.read_gathered(build(tmp_path, change=runaway)), None)
+    drawn = figures.figure2(results.read_gathered(build(tmp_path, change=runaway)), pd.read_csv(PAPER))
     assert drawn.axes[2].get_ylim()[1] < 5000
 
 
-def test_all_replicas_diverged_or_absent(tmp_path):
-    def nothing(name, run):
-        if name.startswith("frey"):
-            return None
-        return diverge(run, np.nan) if name.startswith("mnist/aevb") else run
-
-    gathered = results.read_gathered(build(tmp_path, change=nothing))
-    drawn = figures.figure2(gathered, figures.read_paper(PAPER))
-    assert any("AEVB:\n2 of 2 diverged" in text.get_text() for text in drawn.axes[0].texts)
-    assert any("no results" in text.get_text() for text in drawn.axes[2].texts)
-    for drawn, word in ((figures.figure4(gathered), "diverged"), (figures.figure5(gathered), "diverged")):
-        assert all(axis.texts for axis in drawn.axes)
-        assert any(word in axis.texts[0].get_text() for axis in drawn.axes)
-        figures.save(drawn, [tmp_path / "drawn.png"])
+def test_all_replicas_diverged(tmp_path):
+    path = build(tmp_path, change=lambda name, run: diverge(run, np.nan))
+    gathered = results.read_gathered(path)
+    drawn = figures.figure2(gathered, pd.read_csv(PAPER))
+    assert all("AEVB:\n2 of 2 diverged" in axis.texts[0].get_text() for axis in drawn.axes)
+    for drawn in (figures.figure4(gathered), figures.figure5(gathered)):
+        assert all("diverged" in axis.texts[0].get_text() for axis in drawn.axes)
+    for number in (2, 4, 5):
+        figures.draw(number, path, PAPER, [tmp_path / "drawn.png"])
 
 
 def mean_by_hand(weights, z, pixels):
@@ -290,9 +283,7 @@ def test_figure5_tiles_are_decoded_draws_of_the_prior(gathered):
 def test_an_image_is_upright():
     image = np.zeros((1, 784))
     image[0, 3] = 1  # first row, fourth column
-    assert figures.tile(image, 1)[0, 3] == 1
-    with pytest.raises(UserError, match="100 pixels"):
-        figures.image_shape(100)
+    assert figures.tile(image, 1, (28, 28))[0, 3] == 1
 
 
 def test_equal_results_give_equal_bytes(path, tmp_path):
@@ -318,25 +309,14 @@ def test_equal_results_give_equal_bytes(path, tmp_path):
 def test_other_results_give_another_picture(path, tmp_path):
     figures.draw(2, path, PAPER, [tmp_path / "a.png"])
     figures.draw(2, build(tmp_path), PAPER, [tmp_path / "b.png"])
-    figures.draw(2, path, None, [tmp_path / "c.png"])
-    assert len({(tmp_path / f"{name}.png").read_bytes() for name in "abc"}) == 3
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
-def test_bad_calls_are_told_in_a_sentence(path, tmp_path):
-    with pytest.raises(UserError, match="no drawing of Figure 3"):
-        figures.draw(3, path, PAPER, [tmp_path / "a.png"])
-    with pytest.raises(UserError, match=r"a\.bmp"):
-        figures.draw(4, path, PAPER, [tmp_path / "a.bmp"])
+def test_a_missing_file_is_told_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         figures.draw(4, tmp_path / "absent.h5", PAPER, [tmp_path / "a.png"])
-    with pytest.raises(UserError, match=r"absent\.csv"):
-        figures.draw(2, path, tmp_path / "absent.csv", [tmp_path / "a.png"])
-    (tmp_path / "odd.csv").write_text("samples,value\n1,2\n")
-    with pytest.raises(UserError, match="lacks the columns"):
-        figures.draw(2, path, tmp_path / "odd.csv", [tmp_path / "a.png"])
-    assert not list(tmp_path.glob("*a.png"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_drawing_loads_no_torch():
-    code = "import sys, aevb.figures, aevb.report; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", "import sys, aevb.report; sys.exit('torch' in sys.modules)"], check=True)

@@ -118,7 +118,9 @@ class Config(Strict):
     """A whole study."""
 
     name: ShortName
-    results: str | None = Field(None, description="results folder; unless given, results/NAME-SAMPLES. A file that sets it takes no overrides of its study")
+    results: str | None = Field(
+        None, description="results folder; unless given, results/NAME-SAMPLES. A file that sets it takes no overrides of its study"
+    )
     data: str = Field("data", description="folder for downloads and prepared data sets")
     mirror: str | None = Field(None, description="folder or URL that holds the data files, instead of their public sources")
     samples: Count = Field(description="budget: training samples of every curve")

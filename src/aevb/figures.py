@@ -8,56 +8,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import matplotlib.style
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.special import expit, ndtri
 
+from . import data
 from .config import Config, Experiment, Run, load, short
-from .errors import UserError
-from .results import Gathered, RunResult, atomic, read_gathered
+from .files import atomic
+from .results import Gathered, RunResult, read_gathered
 
-# Red and green as in the paper, but apart for colour-blind readers (one leans to orange, the other to blue) and in
-# greyscale print (dark against light); the markers differ too.
+# Red and green as in the paper, but apart for colour-blind readers (one leans to orange, the other to blue). The two of
+# seaborn's colour-blind palette are equally light, the same grey in print; these are dark and light. The markers differ too.
 COLOURS = {"aevb": "#B3260F", "wake_sleep": "#17A589"}
 MARKERS = {"aevb": "o", "wake_sleep": "^"}
 DASHES = {"train": "-", "test": (0, (3.5, 1.6))}
 ALGORITHMS = {"aevb": "AEVB", "wake_sleep": "wake-sleep"}
-DATASETS = {"mnist": "MNIST", "frey": "Frey Face"}
+TITLES = {"mnist": "MNIST", "frey": "Frey Face"}
 
 # The likelihood under which the paper's numbers were obtained; other models of the same data are not comparable.
 PAPER_LIKELIHOODS = {"mnist": "bernoulli", "frey": "gaussian"}
-
-IMAGE_SHAPES = {784: (28, 28), 560: (28, 20), 64: (8, 8)}
 
 # Below this many seeds the band is the range: a standard deviation of so few says little.
 SEEDS_FOR_SD = 5
 
 WIDTH = 7.2  # inches: the text width of an A4 or letter page
 
-STYLE = {
-    "font.family": ["DejaVu Sans"],  # ships with matplotlib
-    "font.size": 7.5,
-    "axes.titlesize": 7.5,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "figure.titlesize": 7.5,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "svg.hashsalt": "aevb",
-    "svg.fonttype": "path",
-    "pdf.fonttype": 42,
-    "savefig.dpi": 200,
+THEME = {
+    **seaborn.plotting_context("paper", font_scale=0.8),
+    **seaborn.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9", "font.family": ["DejaVu Sans"]}),  # ships with matplotlib
+    **{"axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4, "grid.linewidth": 0.5},
+    **{"figure.titlesize": 7.5, "svg.hashsalt": "aevb", "svg.fonttype": "path", "pdf.fonttype": 42, "savefig.dpi": 200},
 }
 
 # None removes an entry: dates and version strings would change the bytes.
@@ -69,7 +55,7 @@ METADATA = {
 
 
 def _style():
-    return matplotlib.style.context(["default", STYLE])
+    return matplotlib.style.context(["default", THEME])
 
 
 def _settle(figure: Figure) -> None:
@@ -84,22 +70,20 @@ def _settle(figure: Figure) -> None:
 
 def label(experiment: str) -> str:
     """The name of an experiment for people: 'mnist' -> 'MNIST'; a name that is not a data set of the paper as it is."""
-    return DATASETS.get(experiment, experiment.replace("_", " "))
+    return TITLES.get(experiment, experiment.replace("_", " "))
 
 
-def paper_curve(
-    paper: pd.DataFrame | None, experiment: Experiment, latent_dim: int, algorithm: str, split: str, figure: int = 2
-) -> pd.DataFrame | None:
-    """One curve of the paper (columns samples and value in nats per datapoint, by samples), or None.
+def paper_curve(paper: pd.DataFrame, experiment: Experiment, latent_dim: int, algorithm: str, split: str) -> pd.DataFrame | None:
+    """One curve of the paper's Figure 2 (columns samples and value in nats per datapoint, by samples), or None.
 
     None also when the experiment models other values than the paper did (binarised, dequantised or under another
     likelihood): such bounds differ by far more than the effects shown.
     """
     fits = PAPER_LIKELIHOODS.get(experiment.dataset) == experiment.likelihood and not experiment.binarise and not experiment.dequantise
-    if paper is None or not fits:
+    if not fits:
         return None
     chosen = paper[
-        (paper["figure"] == figure)
+        (paper["figure"] == 2)
         & (paper["dataset"] == experiment.dataset)
         & (paper["latent_dim"] == latent_dim)
         & (paper["algorithm"] == algorithm)
@@ -109,29 +93,8 @@ def paper_curve(
 
 
 def replicas(gathered: Gathered, experiment: str, algorithm: str, latent_dim: int) -> list[RunResult]:
-    """The runs of one curve of Figure 2 that are there, one for each seed, in the order of the configuration's seeds."""
-    names = [Run(experiment, algorithm, latent_dim, seed).name for seed in gathered.config["seeds"]]
-    return [gathered.runs[name] for name in names if name in gathered.runs]
-
-
-def over_seeds(runs: list[RunResult], column: str) -> pd.DataFrame:
-    """Mean and spread of one column over the replicas that did not diverge, one row per evaluation.
-
-    Columns: samples, mean, sd (NaN for one replica), low, high, replicas.
-    """
-    values = [run.curve.set_index("samples")[column] for run in runs if run.status == "completed"]
-    if not values:
-        return pd.DataFrame(columns=["samples", "mean", "sd", "low", "high", "replicas"], dtype=float)
-    table = pd.concat(values, axis=1).sort_index()
-    summary = {"mean": table.mean(axis=1), "sd": table.std(axis=1, ddof=1), "low": table.min(axis=1), "high": table.max(axis=1)}
-    return pd.DataFrame({**summary, "replicas": table.count(axis=1)}).rename_axis("samples").reset_index()
-
-
-def image_shape(pixels: int) -> tuple[int, int]:
-    """(height, width) of an image of so many pixels. Raises UserError if no data set has such images."""
-    if pixels not in IMAGE_SHAPES:
-        raise UserError(f"no data set has images of {pixels} pixels; add their shape to IMAGE_SHAPES in figures.py")
-    return IMAGE_SHAPES[pixels]
+    """The runs of one curve of Figure 2, one for each seed."""
+    return [gathered.runs[Run(experiment, algorithm, latent_dim, seed).name] for seed in gathered.config["seeds"]]
 
 
 def decode(weights: dict[str, np.ndarray], z: np.ndarray, likelihood: str) -> np.ndarray:
@@ -147,9 +110,9 @@ def decode(weights: dict[str, np.ndarray], z: np.ndarray, likelihood: str) -> np
     return expit(output)
 
 
-def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images (n, D) side by side without gaps, row by row from the top left: (rows * height, columns * width)."""
-    height, width = image_shape(images.shape[1])
+def tile(images: np.ndarray, columns: int, shape: tuple[int, int]) -> np.ndarray:
+    """Images (n, D) of `shape` side by side without gaps, row by row from the top left: (rows * height, columns * width)."""
+    height, width = shape
     rows = len(images) // columns
     return images.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
 
@@ -177,7 +140,7 @@ def _pale(colour: str) -> tuple[float, ...]:
     return tuple(0.45 * part + 0.55 for part in to_rgb(colour))
 
 
-def figure2(gathered: Gathered, paper: pd.DataFrame | None) -> Figure:
+def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     """Figure 2: the bound against training samples, one row for each data set, one panel for each N_z.
 
     Lines are means over the seeds that did not diverge, bands their range (five seeds or more: one standard deviation
@@ -186,25 +149,19 @@ def figure2(gathered: Gathered, paper: pd.DataFrame | None) -> Figure:
     """
     study = load(gathered.config)
     rows, columns = len(study.figure2), max(len(row.latent_dims) for row in study.figure2)
-    right = 1.5 * study.samples
-    left = 0.9 * min([study.evaluation.first, study.samples])
-    shown = {"paper": False, "diverged": False}
     with _style():
         figure = Figure(figsize=(WIDTH, 0.75 + 1.95 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharey="row")
         for row, line in zip(study.figure2, axes, strict=True):
-            bounds = []
-            for panel, latent_dim in zip(line, row.latent_dims, strict=False):
-                panel.set_xscale("log")
-                panel.set_xlim(left, right)
-                bounds += _panel(panel, gathered, study, paper, row, latent_dim, shown)
-            limits = _limits(bounds, left, right)
-            for panel, latent_dim in zip(line, row.latent_dims, strict=False):
-                panel.set_ylim(*limits)
-                _crosses(panel, gathered, row, latent_dim, limits, shown)
-            for panel in line[len(row.latent_dims) :]:
+            panels = list(zip(line, row.latent_dims, strict=False))
+            for panel, latent_dim in panels:
+                panel.set(xscale="log", xlim=(0.9 * min(study.evaluation.first, study.samples), 1.5 * study.samples))
+                _panel(panel, gathered, study, paper, row, latent_dim)
+            line[0].set(ylim=_limits([panel for panel, _ in panels]), ylabel="bound, nats per datapoint")
+            for panel, latent_dim in panels:
+                _crosses(panel, gathered, row, latent_dim)
+            for panel in line[len(panels) :]:
                 panel.remove()
-            line[0].set_ylabel("bound, nats per datapoint")
         # Below the panels in fixed steps: the layout engine would put axis label and legend on top of each other.
         height = figure.get_figheight()
         figure.get_layout_engine().set(rect=(0, 0.4 / height, 1, 1 - 0.4 / height))
@@ -212,252 +169,159 @@ def figure2(gathered: Gathered, paper: pd.DataFrame | None) -> Figure:
         band = "mean and ± 1 sd over" if len(study.seeds) >= SEEDS_FOR_SD else "mean and range (min to max) over"
         spread = f"{band} {_seeds(study)}" if len(study.seeds) > 1 else "1 seed"
         figure.suptitle(f"Budget: {short(study.samples)} training samples a curve; {spread}")
-        figure.legend(handles=_legend(study, shown), loc="lower center", ncols=7, frameon=False, handlelength=2.4, columnspacing=1.2)
+        figure.legend(handles=_legend(study, figure), loc="lower center", ncols=7, frameon=False, handlelength=2.4, columnspacing=1.2)
         _settle(figure)
     return figure
 
 
-def _panel(axis, gathered, study, paper, row, latent_dim, shown) -> list[pd.DataFrame]:
-    """Draw one panel of Figure 2 but for its diverged replicas; returns the curves that should fit into its y range."""
-    axis.set_title(f"{label(row.experiment)}, $N_z$ = {latent_dim}")
+def _panel(axis, gathered: Gathered, study: Config, paper: pd.DataFrame, row, latent_dim: int) -> None:
+    """Draw one panel of Figure 2 but for its diverged replicas."""
     axis.xaxis.set_major_locator(LogLocator(numticks=6))
     axis.xaxis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=100))
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.grid(True, which="major", color="0.9", linewidth=0.5, zorder=0)
-    fitted, diverged, found = [], [], 0
+    diverged = []
     for algorithm in row.algorithms:
         runs = replicas(gathered, row.experiment, algorithm, latent_dim)
-        found += len(runs)
-        lost = sum(run.status == "diverged" for run in runs)
-        if lost:
-            diverged.append(f"{ALGORITHMS[algorithm]}:\n{lost} of {len(runs)} diverged")
-        colour = COLOURS[algorithm]
-        for split in ("train", "test"):
+        done = [run.curve for run in runs if run.status == "completed"]
+        if len(done) < len(runs):
+            diverged.append(f"{ALGORITHMS[algorithm]}:\n{len(runs) - len(done)} of {len(runs)} diverged")
+        for split, dashes in DASHES.items():
             theirs = paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, split)
             if theirs is not None:
-                shown["paper"] = True
-                axis.plot(
-                    "samples",
-                    "value",
-                    data=theirs,
-                    color=_pale(colour),
-                    linestyle=DASHES[split],
-                    linewidth=0.7,
-                    zorder=1.5,
-                    label=f"paper {algorithm} {split}",
+                thin = {"color": _pale(COLOURS[algorithm]), "linestyle": dashes, "linewidth": 0.7, "zorder": 1.5}
+                axis.plot("samples", "value", data=theirs, label=f"paper {algorithm} {split}", **thin)
+            if done:
+                seaborn.lineplot(
+                    pd.concat(done, ignore_index=True),
+                    x="samples",
+                    y=split,
+                    ax=axis,
+                    label=f"{algorithm} {split}",
+                    errorbar="sd" if len(study.seeds) >= SEEDS_FOR_SD else ("pi", 100),  # the interval of 100 %: the range
+                    err_kws={"alpha": 0.22, "linewidth": 0, "zorder": 2},
+                    color=COLOURS[algorithm],
+                    linestyle=dashes,
+                    marker=MARKERS[algorithm],
+                    markevery=3,
+                    markersize=2.6,
+                    markeredgewidth=0,
+                    zorder=3,
+                    legend=False,
                 )
-                if split == "test":  # early train points of the paper lie far below everything else
-                    fitted.append(theirs)
-            ours = over_seeds(runs, split)
-            if ours.empty:
-                continue
-            fitted.append(ours.rename(columns={"mean": "value"}))
-            axis.plot(
-                "samples",
-                "mean",
-                data=ours,
-                color=colour,
-                linestyle=DASHES[split],
-                marker=MARKERS[algorithm],
-                markevery=3,
-                markersize=2.6,
-                markeredgewidth=0,
-                zorder=3,
-                label=f"{algorithm} {split}",
-            )
-            if ours["replicas"].max() > 1:
-                by_sd = len(study.seeds) >= SEEDS_FOR_SD
-                low = ours["mean"] - ours["sd"] if by_sd else ours["low"]
-                high = ours["mean"] + ours["sd"] if by_sd else ours["high"]
-                axis.fill_between(ours["samples"], low, high, color=colour, alpha=0.22, linewidth=0, zorder=2)
-    if not found:
-        diverged.append("no results")
+    axis.set(title=f"{label(row.experiment)}, $N_z$ = {latent_dim}", xlabel="", ylabel="")
     if diverged:
         box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1.0}
         axis.text(0.96, 0.05, "\n".join(diverged), transform=axis.transAxes, ha="right", va="bottom", fontsize=6.5, bbox=box, zorder=5)
-    return fitted
 
 
-def _limits(curves: list[pd.DataFrame], left: float, right: float) -> tuple[float, float]:
-    """A y range for a row of panels, from curves with columns samples and value.
+def _limits(panels: list) -> tuple[float, float]:
+    """A y range for a row of panels, from the lines in them.
 
     The first fifth of the x axis, where bounds rise steeply from their starting value, does not count, as in the
-    paper's axes; neither do values beyond Tukey's outer fences, so that a runaway bound cannot flatten the rest.
+    paper's axes; neither do the paper's train curves, which start lower still, nor values beyond Tukey's outer fences,
+    so that a runaway bound cannot flatten the rest.
     """
-    start = left * (right / left) ** 0.2
-    inside = [curve["value"][(curve["samples"] >= start) & (curve["samples"] <= right)] for curve in curves]
-    inside = inside if any(map(len, inside)) else [curve["value"] for curve in curves]
-    values = np.concatenate([np.asarray(part, float) for part in inside]) if inside else np.empty(0)
-    values = values[np.isfinite(values)]
-    if not values.size:
+    values = []
+    for panel in panels:
+        left, right = panel.get_xlim()
+        for line in panel.get_lines():
+            x, y = line.get_data()
+            theirs = line.get_label().startswith("paper") and line.get_label().endswith("train")
+            values += [] if theirs else list(y[(x >= left * (right / left) ** 0.2) & (x <= right) & np.isfinite(y)])
+    if not values:
         return 0.0, 1.0
     lower, upper = np.quantile(values, [0.25, 0.75])
     reach = 3 * max(upper - lower, 1.0)
-    low, high = max(values.min(), lower - reach), min(values.max(), upper + reach)
+    low, high = max(min(values), lower - reach), min(max(values), upper + reach)
     pad = 0.05 * max(high - low, 1.0)
     return low - pad, high + pad
 
 
-def _crosses(axis, gathered, row, latent_dim, limits, shown) -> None:
+def _crosses(axis, gathered: Gathered, row, latent_dim: int) -> None:
     """Diverged replicas: a thin line each, to a cross at the last finite bound (at the panel's edge if beyond it)."""
     for algorithm in row.algorithms:
         for run in replicas(gathered, row.experiment, algorithm, latent_dim):
             if run.status != "diverged":
                 continue
-            shown["diverged"] = True
-            colour = COLOURS[algorithm]
-            for split in ("train", "test"):
+            for split, dashes in DASHES.items():
                 curve = run.curve[np.isfinite(run.curve[split])]
-                axis.plot(curve["samples"], curve[split], color=colour, linestyle=DASHES[split], linewidth=0.6, zorder=2.5)
-                left, right = axis.get_xlim()
-                x = curve["samples"].iloc[-1] if len(curve) else run.samples
-                y = curve[split].iloc[-1] if len(curve) else limits[0]
-                axis.plot(
-                    [np.clip(x, left, right)],
-                    [np.clip(y, *limits)],
-                    color=colour,
-                    marker="x",
-                    markersize=5,
-                    markeredgewidth=1.2,
-                    linestyle="none",
-                    clip_on=False,
-                    zorder=4,
-                    label=f"{algorithm} {split} diverged",
-                )
+                axis.plot(curve["samples"], curve[split], color=COLOURS[algorithm], linestyle=dashes, linewidth=0.6, zorder=2.5)
+                x, y = curve[["samples", split]].iloc[-1] if len(curve) else (run.samples, -np.inf)
+                place = [np.clip(x, *axis.get_xlim())], [np.clip(y, *axis.get_ylim())]
+                style = {"color": COLOURS[algorithm], "marker": "x", "markersize": 5, "markeredgewidth": 1.2, "linestyle": "none"}
+                axis.plot(*place, clip_on=False, zorder=4, label=f"{algorithm} {split} diverged", **style)
 
 
-def _legend(study: Config, shown: dict[str, bool]) -> list[Line2D]:
+def _legend(study: Config, figure: Figure) -> list[Line2D]:
+    drawn = [line.get_label() for axis in figure.axes for line in axis.get_lines()]
     algorithms = dict.fromkeys(algorithm for row in study.figure2 for algorithm in row.algorithms)
     handles = [
         Line2D([], [], color=COLOURS[a], marker=MARKERS[a], markersize=3, markeredgewidth=0, label=ALGORITHMS[a]) for a in algorithms
     ]
-    handles += [Line2D([], [], color="0.25", linestyle=DASHES[split], label=split) for split in DASHES]
-    if shown["paper"]:
+    handles += [Line2D([], [], color="0.25", linestyle=dashes, label=split) for split, dashes in DASHES.items()]
+    if any(name.startswith("paper") for name in drawn):
         handles.append(Line2D([], [], color="0.65", linewidth=0.7, label="the paper (thin, pale)"))
-    if shown["diverged"]:
+    if any(name.endswith("diverged") for name in drawn):
         handles.append(Line2D([], [], color="0.25", marker="x", markersize=5, linestyle="none", label="diverged"))
     return handles
 
 
-def _model(gathered: Gathered, experiment: str, latent_dim: int, seed: int) -> tuple[RunResult | None, str]:
-    """The AEVB model to draw, or None and why it cannot be drawn."""
-    run = gathered.runs.get(Run(experiment, "aevb", latent_dim, seed).name)
-    if run is None:
-        return None, "no result for this model"
+def _picture(axis, gathered: Gathered, experiment: str, latents: np.ndarray, grid: int) -> None:
+    """One panel of decoder means at `latents` (grid², nz), or the reason why there is none."""
+    latent_dim = latents.shape[1]
+    axis.set(title=f"{label(experiment)}, $N_z$ = {latent_dim}", xticks=[], yticks=[])
+    run = gathered.runs[Run(experiment, "aevb", latent_dim, gathered.config["seeds"][0]).name]
     if run.status == "diverged":
-        return None, f"this model diverged\nafter {short(run.samples)} samples"
-    if "decoder.output.weight" not in run.weights:
-        return None, "the weights of this model\nwere not kept"
-    return run, ""
-
-
-def _picture(axis, gathered: Gathered, experiment: str, latent_dim: int, seed: int, grid: int, latents) -> None:
-    """One panel of decoder means, or the reason why there is none; `latents` is called for the points (grid², nz)."""
-    axis.set_title(f"{label(experiment)}, $N_z$ = {latent_dim}")
-    axis.set_xticks([])
-    axis.set_yticks([])
-    run, problem = _model(gathered, experiment, latent_dim, seed)
-    if run is None:
-        axis.text(0.5, 0.5, problem, transform=axis.transAxes, ha="center", va="center", fontsize=7.5)
+        text = f"this model diverged\nafter {short(run.samples)} samples"
+        axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", fontsize=7.5)
         axis.set_aspect("equal")
         return
-    picture = tile(decode(run.weights, latents(), run.likelihood), grid)
+    picture = tile(decode(run.weights, latents, run.likelihood), grid, data.DATASETS[run.dataset].shape)
     # 'none' stores the pixels as they are in vector formats.
     axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="none")
-    for spine in axis.spines.values():
-        spine.set_visible(False)
+    axis.set_frame_on(False)
 
 
 def figure4(gathered: Gathered) -> Figure:
     """Figure 4: the manifold each AEVB model with two latent dimensions has learned, as decoder means (see manifold_latents)."""
     study = load(gathered.config)
-    seed = study.seeds[0]
-    shapes = []
-    for entry in study.figure4:
-        run, _ = _model(gathered, entry.experiment, 2, seed)
-        shapes.append(_image_shape_of(run) if run else (1, 1))
+    shapes = [data.DATASETS[study.experiments[entry.experiment].dataset].shape for entry in study.figure4]
     aspects = [width / height for height, width in shapes]
     with _style():
-        height = min(WIDTH / sum(aspects), 4.2)
-        figure = Figure(figsize=(WIDTH, height + 0.38), layout="constrained")
+        figure = Figure(figsize=(WIDTH, min(WIDTH / sum(aspects), 4.2) + 0.38), layout="constrained")
         axes = figure.subplots(1, len(aspects), squeeze=False, width_ratios=aspects)[0]
         for axis, entry in zip(axes, study.figure4, strict=True):
-            _picture(axis, gathered, entry.experiment, 2, seed, entry.grid, lambda grid=entry.grid: manifold_latents(grid))
-        figure.suptitle(f"Decoder means; AEVB after {short(study.samples)} training samples, seed {seed} (1 of {_seeds(study)})")
+            _picture(axis, gathered, entry.experiment, manifold_latents(entry.grid), entry.grid)
+        figure.suptitle(f"Decoder means; AEVB after {short(study.samples)} training samples, seed {study.seeds[0]} (1 of {_seeds(study)})")
         _settle(figure)
     return figure
-
-
-def _image_shape_of(run: RunResult) -> tuple[int, int]:
-    outputs = run.weights["decoder.output.weight"].shape[1]
-    return image_shape(outputs // 2 if run.likelihood == "gaussian" else outputs)
 
 
 def figure5(gathered: Gathered) -> Figure:
     """Figure 5: random samples of the prior decoded to means, one panel for each AEVB model."""
     study = load(gathered.config)
-    seed = study.seeds[0]
-    rows, columns = len(study.figure5), max(len(entry.latent_dims) for entry in study.figure5)
+    seed, rows, columns = study.seeds[0], len(study.figure5), max(len(entry.latent_dims) for entry in study.figure5)
     with _style():
         figure = Figure(figsize=(WIDTH, 0.22 + rows * (WIDTH / max(columns, 2) + 0.15)), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         for entry, line in zip(study.figure5, axes, strict=True):
             for axis, latent_dim in zip(line, entry.latent_dims, strict=False):
-                count = entry.grid**2
-                _picture(
-                    axis,
-                    gathered,
-                    entry.experiment,
-                    latent_dim,
-                    seed,
-                    entry.grid,
-                    lambda count=count, latent_dim=latent_dim: prior_latents(count, latent_dim, seed),
-                )
+                _picture(axis, gathered, entry.experiment, prior_latents(entry.grid**2, latent_dim, seed), entry.grid)
             for axis in line[len(entry.latent_dims) :]:
                 axis.remove()
-        figure.suptitle(
-            f"Random samples, as decoder means; AEVB after {short(study.samples)} training samples, seed {seed} (1 of {_seeds(study)})"
-        )
+        drawn = f"AEVB after {short(study.samples)} training samples, seed {seed} (1 of {_seeds(study)})"
+        figure.suptitle(f"Random samples, as decoder means; {drawn}")
         _settle(figure)
     return figure
 
 
-def save(figure: Figure, paths) -> None:
-    """Write a figure to each of `paths`, in the format its suffix names (.pdf, .svg or .png).
-
-    Raises UserError for another suffix or a file that cannot be written.
-    """
-    for path in map(Path, paths):
-        if path.suffix not in METADATA:
-            raise UserError(f"figures are written as {', '.join(METADATA)}, not as '{path.name}'; give it one of these suffixes")
-        with _style(), atomic(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])
-
-
-def read_paper(path) -> pd.DataFrame | None:
-    """The paper's curves as a table (columns as curves.csv without the seed); None for no path. Raises UserError."""
-    if path is None:
-        return None
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the paper's curves from {path} ({str(error).splitlines()[0]}); restore the file") from error
-    missing = {"figure", "dataset", "latent_dim", "algorithm", "split", "samples", "value"} - set(table.columns)
-    if missing:
-        raise UserError(f"{path} lacks the columns {', '.join(sorted(missing))}; restore the file")
-    return table
-
-
 def draw(number: int, gathered_path, paper_path, outputs) -> None:
-    """Draw Figure 2, 4 or 5 from a gathered file into each of `outputs`.
+    """Draw Figure 2, 4 or 5 from a gathered file into each of `outputs` (.pdf, .svg or .png).
 
-    `paper_path`, the paper's curves, may be None, and only Figure 2 uses it. Raises UserError for a bad file.
+    `paper_path`: the paper's curves (CSV), for Figure 2. Raises UserError for a bad gathered file.
     """
     gathered = read_gathered(gathered_path)
-    if number == 2:
-        figure = figure2(gathered, read_paper(paper_path))
-    elif number in (4, 5):
-        figure = {4: figure4, 5: figure5}[number](gathered)
-    else:
-        raise UserError(f"there is no drawing of Figure {number}; it is 2, 4 or 5")
-    save(figure, outputs)
+    figure = figure2(gathered, pd.read_csv(paper_path)) if number == 2 else {4: figure4, 5: figure5}[number](gathered)
+    for path in map(Path, outputs):
+        with _style(), atomic(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])

@@ -1,7 +1,7 @@
 """The report: one self-contained HTML page, filled from gathered results and drawn figures.
 
-No sentence here states a result by itself. Whatever could turn out either way is computed, and the words follow from the
-numbers; identical results give an identical page.
+What this study found is computed, and the words follow from the numbers; what is written down here as it stands is what
+the paper shows or how something is defined. Identical results give an identical page.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from pathlib import Path
 import jinja2
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from .config import Config, Evaluation, Experiment, Run, Training, load, short
-from .errors import UserError
-from .figures import ALGORITHMS, SEEDS_FOR_SD, label, over_seeds, paper_curve, read_paper, replicas
-from .results import Gathered, atomic, read_gathered
+from .config import Config, Experiment, Run, Training, load, short
+from .figures import ALGORITHMS, SEEDS_FOR_SD, label, paper_curve, replicas
+from .files import atomic
+from .results import Gathered, Pilot, RunResult, read_gathered
 
-TEMPLATE = Path(__file__).parents[2] / "report" / "report.html.j2"
-
-# Sample counts at which the bounds are set beside the paper's, as far as the budget goes.
+# Sample counts near which the bounds are set beside the paper's, as far as the budget goes.
 COMPARE_AT = (3e5, 1e6, 1e7, 1e8)
 
 PAPER_SAMPLES = 100_000_000
@@ -33,6 +32,9 @@ PAPER_FIGURE5 = (2, 5, 10, 20)
 # The author's loop evaluated about every so many samples; its train curve is most likely the mean bound in between.
 PAPER_WINDOW = 240_000
 
+# A point of the paper's curve this many steps of our evaluation grid from a wanted count takes its place.
+NEAR = 1.5
+
 # How precisely the paper's curves could be read, nats per datapoint, and decimals worth printing.
 READING = {"mnist": 0.1, "frey": 1.0}
 DECIMALS = {"bernoulli": 2, "gaussian": 1}
@@ -42,8 +44,6 @@ IGNORES_Z = 0.1
 
 # A person needs none of these to judge or repeat the results, and folders name the machine they are on.
 UNPRINTED = ("results", "data", "mirror", "redraw", "job_seconds")
-
-MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
 def number(value: float, digits: int = 2, sign: bool = False) -> str:
@@ -71,76 +71,81 @@ def plural(amount: int, noun: str) -> str:
     return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
 
 
-def comparison(gathered: Gathered, paper: pd.DataFrame | None) -> pd.DataFrame:
+COLUMNS = ["experiment", "latent_dim", "target", "algorithm", "split", "samples", "ours", "sd", "standard_error", "replicas", "averaged"]
+COLUMNS += ["paper", "difference", "tolerance", "interpolated"]
+
+
+def comparison(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     """Bounds of this study beside the paper's at the same number of training samples, one row for each value.
 
-    Columns: experiment, latent_dim, algorithm, split, samples; ours (mean over the replicas that did not diverge), sd
-    (over them; NaN for one), standard_error (Monte Carlo error of ours), replicas; averaged (train only: see
-    `averaged_bound`, mean over the replicas); paper (interpolated in the logarithm of the samples; NaN where the paper has no curve)
-    and difference (ours - paper). All in nats per datapoint.
-
-    Sample counts: the evaluations nearest COMPARE_AT and the last one. Where a panel's curves in the paper begin
-    later than a count, the first evaluation that they all cover takes its place.
+    Columns: experiment, latent_dim, target (the count asked for: COMPARE_AT and the last evaluation), algorithm, split,
+    samples (the count compared at, see `_meeting_point`); ours (mean over the replicas that did not diverge), sd (over
+    them; NaN for one), standard_error (Monte Carlo error of ours), replicas; averaged (train only: see `averaged_bound`,
+    mean over the replicas); paper (NaN where it has no curve), difference (ours - paper), tolerance (see `_tolerance`),
+    interpolated (whether `paper` lies between two points of the paper's curve). Bounds in nats per datapoint.
     """
     study = load(gathered.config)
     rows = []
     for row in study.figure2:
-        experiment = study.experiments[row.experiment]
         for latent_dim in row.latent_dims:
-            theirs = {(a, s): paper_curve(paper, experiment, latent_dim, a, s) for a in row.algorithms for s in ("train", "test")}
-            begins = max((curve["samples"].iloc[0] for curve in theirs.values() if curve is not None), default=0.0)
-            runs = {algorithm: replicas(gathered, row.experiment, algorithm, latent_dim) for algorithm in row.algorithms}
-            grid = sorted({samples for a in runs for samples in over_seeds(runs[a], "test")["samples"]})
-            for samples in _counts(grid, begins, study.evaluation):
-                for algorithm in row.algorithms:
-                    for split in ("train", "test"):
-                        values = _values_at(runs[algorithm], split, samples)
-                        if values is None:
-                            continue
-                        reference = _interpolate(theirs[algorithm, split], samples)
-                        place = {"experiment": row.experiment, "latent_dim": latent_dim, "algorithm": algorithm, "split": split}
-                        rows.append({**place, "samples": samples, **values, "paper": reference, "difference": values["ours"] - reference})
-    columns = [
-        "experiment",
-        "latent_dim",
-        "algorithm",
-        "split",
-        "samples",
-        "ours",
-        "sd",
-        "standard_error",
-        "replicas",
-        "averaged",
-        "paper",
-        "difference",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+            panel = []
+            for algorithm in row.algorithms:
+                done = [run.curve for run in replicas(gathered, row.experiment, algorithm, latent_dim) if run.status == "completed"]
+                for split in ("train", "test") if done else ():
+                    theirs = paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, split)
+                    reading = READING.get(study.experiments[row.experiment].dataset, 0.0)
+                    place = {"experiment": row.experiment, "latent_dim": latent_dim, "algorithm": algorithm, "split": split}
+                    last = float(done[0]["samples"].iloc[-1])
+                    for target in [*(near for near in COMPARE_AT if done[0]["samples"].iloc[0] <= near < last), last]:
+                        samples, at_point = _meeting_point(done[0]["samples"], theirs, target, study.evaluation.points_per_decade)
+                        values = _beside(done, split, samples, theirs, reading)
+                        interpolated = not at_point and np.isfinite(values["paper"])
+                        panel.append({**place, "target": target, "samples": samples, **values, "interpolated": interpolated})
+            rows += sorted(panel, key=lambda line: line["target"])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _counts(grid: list[float], begins: float, evaluation: Evaluation) -> list[float]:
-    """The sample counts of the table: evaluations in `grid` near COMPARE_AT (half a grid step at most) and the last."""
-    if not grid:
-        return []
-    logs, chosen = np.log10(grid), {grid[-1]}
-    for target in np.log10(COMPARE_AT):
-        nearest = int(np.argmin(np.abs(logs - target)))
-        if abs(logs[nearest] - target) <= 0.51 / evaluation.points_per_decade:
-            covered = [samples for samples in grid[nearest:] if samples >= begins]
-            chosen.add(covered[0] if covered else grid[nearest])
-    return sorted(chosen)
+def _meeting_point(grid: pd.Series, theirs: pd.DataFrame | None, target: float, points_per_decade: int) -> tuple[float, bool]:
+    """The sample count near `target` to compare at, and whether it is a point of the paper's curve.
+
+    Ours is evaluated more often, so it is ours that is interpolated, at the nearest point of the paper's curve, if that
+    is near `target` or the curve only begins there. Otherwise: our evaluation nearest `target`.
+    """
+    if theirs is not None:
+        point = _nearest(theirs["samples"], target)
+        near = abs(np.log10(point / target)) <= NEAR / points_per_decade or target < theirs["samples"].iloc[0]
+        if near and grid.iloc[0] <= point <= grid.iloc[-1]:
+            return point, True
+    return _nearest(grid, target), False
 
 
-def _values_at(runs, split: str, samples: float) -> dict | None:
-    table = over_seeds(runs, split)
-    table = table[table["samples"] == samples]
-    if table.empty:
-        return None
-    here, amount = table.iloc[0], int(table["replicas"].iloc[0])
-    done = [run.curve for run in runs if run.status == "completed" and (run.curve["samples"] == samples).any()]
-    variances = [float(curve.loc[curve["samples"] == samples, f"{split}_se"].iloc[0]) ** 2 for curve in done]
+def _nearest(samples: pd.Series, target: float) -> float:
+    return float(samples.iloc[np.argmin(np.abs(np.log(samples.to_numpy(float) / target)))])
+
+
+def _beside(done: list[pd.DataFrame], split: str, samples: float, theirs: pd.DataFrame | None, reading: float) -> dict:
+    """The replicas' curves `done` at one sample count, and the paper's value there."""
+    values = [_at(curve, split, samples) for curve in done]
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+    # Between two evaluations the interpolated error is a little more than that of the interpolated bound.
+    error = np.sqrt(sum(_at(curve, f"{split}_se", samples) ** 2 for curve in done)) / len(done)
     averaged = float(np.mean([averaged_bound(curve, samples) for curve in done])) if split == "train" else np.nan
-    error = np.sqrt(sum(variances)) / len(variances)
-    return {"ours": here["mean"], "sd": here["sd"], "standard_error": error, "replicas": amount, "averaged": averaged}
+    reference = np.nan if theirs is None else _at(theirs, "value", samples)
+    ours = {"ours": float(np.mean(values)), "sd": sd, "standard_error": error, "replicas": len(done), "averaged": averaged}
+    return {**ours, "paper": reference, "difference": ours["ours"] - reference, "tolerance": _tolerance(sd, len(done), reading)}
+
+
+def _tolerance(sd: float, replicas: int, reading: float) -> float:
+    """Half-width of the 95 % interval for the paper's one run minus the mean of ours; NaN for one replica.
+
+    Student's t for the spread of a further run about the mean of `replicas`, plus the accuracy of reading the paper.
+    """
+    return reading + stats.t.ppf(0.975, replicas - 1) * sd * np.sqrt(1 + 1 / replicas) if replicas > 1 else np.nan
+
+
+def _at(curve: pd.DataFrame, column: str, samples: float) -> float:
+    """A column of a curve at `samples`, between its points in the logarithm of the samples; NaN outside them."""
+    return float(np.interp(np.log(samples), np.log(curve["samples"].to_numpy(float)), curve[column], left=np.nan, right=np.nan))
 
 
 def averaged_bound(curve: pd.DataFrame, samples: float, window: float = PAPER_WINDOW) -> float:
@@ -153,14 +158,6 @@ def averaged_bound(curve: pd.DataFrame, samples: float, window: float = PAPER_WI
     sums = np.concatenate([[0.0], np.cumsum(curve["running"].to_numpy(float) * np.diff(ends))])
     start = max(samples - window, 0.0)
     return float((np.interp(samples, ends, sums) - np.interp(start, ends, sums)) / (samples - start))
-
-
-def _interpolate(curve: pd.DataFrame | None, samples: float) -> float:
-    """The paper's value at `samples`, between its points in the logarithm of the samples; NaN outside them."""
-    if curve is None:
-        return np.nan
-    x = np.log(curve["samples"].to_numpy(float))
-    return float(np.interp(np.log(samples), x, curve["value"], left=np.nan, right=np.nan))
 
 
 def _crossing(curve: pd.DataFrame, value: float, near: float) -> float:
@@ -186,84 +183,79 @@ def departures(experiment: Experiment, training: Training) -> list[str]:
     return found
 
 
-def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame | None) -> list[str]:
-    """What most likely explains the differences in one panel (`table`: its rows of `comparison`), as sentences.
-
-    Which sentences appear, and what they say, follows from the results.
-    """
+def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> list[str]:
+    """What may explain the differences in one panel (`table`: its rows of `comparison`), as sentences."""
     study = load(gathered.config)
     name, latent_dim = table["experiment"].iloc[0], int(table["latent_dim"].iloc[0])
     experiment = study.experiments[name]
-    digits, reading = DECIMALS[experiment.likelihood], READING.get(experiment.dataset, 0.0)
-    changed = departures(experiment, study.training)
-    sentences = []
-    if changed:
-        sentences.append(f"The settings depart from the default reading of the paper: {'; '.join(changed)}.")
+    digits, changed = DECIMALS[experiment.likelihood], departures(experiment, study.training)
+    sentences = [f"The settings depart from the default reading of the paper: {'; '.join(changed)}."] if changed else []
     for algorithm in dict.fromkeys(table["algorithm"]):
         rows = table[(table["algorithm"] == algorithm) & table["paper"].notna()]
         runs = replicas(gathered, name, algorithm, latent_dim)
         title = ALGORITHMS[algorithm][0].upper() + ALGORITHMS[algorithm][1:]
-        test = rows[rows["split"] == "test"]
-        if test.empty:
-            sentences.append(f"{title}: the paper has no test curve at these sample counts.")
-        else:
+        test, train = rows[rows["split"] == "test"], rows[rows["split"] == "train"]
+        if len(test):
             theirs = paper_curve(paper, experiment, latent_dim, algorithm, "test")
-            pilot = gathered.pilots.get(Run(name, algorithm, latent_dim, study.seeds[0]).curve)
-            sentences.append(_explain_test(test.iloc[-1], theirs, pilot, title, digits, reading, experiment.dataset))
-        kl = over_seeds(runs, "test_kl")
-        if len(kl) and kl["mean"].iloc[-1] < IGNORES_Z:
+            sentences.append(f"{title}, test {_explain_test(test.iloc[-1], theirs, digits)}")
+            if experiment.dataset == "frey" and not abs(test["difference"].iloc[-1]) <= test["tolerance"].iloc[-1]:
+                sentences.append("The paper's division of Frey Face into train and test is not known; ours is likely another.")
+            sentences.append(f"{title}: {_explain_pilot(gathered.pilots[Run(name, algorithm, latent_dim, 0).curve], digits)}")
+        else:
+            sentences.append(f"{title}: the paper has no test curve at these sample counts.")
+        kl = np.mean([run.curve["test_kl"].iloc[-1] for run in runs if run.status == "completed"])
+        if kl < IGNORES_Z:
             sentences.append(
-                f"{title} ignores z here: its KL on the test set is {number(kl['mean'].iloc[-1], 3)} nats at the end, "
-                "so its bound is that of a model without latent variables, and N_z cannot matter."
+                f"{title} ignores z here: its KL on the test set is {number(kl, 3)} nats at the end, "
+                "so its bound is that of a model without latent variables, and N_z hardly matters."
             )
-        train = rows[(rows["split"] == "train") & rows["averaged"].notna()]
         if len(train):
-            sentences.append(_explain_train(train.iloc[0], title, digits, reading))
+            reading = READING[experiment.dataset]
+            sentences.append(f"{title}, train {_explain_train(train.iloc[-1], digits, reading)}")
         lost = sum(run.status == "diverged" for run in runs)
         if lost:
             sentences.append(
                 f"{title}: {lost} of {plural(len(runs), 'replica')} diverged and {'is' if lost == 1 else 'are'} left out of the mean."
             )
-    return sentences
+    return list(dict.fromkeys(sentences))
 
 
-def _explain_test(row, theirs, pilot, title: str, digits: int, reading: float, dataset: str) -> str:
-    """The difference of one test bound from the paper's: noise, or else a shift along the axis and the step size."""
-    difference = row["difference"]
-    tolerance = reading + (2 * row["sd"] if np.isfinite(row["sd"]) else 0.0)
-    side = "above" if difference > 0 else "below"
-    size = f"{title}, test at {count(row['samples'])}: {number(abs(difference), digits)} nats {side} the paper"
+def _explain_test(row: pd.Series, theirs: pd.DataFrame, digits: int) -> str:
+    """One test bound beside the paper's: inside the 95 % interval of noise, or else a shift along the axis."""
+    difference, tolerance = row["difference"], row["tolerance"]
+    text = f"at {count(row['samples'])}: {number(abs(difference), digits)} nats {'above' if difference > 0 else 'below'} the paper"
     if abs(difference) <= tolerance:
-        return f"{size}, within the noise ({number(tolerance, digits)})."
-    known = "" if np.isfinite(row["sd"]) else ", of which one seed gives no spread"
-    text = f"{size}, beyond the noise ({number(tolerance, digits)}{known})."
+        return f"{text}, within the noise (± {number(tolerance, digits)}): most likely the seeds."
+    text += (
+        f", beyond the noise (± {number(tolerance, digits)})." if np.isfinite(tolerance) else "; one seed gives no measure of the noise."
+    )
     crossing = _crossing(theirs, row["ours"], row["samples"])
     percent = 100 * (crossing / row["samples"] - 1)
     if abs(percent) >= 0.5:
-        side = "later" if percent > 0 else "earlier"
-        text += f" The paper's curve has our value at {count(crossing)} samples, {number(abs(percent), 0)} % {side}."
-    if dataset == "frey":
-        text += " The paper's division of Frey Face into train and test is not known; ours is likely another."
-    if pilot is None:
-        return text
-    final = _pilot_bounds(pilot)
-    chosen = [bound for bound, step in zip(final, pilot.step_sizes, strict=True) if step == pilot.step_size]
-    others = [(bound, step) for bound, step in zip(final, pilot.step_sizes, strict=True) if step != pilot.step_size and np.isfinite(bound)]
-    if not others or not chosen:
-        return f"{text} The step size is {pilot.step_size:g}; no other candidate came through the pilot."
-    bound, step = max(others)
-    gap = chosen[0] - bound
-    behind = f"the pilot chose {pilot.step_size:g}, with {step:g} {number(gap, digits)} nats behind"
-    if gap <= abs(difference):
-        return f"{text} Likeliest: the step size, which the paper does not print; {behind}, no more than this difference."
-    return f"{text} Likeliest: readings of the paper other than the step size ({behind}), such as the start and the warm-up."
+        text += f" The paper's curve has our value at {count(crossing)} samples, "
+        text += f"{number(abs(percent), 0)} % {'later' if percent > 0 else 'earlier'}."
+    if np.isfinite(tolerance):
+        text += " Most likely a setting that the paper does not print for each curve (step size, start, warm-up); not separated here."
+    return text
 
 
-def _explain_train(row, title: str, digits: int, reading: float) -> str:
+def _explain_pilot(pilot: Pilot, digits: int) -> str:
+    """How far apart the pilot's two best step sizes were: how much depends on a choice that the paper does not print."""
+    final = sorted(((bound, step) for step, bound in zip(pilot.step_sizes, pilot.bounds[:, -1], strict=True) if np.isfinite(bound)))
+    if len(final) == 1:
+        return f"only one step size, {pilot.step_size:g}, came through the pilot."
+    (second, other), (first, best) = final[-2:]
+    return (
+        f"the pilot separated its two best step sizes, {best:g} and {other:g}, by {number(first - second, digits)} nats "
+        f"at {count(pilot.samples[-1])} samples."
+    )
+
+
+def _explain_train(row: pd.Series, digits: int, reading: float) -> str:
     """Whether the paper's train curve looks like a running average or like the bound at that moment."""
     averaged, moment = abs(row["averaged"] - row["paper"]), abs(row["difference"])
     where = (
-        f"{title}, train at {count(row['samples'])}: the paper is {number(averaged, digits)} nats from our averaged bound, "
+        f"at {count(row['samples'])}: the paper is {number(averaged, digits)} nats from our averaged bound, "
         f"{number(moment, digits)} from our bound at that moment"
     )
     if abs(averaged - moment) <= reading:
@@ -274,56 +266,35 @@ def _explain_train(row, title: str, digits: int, reading: float) -> str:
     return f"{where}: its train curve looks like {nearer}."
 
 
-def _pilot_bounds(pilot) -> np.ndarray:
-    """(S,) last training bound of every step size of a pilot, nats per datapoint; NaN if it diverged."""
-    return np.asarray(pilot.bounds, float)[:, -1]
-
-
-def _panels(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame | None) -> list[dict]:
-    """The comparison table in the form the template prints: experiments, their panels, their rows as text."""
+def _panels(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
+    """The comparison table by experiments, their panels and their rows."""
     study = load(gathered.config)
     experiments = []
     for row in study.figure2:
-        experiment = study.experiments[row.experiment]
-        digits = DECIMALS[experiment.likelihood]
         mine = table[table["experiment"] == row.experiment]
         compared = bool(mine["paper"].notna().any())
         panels = []
         for latent_dim in row.latent_dims:
             part = mine[mine["latent_dim"] == latent_dim]
-            rows = [
-                {
-                    "samples": count(line.samples),
-                    "algorithm": ALGORITHMS[line.algorithm],
-                    "split": line.split,
-                    "ours": number(line.ours, digits),
-                    "sd": number(line.sd, digits),
-                    "replicas": line.replicas,
-                    "standard_error": number(line.standard_error, 3),
-                    "averaged": number(line.averaged, digits),
-                    "paper": number(line.paper, digits),
-                    "difference": number(line.difference, digits, sign=True),
-                }
-                for line in part.itertuples()
-            ]
             why = explanations(part, gathered, paper) if compared and len(part) else []
-            panels.append({"latent_dim": latent_dim, "rows": rows, "explanations": why})
-        experiments.append(
-            {"name": label(row.experiment), "id": row.experiment, "panels": panels, "compared": compared, **_convention(experiment)}
-        )
+            panels.append({"latent_dim": latent_dim, "rows": part.to_dict("records"), "explanations": why})
+        digits = DECIMALS[study.experiments[row.experiment].likelihood]
+        experiments.append({"id": row.experiment, "panels": panels, "compared": compared, "digits": digits})
     return experiments
 
 
-def _convention(experiment: Experiment) -> dict:
-    """How the data were prepared, in words: part of every statement of a bound."""
-    values = f"grey values / {experiment.scale:g}"
-    if experiment.binarise:
-        values += ", thresholded at 0.5"
-    elif experiment.dequantise:
-        values = f"(grey values + fixed uniform noise of one level) / {experiment.scale:g}, not binarised"
-    else:
-        values += ", not binarised"
-    return {"dataset": experiment.dataset, "likelihood": experiment.likelihood, "hidden": experiment.hidden, "values": values}
+def _conventions(gathered: Gathered, study: Config) -> dict[str, dict]:
+    """For each experiment: sizes of its data, how they were prepared (part of every statement of a bound), departures."""
+    entries = {}
+    for run in gathered.runs.values():
+        experiment = study.experiments[run.experiment]
+        values = f"grey values / {experiment.scale:g}"
+        if experiment.dequantise:
+            values = f"(grey values + fixed uniform noise of one level) / {experiment.scale:g}"
+        values += ", thresholded at 0.5" if experiment.binarise else ", not binarised"
+        about = {"name": label(run.experiment), "n_train": run.n_train, "n_test": run.n_test, "values": values}
+        entries[run.experiment] = {**about, **experiment.model_dump(), "departures": departures(experiment, study.training)}
+    return entries
 
 
 def _closeness(table: pd.DataFrame, study: Config) -> str:
@@ -333,59 +304,51 @@ def _closeness(table: pd.DataFrame, study: Config) -> str:
         rows = table[(table["experiment"] == name) & (table["split"] == "test") & table["paper"].notna()]
         if rows.empty:
             continue
-        rows = rows[rows["samples"] == rows["samples"].max()]
+        rows = rows[rows["target"] == rows["target"].max()]
         digits = DECIMALS[study.experiments[name].likelihood]
         sizes = rows["difference"].abs()
         worst = rows.loc[sizes.idxmax()]
+        within = f"{sum(sizes <= rows['tolerance'])} within the noise" if rows["tolerance"].notna().any() else "one seed: noise not known"
         parts.append(
-            f"on {label(name)}, at {count(rows['samples'].iloc[0])} samples, by a median of {number(sizes.median(), digits)} nats "
-            f"over {plural(len(rows), 'curve')} (largest: {number(worst['difference'], digits, sign=True)}, "
+            f"on {label(name)}, near {count(rows['target'].iloc[0])} samples, by a median of {number(sizes.median(), digits)} nats "
+            f"over {plural(len(rows), 'curve')} ({within}; largest: {number(worst['difference'], digits, sign=True)}, "
             f"{ALGORITHMS[worst['algorithm']]} with N_z = {worst['latent_dim']})"
         )
-    if not parts:
-        return "There are no numbers of the paper to set beside these."
-    return f"Test bounds differ from the paper's {'; '.join(parts)}."
+    return f"Test bounds differ from the paper's {'; '.join(parts)}." if parts else ""
 
 
-def _order(gathered: Gathered, table: pd.DataFrame, study: Config) -> str:
+def _order(gathered: Gathered, paper: pd.DataFrame, study: Config) -> str:
     """In how many panels AEVB is above wake-sleep, here and in the paper, in a sentence; '' without both algorithms."""
     ours, theirs, steady = [], [], []
     for row in study.figure2:
-        if not {"aevb", "wake_sleep"} <= set(row.algorithms):
-            continue
-        for latent_dim in row.latent_dims:
-            curves = [
-                over_seeds(replicas(gathered, row.experiment, a, latent_dim), "test").set_index("samples")["mean"]
-                for a in ("aevb", "wake_sleep")
-            ]
-            gap = (curves[0] - curves[1]).dropna().sort_index()
-            if gap.empty:
-                continue
-            ours.append(gap.iloc[-1] > 0)
-            steady.append(bool((gap > 0).all()))
-            part = table[(table["experiment"] == row.experiment) & (table["latent_dim"] == latent_dim) & (table["split"] == "test")]
-            wide = part.pivot(index="samples", columns="algorithm", values="paper")
-            wide = wide.dropna() if {"aevb", "wake_sleep"} <= set(wide.columns) else wide.iloc[:0]
-            if len(wide):
-                theirs.append(wide["aevb"].iloc[-1] > wide["wake_sleep"].iloc[-1])
+        for latent_dim in row.latent_dims if {"aevb", "wake_sleep"} <= set(row.algorithms) else ():
+            means, at_end = [], []
+            for algorithm in ("aevb", "wake_sleep"):
+                runs = [run.curve for run in replicas(gathered, row.experiment, algorithm, latent_dim) if run.status == "completed"]
+                means += [np.mean([curve["test"] for curve in runs], axis=0)] if runs else []
+                curve = paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, "test")
+                at_end.append(np.nan if curve is None else _at(curve, "value", study.samples))
+            if len(means) == 2:
+                ours.append(means[0][-1] > means[1][-1])
+                steady.append((means[0] > means[1]).all())
+                theirs += [at_end[0] > at_end[1]] if np.isfinite(at_end).all() else []
     if not ours:
         return ""
     text = f"AEVB's test bound ends above wake-sleep's in {sum(ours)} of {plural(len(ours), 'panel')}"
     text += f", and is above it at every evaluation in {sum(steady)}"
-    if theirs:
-        text += f"; the paper's, at the last compared count, in {sum(theirs)} of {len(theirs)}"
+    text += f"; the paper's, at {short(study.samples)} samples, in {sum(theirs)} of {len(theirs)}" if theirs else ""
     return text + "."
 
 
 def _readings(table: pd.DataFrame) -> str:
-    """Which of our train values the paper's train curve is nearer to, over all curves at their first compared count."""
-    rows = table[(table["split"] == "train") & table["paper"].notna() & table["averaged"].notna()]
+    """Which of our train values the paper's train curve is nearer to, over all curves at their last compared count."""
+    rows = table[(table["split"] == "train") & table["paper"].notna()]
     if rows.empty:
         return ""
-    rows = rows.sort_values("samples").groupby(["experiment", "latent_dim", "algorithm"], sort=False).first()
+    rows = rows.groupby(["experiment", "latent_dim", "algorithm"], sort=False).last()
     nearer = (rows["averaged"] - rows["paper"]).abs() < rows["difference"].abs()
     return (
-        f"At the first compared count, the paper's train curve is nearer to our averaged bound (over {short(PAPER_WINDOW)} samples) "
+        f"At the last compared count, the paper's train curve is nearer to our averaged bound (over {short(PAPER_WINDOW)} samples) "
         f"than to our bound at that moment in {int(nearer.sum())} of {plural(len(nearer), 'curve')}."
     )
 
@@ -394,105 +357,72 @@ def _models(gathered: Gathered, entries, study: Config) -> str:
     """Bounds and active units of the models that Figures 4 and 5 draw, in a sentence; `entries`: (experiment, N_z)."""
     parts = []
     for name, latent_dim in entries:
-        run = gathered.runs.get(f"{name}/aevb-nz{latent_dim}-seed{study.seeds[0]}")
-        title = f"{label(name)}, N_z = {latent_dim}"
-        if run is None:
-            parts.append(f"{title}: no result")
-        elif run.status == "diverged":
-            parts.append(f"{title}: diverged")
-        elif len(run.curve):
-            last, digits = run.curve.iloc[-1], DECIMALS[run.likelihood]
-            parts.append(f"{title}: {number(last['test'], digits)} nats, {last['active_units']:g} of {latent_dim} latent units active")
+        run = gathered.runs[Run(name, "aevb", latent_dim, study.seeds[0]).name]
+        text = "diverged"
+        if run.status == "completed":
+            last = run.curve.iloc[-1]
+            text = f"{number(last['test'], DECIMALS[run.likelihood])} nats, {last['active_units']:g} of {latent_dim} latent units active"
+        parts.append(f"{label(name)}, N_z = {latent_dim}: {text}")
     return f"Test bounds of the models drawn, after {short(study.samples)} training samples: {'; '.join(parts)}."
 
 
-def _curves(gathered: Gathered):
+def _curves(gathered: Gathered) -> list[tuple[str, list[RunResult]]]:
     """(curve name, runs of it) in the order of the results, those of Figures 4 and 5 included."""
     curves: dict[str, list] = {}
     for name, run in gathered.runs.items():
         curves.setdefault(name.rsplit("-seed", 1)[0], []).append(run)
-    return curves.items()
+    return list(curves.items())
 
 
-def _title(run) -> dict:
-    return {"experiment": label(run.experiment), "latent_dim": run.latent_dim, "algorithm": ALGORITHMS.get(run.algorithm, run.algorithm)}
+def _title(run: RunResult) -> dict:
+    names = {"experiment": label(run.experiment), "latent_dim": run.latent_dim, "algorithm": ALGORITHMS[run.algorithm]}
+    return {**names, "digits": DECIMALS[run.likelihood]}
 
 
 def _ends(gathered: Gathered) -> list[dict]:
-    """KL, active units and the gap between train and test at the end of every curve, as text."""
+    """The last evaluation of every curve, mean over the replicas that did not diverge (NaN if all did)."""
     rows = []
     for _, runs in _curves(gathered):
-        done = [run.curve.iloc[-1] for run in runs if run.status == "completed" and len(run.curve)]
-        mean = pd.DataFrame(done).mean() if done else None
-        row = {**_title(runs[0]), "replicas": len(done)}
-        digits = DECIMALS[runs[0].likelihood]
-        for name, places in (("train", digits), ("test", digits), ("train_kl", 3), ("test_kl", 3), ("active_units", 1)):
-            row[name] = number(mean[name] if done else np.nan, places)
-        row["gap"] = number(mean["train"] - mean["test"] if done else np.nan, digits, sign=True)
-        rows.append(row)
+        done = [run.curve.iloc[-1] for run in runs if run.status == "completed"]
+        rows.append({**_title(runs[0]), "replicas": len(done), **pd.DataFrame(done, columns=runs[0].curve.columns).mean()})
     return rows
 
 
 def _pilots(gathered: Gathered) -> list[dict]:
     rows = []
     for name, runs in _curves(gathered):
-        pilot = gathered.pilots.get(name)
-        if pilot is None:
-            continue
-        digits = DECIMALS[runs[0].likelihood]
-        bounds = zip(pilot.step_sizes, _pilot_bounds(pilot), strict=True)
-        cells = {
-            f"{step:g}": {"text": number(value, digits) if np.isfinite(value) else "diverged", "chosen": step == pilot.step_size}
-            for step, value in bounds
-        }
-        rows.append({**_title(runs[0]), "cells": cells, "chosen": f"{pilot.step_size:g}", "samples": count(pilot.samples[-1])})
+        pilot = gathered.pilots[name]
+        cells = dict(zip([f"{step:g}" for step in pilot.step_sizes], pilot.bounds[:, -1], strict=True))
+        rows.append({**_title(runs[0]), "cells": cells, "chosen": f"{pilot.step_size:g}", "samples": pilot.samples[-1]})
     return rows
 
 
+def _minutes(runs: list[RunResult]) -> float:
+    """Minutes of training for a million samples, of the median run; NaN without any."""
+    speeds = [run.samples_per_second for run in runs if run.samples_per_second > 0]
+    return 1e6 / float(np.median(speeds)) / 60 if speeds else np.nan
+
+
 def _cost(gathered: Gathered) -> tuple[list[dict], dict]:
-    """Cost of every curve as text, and of the whole study as numbers."""
-    rows, speeds = [], []
+    """Cost of every curve and of the whole study: hours, and minutes for a million samples."""
+    rows = []
     for name, runs in _curves(gathered):
-        pilot = gathered.pilots.get(name)
-        speed = float(np.mean([run.samples_per_second for run in runs]))
-        speeds += [run.samples_per_second for run in runs]
-        rows.append(
-            {
-                **_title(runs[0]),
-                "replicas": len(runs),
-                "training": number(sum(run.train_seconds for run in runs) / 3600, 3),
-                "evaluation": number(sum(run.evaluation_seconds for run in runs) / 3600, 3),
-                "pilot": number(pilot.seconds / 3600, 3) if pilot else "–",
-                "speed": f"{speed:,.0f}",
-                "minutes": number(1e6 / speed / 60, 2) if speed > 0 else "–",
-            }
-        )
-    training = sum(run.train_seconds for run in gathered.runs.values()) / 3600
-    evaluation = sum(run.evaluation_seconds for run in gathered.runs.values()) / 3600
-    pilots = sum(pilot.seconds for pilot in gathered.pilots.values()) / 3600
-    median = float(np.median(speeds)) if speeds else np.nan
-    minutes = 1e6 / median / 60 if median and np.isfinite(median) else np.nan
-    total = {
-        "hours": number(training + evaluation + pilots),
-        "training": number(training),
-        "evaluation": number(evaluation),
-        "pilots": number(pilots),
-        "speed": f"{median:,.0f}" if np.isfinite(median) else "–",
-        "minutes": number(minutes),
-        "ratio": [number(paper / minutes, 0) for paper in PAPER_MINUTES] if np.isfinite(minutes) else [],
-    }
-    return rows, total
+        seconds = {
+            "training": sum(run.train_seconds for run in runs),
+            "evaluation": sum(run.evaluation_seconds for run in runs),
+            "pilots": gathered.pilots[name].seconds,
+        }
+        hours = {part: value / 3600 for part, value in seconds.items()}
+        rows.append({**_title(runs[0]), "replicas": len(runs), **hours, "minutes": _minutes(runs)})
+    runs = list(gathered.runs.values())
+    total = {part: sum(row[part] for row in rows) for part in ("training", "evaluation", "pilots")}
+    # Only models of the paper's size can be set beside its times.
+    alike = _minutes([run for run in runs if PAPER_HIDDEN.get(run.dataset) == run.hidden])
+    return rows, {**total, "hours": sum(total.values()), "minutes": _minutes(runs), "alike": alike}
 
 
 def _distinct(gathered: Gathered, value) -> list[str]:
     return list(dict.fromkeys(str(value(run)) for run in gathered.runs.values()))
-
-
-def _versions(run) -> str:
-    try:
-        return ", ".join(f"{name} {version}" for name, version in json.loads(run.versions).items())
-    except (ValueError, AttributeError):
-        return run.versions
 
 
 def _provenance(gathered: Gathered) -> list[tuple[str, list[str]]]:
@@ -501,7 +431,7 @@ def _provenance(gathered: Gathered) -> list[tuple[str, list[str]]]:
         ("git commit", _distinct(gathered, lambda run: run.git_commit + (" with uncommitted changes" if run.git_dirty else ""))),
         ("hash of the deciding code (SHA-256)", _distinct(gathered, lambda run: run.code_sha256)),
         ("data (SHA-256)", _distinct(gathered, lambda run: f"{run.dataset}: {run.data_sha256}")),
-        ("versions", _distinct(gathered, _versions)),
+        ("versions", _distinct(gathered, lambda run: ", ".join(map(" ".join, json.loads(run.versions).items())))),
         ("device", _distinct(gathered, lambda run: run.device)),
         ("processor", _distinct(gathered, lambda run: run.processor)),
         ("threads a job", _distinct(gathered, lambda run: run.threads)),
@@ -510,196 +440,113 @@ def _provenance(gathered: Gathered) -> list[tuple[str, list[str]]]:
 
 def _settings(study: Config) -> list[tuple[str, str]]:
     """The resolved configuration, one (dotted name, value) for each setting that bears on the results."""
-    rows: list[tuple[str, str]] = []
-
-    def walk(prefix: str, value) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(f"{prefix}.{key}" if prefix else key, inner)
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for position, inner in enumerate(value):
-                walk(f"{prefix}[{position}]", inner)
-        else:
-            rows.append((prefix, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
-
-    walk("", study.model_dump(mode="json", exclude=set(UNPRINTED)))
-    return rows
+    flat = pd.json_normalize(study.model_dump(mode="json", exclude=set(UNPRINTED))).iloc[0]
+    return [(name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)) for name, value in flat.items()]
 
 
-def _not_run(gathered: Gathered, study: Config, paper: pd.DataFrame | None) -> list[str]:
+def _not_run(study: Config, paper: pd.DataFrame) -> list[str]:
     """What of the paper is not part of this study, as sentences."""
     sentences = ["Figure 3 of the paper (Monte Carlo EM, estimated marginal likelihood) is not part of this study."]
-    if paper is not None:
-        done = {
-            (study.experiments[row.experiment].dataset, latent_dim, algorithm)
-            for row in study.figure2
-            for latent_dim in row.latent_dims
-            for algorithm in row.algorithms
-            if paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, "test") is not None
-        }
-        theirs = paper[paper["figure"] == 2][["dataset", "latent_dim", "algorithm"]].drop_duplicates().itertuples(index=False)
-        missing: dict[tuple, list] = {}
-        for dataset, latent_dim, algorithm in theirs:
-            if (dataset, latent_dim, algorithm) not in done:
-                missing.setdefault((dataset, algorithm), []).append(latent_dim)
-        if missing:
-            listed = "; ".join(
-                f"{label(dataset)}, {ALGORITHMS[algorithm]}: N_z = {joined(dims)}" for (dataset, algorithm), dims in missing.items()
-            )
-            sentences.append(f"Curves of the paper's Figure 2 without a counterpart here: {listed}.")
-    drawn4 = {study.experiments[entry.experiment].dataset for entry in study.figure4}
-    if set(PAPER_FIGURE4) - drawn4:
-        sentences.append(
-            f"Panels of the paper's Figure 4 that are not drawn: {joined(label(d) for d in PAPER_FIGURE4 if d not in drawn4)}."
-        )
-    drawn5 = {
-        latent_dim for entry in study.figure5 if study.experiments[entry.experiment].dataset == "mnist" for latent_dim in entry.latent_dims
+    done = {
+        (study.experiments[row.experiment].dataset, latent_dim, algorithm)
+        for row in study.figure2
+        for latent_dim in row.latent_dims
+        for algorithm in row.algorithms
+        if paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, "test") is not None
     }
-    if set(PAPER_FIGURE5) - drawn5:
-        sentences.append(
-            f"Panels of the paper's Figure 5 (MNIST) that are not drawn: N_z = {joined(d for d in PAPER_FIGURE5 if d not in drawn5)}."
-        )
+    missing: dict[tuple, list] = {}
+    theirs = paper[paper["figure"] == 2][["dataset", "latent_dim", "algorithm"]].drop_duplicates()
+    for dataset, latent_dim, algorithm in theirs.itertuples(index=False):
+        if (dataset, latent_dim, algorithm) not in done:
+            missing.setdefault((dataset, algorithm), []).append(latent_dim)
+    if missing:
+        listed = [f"{label(dataset)}, {ALGORITHMS[algorithm]}: N_z = {joined(dims)}" for (dataset, algorithm), dims in missing.items()]
+        sentences.append(f"Curves of the paper's Figure 2 without a counterpart here: {'; '.join(listed)}.")
+    drawn = {study.experiments[entry.experiment].dataset for entry in study.figure4}
+    if set(PAPER_FIGURE4) - drawn:
+        sentences.append(f"Panels of the paper's Figure 4 that are not drawn: {joined(label(d) for d in PAPER_FIGURE4 if d not in drawn)}.")
+    dims = {d for entry in study.figure5 if study.experiments[entry.experiment].dataset == "mnist" for d in entry.latent_dims}
+    if set(PAPER_FIGURE5) - dims:
+        sentences.append(f"Panels of the paper's Figure 5 (MNIST) that are not drawn: N_z = {joined(sorted(set(PAPER_FIGURE5) - dims))}.")
     if study.samples < PAPER_SAMPLES:
         sentences.append(
             f"The budget, {short(study.samples)} training samples a curve, is {100 * study.samples / PAPER_SAMPLES:.2g} % "
             f"of the {short(PAPER_SAMPLES)} to which the paper's axes go: nothing here speaks about the end of its curves."
         )
-    absent = [run.name for run in study.runs() if run.name not in gathered.runs]
-    if absent:
-        sentences.append(f"{plural(len(absent), 'configured run')} without a result: {', '.join(absent)}.")
     return sentences
 
 
-def _command(study: Config) -> str:
-    """The command that repeats this study, as far as its name tells."""
-    known = {
-        "quick": "./run",
-        "paper": f"snakemake --cores all --config samples={short(study.samples)}",
-        "reference": "snakemake --cores all --configfile config/reference.yaml",
+def _commands(study: Config) -> dict[str, str]:
+    """The command that repeats this study and the one that draws its figures again; FILE for a study of the user's own."""
+    known = study.name in ("quick", "paper", "reference")
+    start = f"./run --cores all --configfile {f'config/{study.name}.yaml' if known else 'FILE'}"
+    budget = [] if study.name == "reference" else [f"samples={short(study.samples)}"]
+    return {
+        "known": known,
+        "study": " ".join([start, *(["--config", *budget] if budget else [])]),
+        "redraw": " ".join([start, "--config", *budget, "redraw=true", "--forceall"]),
     }
-    return known.get(study.name, "")
 
 
-def _inline(path: str | Path) -> str:
-    path = Path(path)
-    if path.suffix not in MEDIA_TYPES:
-        raise UserError(f"the report shows SVG and PNG figures, not '{path.name}'; give it one of these")
-    try:
-        return f"data:{MEDIA_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
-    except OSError as error:
-        raise UserError(f"cannot read the figure {path} ({error.strerror}); draw the figures first") from error
-
-
-def _figures(gathered: Gathered, table: pd.DataFrame, study: Config, paths: dict) -> list[dict]:
-    """Number, picture and captions of every figure."""
-    spread = "one standard deviation to each side" if len(study.seeds) >= SEEDS_FOR_SD else "the range from lowest to highest"
-    drawn4 = [(entry.experiment, 2) for entry in study.figure4]
-    drawn5 = [(entry.experiment, latent_dim) for entry in study.figure5 for latent_dim in entry.latent_dims]
-    grids4 = joined(f"{label(entry.experiment)} {entry.grid}×{entry.grid}" for entry in study.figure4)
-    grids5 = joined(f"{label(entry.experiment)} {entry.grid}×{entry.grid}, N_z = {joined(entry.latent_dims)}" for entry in study.figure5)
-    lost = sum(run.status == "diverged" for run in gathered.runs.values())
-    stands_in = any(experiment.dataset == "digits" for experiment in study.experiments.values())
-    budget = f"{short(study.samples)} training samples"
-    lines = f"Lines are means over {plural(len(study.seeds), 'seed')}" + (f", bands {spread}" if len(study.seeds) > 1 else "")
-    if lost:
-        lines += "; a cross ends a replica that diverged"
-    if table["paper"].notna().any():
-        lines += "; the paper's curves, read from its PDF, lie thin and pale behind"
-    captions = {
-        2: {
-            "title": "Bound against training samples",
-            "what": f"Bound in nats per datapoint against training samples evaluated, up to {short(study.samples)}. AEVB red with circles, "
-            f"wake-sleep green with triangles; train solid, test dashed. {lines}. Train is the bound on the training set at that moment.",
-            "ours": " ".join(filter(None, (_order(gathered, table, study), _closeness(table, study), _readings(table)))),
-            "paper": "AEVB ends above wake-sleep in every panel: MNIST with N_z = 3, 5, 10, 20, 200 (500 hidden units) and Frey Face with "
-            "N_z = 2, 5, 10, 20 (200 hidden units), to 1e8 training samples.",
-        },
-        4: {
-            "title": "Learned manifolds",
-            "what": "Decoder means over z, the inverse Gaussian CDF of the cell centres of a regular grid on the unit square "
-            f"({grids4}); the first coordinate grows to the right, the second upwards; 0 is black, 1 is white. "
-            f"Seed {study.seeds[0]}, {budget}.",
-            "ours": _models(gathered, drawn4, study),
-            "paper": "The same picture for Frey Face (10×10) and MNIST (20×20). Rotation and reflection of the latent plane are "
-            "arbitrary, so places in the two pictures do not correspond.",
-        },
-        5: {
-            "title": "Random samples",
-            "what": f"Draws from the prior, decoded ({grids5}). Shown are the decoder's means, not draws of pixels. "
-            f"Seed {study.seeds[0]}, {budget}.",
-            "ours": _models(gathered, drawn5, study),
-            "paper": "10×10 random samples of MNIST models with N_z = 2, 5, 10 and 20. The draws are random, so single pictures do not "
-            "correspond.",
-        },
+def _drawings(gathered: Gathered, study: Config, paths: dict[int, str]) -> dict:
+    """The pictures, and what their captions say of this study."""
+    drawn = [(entry.experiment, latent_dim) for entry in study.figure5 for latent_dim in entry.latent_dims]
+    return {
+        "pictures": {key: f"data:image/svg+xml;base64,{base64.b64encode(Path(path).read_bytes()).decode()}" for key, path in paths.items()},
+        "by_sd": len(study.seeds) >= SEEDS_FOR_SD,
+        "grids4": joined(f"{label(e.experiment)} {e.grid}×{e.grid}" for e in study.figure4),
+        "grids5": joined(f"{label(e.experiment)} {e.grid}×{e.grid}, N_z = {joined(e.latent_dims)}" for e in study.figure5),
+        "models4": _models(gathered, [(entry.experiment, 2) for entry in study.figure4], study),
+        "models5": _models(gathered, drawn, study),
     }
-    for caption in captions.values():
-        if stands_in:
-            caption["paper"] = f"On its own data, not on these: {caption['paper']}"
-    return [{"number": key, "src": _inline(paths[key]), **captions[key]} for key in sorted(paths) if key in captions]
 
 
-def render(gathered_path, paper_path, figure_paths: dict, output, template: str | Path = TEMPLATE) -> None:
-    """Write the report of a study as one HTML file that refers to nothing outside itself.
-
-    `paper_path`: the paper's curves (CSV) or None; `figure_paths`: figure number (2, 4, 5) -> SVG or PNG file.
-    Raises UserError for a bad or absent file.
-    """
-    gathered, paper = read_gathered(gathered_path), read_paper(paper_path)
+def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[int, str]) -> dict:
+    """Everything the template prints, as text."""
     study = load(gathered.config)
     table = comparison(gathered, paper)
     cost, total = _cost(gathered)
     pilots = _pilots(gathered)
-    digits = [label(name) for name, experiment in study.experiments.items() if experiment.dataset == "digits"]
-    conventions = []
-    for name, experiment in study.experiments.items():
-        run = next((run for run in gathered.runs.values() if run.experiment == name), None)
-        sizes = {"n_train": f"{run.n_train:,}" if run else "–", "n_test": f"{run.n_test:,}" if run else "–"}
-        changed = departures(experiment, study.training)
-        conventions.append({"name": label(name), **sizes, **_convention(experiment), "departures": changed})
-    figures = _figures(gathered, table, study, {int(key): path for key, path in figure_paths.items()})
-    diverged = [
-        {**_title(run), "seed": run.seed, "step_size": f"{run.step_size:g}", "samples": count(run.samples), "reason": run.reason}
-        for run in gathered.runs.values()
-        if run.status == "diverged"
-    ]
-    context = {
+    stand_ins = [label(name) for name, experiment in study.experiments.items() if experiment.dataset == "digits"]
+    return {
         "study": study,
         "budget": short(study.samples),
         "seeds": f"{plural(len(study.seeds), 'seed')} ({', '.join(map(str, study.seeds))})",
-        "stand_ins": digits,
-        "only_stand_ins": len(digits) == len(study.experiments),
+        "stand_ins": joined(stand_ins) if stand_ins else "",
         "runs": len(gathered.runs),
-        "curves": len(list(_curves(gathered))),
+        "curves": len(_curves(gathered)),
         "devices": joined(_distinct(gathered, lambda run: run.device)),
         "processors": joined(_distinct(gathered, lambda run: run.processor)),
         "threads": joined(_distinct(gathered, lambda run: plural(run.threads, "thread"))),
-        "conventions": conventions,
-        "closeness": _closeness(table, study),
-        "order": _order(gathered, table, study),
-        "readings": _readings(table),
-        "figures": figures,
-        "undrawn": [key for key in (2, 4, 5) if key not in {figure["number"] for figure in figures}],
+        "conventions": _conventions(gathered, study),
+        "summary": [text for text in (_closeness(table, study), _order(gathered, paper, study), _readings(table)) if text],
+        **_drawings(gathered, study, figure_paths),
         "experiments": _panels(table, gathered, paper),
         "compared": bool(table["paper"].notna().any()),
         "pilots": pilots,
         "pilot_steps": list(dict.fromkeys(step for pilot in pilots for step in pilot["cells"])),
         "ends": _ends(gathered),
-        "diverged": diverged,
+        "diverged": [{**run.attributes, **_title(run)} for run in gathered.runs.values() if run.status == "diverged"],
         "cost": cost,
         "total": total,
         "window": short(PAPER_WINDOW),
         "paper_minutes": PAPER_MINUTES,
-        "paper_samples": short(PAPER_SAMPLES),
-        "not_run": _not_run(gathered, study, paper),
+        "not_run": _not_run(study, paper),
         "settings": _settings(study),
         "provenance": _provenance(gathered),
-        "command": _command(study),
+        "commands": _commands(study),
     }
-    try:
-        source = Path(template).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read the report's template {template} ({error.strerror}); restore it or run from a checkout") from error
+
+
+def render(gathered_path, paper_path, figure_paths: dict[int, str], template, output) -> None:
+    """Write the report of a study as one HTML file that refers to nothing outside itself.
+
+    `paper_path`: the paper's curves (CSV); `figure_paths`: figure number (2, 4, 5) -> SVG file; `template`: Jinja.
+    Raises UserError for a bad gathered file or an output that cannot be written.
+    """
+    context = _context(read_gathered(gathered_path), pd.read_csv(paper_path), figure_paths)
+    context |= {"number": number, "count": count, "algorithms": ALGORITHMS}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(source).render(**context)
+    page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(**context)
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")

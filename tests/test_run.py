@@ -1,0 +1,69 @@
+"""The start-up script ./run where Python is missing, too old, or lacks venv; and that it reuses what it built."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with a space in its name that holds nothing but ./run and a lock."""
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    shutil.copy(ROOT / "run", folder)
+    (folder / "requirements.lock").write_text("six==1.17.0\n")
+    return folder
+
+
+def script(path: Path, text: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def run(checkout, *arguments, **environment):
+    return subprocess.run(
+        [str(checkout / "run"), *arguments], cwd="/", env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("python", "words"),
+    [
+        ("exit 127", "too old; install Python 3.11"),
+        ('case "$2" in *venv*) exit 1;; *version_info*) exit 0;; esac', "lacks the venv module"),
+        (None, "no /nowhere/python here"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(checkout, tmp_path, python, words):
+    path = script(tmp_path / "python", python) if python else "/nowhere/python"
+    done = run(checkout, PYTHON=path)
+    assert done.returncode == 1
+    assert words in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert not (checkout / ".run-venv").exists()
+
+
+def test_a_built_environment_is_reused_and_arguments_are_handed_on(checkout):
+    script(checkout / ".run-venv/bin/python", '[ "$1" = -c ] || for word; do echo "<$word>"; done')
+    shutil.copy(checkout / "requirements.lock", checkout / ".run-venv")
+    said = {
+        (): ["-m", "snakemake", "--cores", "all", "--configfile", "config/quick.yaml"],
+        ("test", "-k", "a b"): ["-m", "pytest", "-k", "a b"],
+        ("--cores", "2", "--config", "samples=1e6"): ["-m", "snakemake", "--cores", "2", "--config", "samples=1e6"],
+    }
+    for arguments, expected in said.items():
+        done = run(checkout, *arguments, PYTHON="/nowhere/python")
+        assert done.stdout.splitlines() == [f"<{word}>" for word in expected], done.stderr
+
+
+def test_another_lock_is_built_anew(checkout):
+    script(checkout / ".run-venv/bin/python", "exit 0")
+    (checkout / ".run-venv/requirements.lock").write_text("six==1.16.0\n")
+    done = run(checkout, PYTHON="/nowhere/python")
+    assert done.returncode == 1 and "no /nowhere/python here" in done.stderr
