@@ -1,7 +1,5 @@
 """Fetching from a local server that misbehaves, and from mirrors."""
 
-import errno
-import hashlib
 import http.server
 import io
 import os
@@ -11,16 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from test_data import files_in, no_host, no_room, original
 
 from aevb import data, download
 from aevb.errors import UserError
 
 BODY = bytes(range(256)) * 1024  # larger than a block, so that a failure can come in the middle
 NAME = "frey_rawface.mat"
-
-
-def original(name: str, body: bytes) -> data.File:
-    return data.File(name, len(body), hashlib.sha256(body).hexdigest())
 
 
 @pytest.fixture
@@ -90,18 +85,6 @@ def small(monkeypatch, server):
     """frey becomes one small file with two public sources, both on the local server."""
     monkeypatch.setitem(data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, BODY),)))
     monkeypatch.setitem(download.URLS, "frey", (f"{server.url}/first/", f"{server.url}/second/"))
-
-
-def no_host(*args, **kwargs):
-    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-
-def no_room(*args, **kwargs):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def files_in(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
 def failure(*arguments) -> str:
