@@ -30,7 +30,9 @@ def test_the_default_is_the_papers_grid():
     study = config.load(raw("paper"))
     assert study.samples == 100_000_000 and study.folder == "results/paper-1e8"
     assert sum(len(row.latent_dims) * len(row.algorithms) for row in study.figure2) == 18
-    assert len(study.runs()) == 18 * 3 + 1  # three seeds, and the model of MNIST with N_z = 2
+    assert len(study.runs()) == 18 * 3 + 1 + 18  # three seeds, the model of MNIST with N_z = 2, and Figure 3
+    assert [study.experiments[name].n_train for name in study.figure3.experiments] == [1000, None]
+    assert all(study.experiments[name].hidden == 100 and study.budget(name) == 60_000_000 for name in study.figure3.experiments)
     assert {(m.experiment, m.latent_dim) for m in study.figure_models()} == {
         ("frey", 2),
         ("mnist", 2),
@@ -41,12 +43,15 @@ def test_the_default_is_the_papers_grid():
     settings = study.training
     assert (settings.batch_size, settings.draws, settings.estimator, settings.initial_sd, settings.warmup_steps) == (100, 1, "B", 0.01, 100)
     assert settings.step_sizes == [0.01, 0.02, 0.1] and settings.prior == "weights"
-    assert [(e.hidden, e.likelihood, e.scale) for e in study.experiments.values()] == [(500, "bernoulli", 256), (200, "gaussian", 256)]
+    assert [(e.hidden, e.likelihood, e.scale) for e in study.experiments.values()] == [
+        *[(500, "bernoulli", 256), (200, "gaussian", 256)],
+        *[(100, "bernoulli", 256)] * 2,
+    ]
 
 
 def test_the_reference_grid_is_the_papers():
     paper, reference = raw("paper"), raw("reference")
-    for part in ("experiments", "figure2", "figure4", "figure5"):
+    for part in ("experiments", "figure2", "figure4", "figure5", "estimators"):
         assert paper[part] == reference[part]
 
 
@@ -103,9 +108,11 @@ def test_short(samples, text):
 
 def test_small_runs_share_jobs_and_large_ones_do_not():
     quick, paper = config.load(raw("quick")), config.load(raw("paper"))
-    assert len(plan.train_jobs(quick)) == 4 and len(plan.pilot_jobs(quick)) == 2
+    assert len(plan.train_jobs(quick)) == 6 and len(plan.pilot_jobs(quick)) == 4
     # one job each, so that a curve or seed more makes no finished run stale
-    assert len(plan.train_jobs(paper)) == len(paper.runs()) and len(plan.pilot_jobs(paper)) == len(plan.pilot_runs(paper))
+    assert (
+        len(plan.train_jobs(paper)) == len(paper.runs()) and len(plan.pilot_jobs(paper)) == len(plan.pilot_runs(paper)) - 2
+    )  # MCEM: short
 
 
 def test_the_documentation_of_the_keys_is_in_step():

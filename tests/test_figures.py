@@ -55,13 +55,15 @@ def synthetic_run(study, run, number):
     chosen = chosen[(chosen.algorithm == run.algorithm) & (chosen.split == "test")].sort_values("samples")
     test = np.interp(np.log(GRID), np.log(chosen.samples), chosen.value) if len(chosen) else 10 * np.log(GRID) - 250
     test = test + OFFSETS[run.seed] + np.arange(len(GRID)) * 1e-3  # strictly rising, also below the paper's first point
-    curve = pd.DataFrame({"samples": GRID, "train": test + 3, "test": test, "train_se": 0.03, "test_se": 0.04, "running": test - 20})
+    curve = pd.DataFrame(
+        {"samples": GRID, "train": test + 3, "test": test, "train_se": 0.03, "test_se": 0.04, "running": test - 20, "seconds": GRID / 5000}
+    )
     curve = curve.assign(train_kl=12.5, test_kl=0.01 if run.algorithm == "wake_sleep" else 11.5, active_units=2.0)
     random = np.random.RandomState(number)
     outputs = PIXELS[experiment.dataset] * (2 if experiment.likelihood == "gaussian" else 1)
     shapes = {"hidden.weight": (run.latent_dim, 7), "hidden.bias": 7, "output.weight": (7, outputs), "output.bias": outputs}
     attributes = {
-        **{"schema": 1, "experiment": run.experiment, "dataset": experiment.dataset, "likelihood": experiment.likelihood},
+        **{"schema": results.SCHEMA, "experiment": run.experiment, "dataset": experiment.dataset, "likelihood": experiment.likelihood},
         **{"algorithm": run.algorithm, "latent_dim": run.latent_dim, "hidden": experiment.hidden, "n_train": 1234, "n_test": 567},
         **{"seed": run.seed, "step_size": 0.02, "status": "completed", "reason": "", "samples": int(GRID[-1]), "config": "{}"},
         **{"data_sha256": "d" * 64, "code_sha256": "c" * 64, "git_commit": "abc123", "git_dirty": False, "threads": 1},
@@ -69,7 +71,7 @@ def synthetic_run(study, run, number):
         **{"evaluation_seconds": 36.0, "samples_per_second": 5000.0},
     }
     weights = {f"decoder.{name}": random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    return results.RunResult(attributes, curve, weights)
+    return results.RunResult(attributes, curve[list(results.CURVE)], weights)
 
 
 def diverge(run, value=-1e9):
@@ -98,7 +100,7 @@ def build(folder, raw=None, change=None):
             pilot_paths[run.curve] = folder / f"pilot{number}.h5"
             results.write_pilot(pilot_paths[run.curve], pilot)
     keep = {run.name for run in study.figure_models()}
-    results.gather(study.model_dump(mode="json"), paths, pilot_paths, keep, folder / "gathered.h5")
+    results.gather(study.model_dump(mode="json"), paths, pilot_paths, {}, keep, folder / "gathered.h5")
     return folder / "gathered.h5"
 
 

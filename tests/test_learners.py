@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from aevb import nets, objectives
-from aevb.learners import AEVB, LEARNERS, WakeSleep
+from aevb import config, hmc, nets, objectives
+from aevb.joint import Joint
+from aevb.learners import AEVB, LEARNERS, MonteCarloEM, WakeSleep
 
 R, M, D, H, NZ = 2, 5, 7, 4, 3
 
@@ -126,3 +127,39 @@ def test_the_fast_float32_path_equals_the_plain_one(algorithm, likelihood, monke
     plain_value, plain_grad = gradient(learner, layout, flat, x, noise)
     torch.testing.assert_close(value, plain_value, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(grad, plain_grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_monte_carlo_em_updates_are_the_gradient_of_log_p_x_z_in_any_chunks(likelihood):
+    layout = nets.Layout(D, H, NZ, likelihood)
+    flat = 0.5 * torch.randn(R, layout.n_parameters, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x, z = (torch.rand(size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) for size in ((1, 12, D), (R, 12, NZ)))
+    value, parts = MonteCarloEM(likelihood, config.MonteCarloEM(), chunk=5).gradient(layout.view(flat), x, z)
+
+    flat.requires_grad_(True)
+    joint = Joint(layout.view(flat), x, likelihood).value(z)
+    joint.sum().backward()
+    torch.testing.assert_close(value, joint.mean(1).detach())
+    for name, expected in layout.view(flat.grad).items():
+        if name.startswith("decoder"):
+            torch.testing.assert_close(parts[name], expected)
+        else:
+            assert name not in parts and not expected.any()
+
+
+def test_the_e_step_is_one_transition_of_every_chain():
+    """Against hmc.transition on the whole set at once; and the acceptance moves the step size as the author's rule says."""
+    layout = nets.Layout(D, H, NZ, "bernoulli")
+    p = layout.view(0.5 * torch.randn(R, layout.n_parameters, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    x = torch.rand(1, 12, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    learner = MonteCarloEM("bernoulli", config.MonteCarloEM(), chunk=5)
+    noise = [learner.noise(np.random.default_rng(r), 12, NZ) for r in range(R)]
+    momentum, uniform = (torch.from_numpy(np.stack([n[k] for n in noise])).double() for k in range(2))
+    chains, step_size = torch.zeros(R, 12, NZ, dtype=torch.float64), torch.tensor([0.1, 2.5]).view(R, 1, 1).double()
+    joint = Joint(p, x, "bernoulli")
+    expected, info = hmc.transition(joint, hmc.initial(joint, chains), momentum, uniform, step_size, 10)
+    acceptance, new = learner.expectation(p, x, chains, [momentum, uniform], step_size)
+    torch.testing.assert_close(chains, expected.z)
+    torch.testing.assert_close(acceptance.double(), info.accepted.double().mean(1))
+    torch.testing.assert_close(new, step_size * torch.tensor([1.25, 1 / 1.25]).view(R, 1, 1))
+    assert acceptance[0] >= 0.9 > acceptance[1]

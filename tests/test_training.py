@@ -1,5 +1,6 @@
 """The engine: Adagrad, evaluation, replicas, divergence, kill and resume."""
 
+import dataclasses
 import math
 import os
 import signal
@@ -12,18 +13,20 @@ import pandas as pd
 import pytest
 import torch
 
-from aevb import evaluation, learners, nets, objectives, results, training
+from aevb import config, evaluation, learners, nets, objectives, results, training
 from aevb.config import Run
 from aevb.errors import UserError
 from aevb.streams import stream
 
 AEVB = Run("digits", "aevb", 3, 0)
+ALGORITHMS = [*learners.LEARNERS, "mcem"]
 
 
 def same(a: results.RunResult, b: results.RunResult) -> bool:
     """Equal bit for bit in all but time."""
-    pd.testing.assert_frame_equal(a.curve, b.curve, check_exact=True)
+    pd.testing.assert_frame_equal(a.curve.drop(columns="seconds"), b.curve.drop(columns="seconds"), check_exact=True)
     assert a.weights.keys() == b.weights.keys()
+    assert (a.snapshots is None) == (b.snapshots is None) and (a.snapshots is None or np.array_equal(a.snapshots, b.snapshots))
     timing = {"train_seconds", "evaluation_seconds", "samples_per_second"}
     return all(np.array_equal(a.weights[k], b.weights[k]) for k in a.weights) and all(
         a.attributes[k] == b.attributes[k] for k in a.attributes.keys() - timing
@@ -94,6 +97,7 @@ def test_grid_is_logarithmic_and_ends_at_the_budget():
     assert points == [100000, 126000, 158000, 200000, 252000, 316000, 398000, 502000, 630000, 794000, 1000000]
     assert training.grid(100_000, 5000, 10, 2000) == [5000]
     assert training.grid(1, 4100, 10, 2000) == [2000, 4000, 4100]
+    assert training.grid(1000, 10_000, 2, 1000, even=4) == [1000, 2000, 5000, 8000, 10_000]
 
 
 @pytest.mark.parametrize("algorithm", learners.LEARNERS)
@@ -108,9 +112,34 @@ def test_training_improves_the_bound(make, algorithm, likelihood):
     assert (result.curve[["train_se", "test_se"]] < 0.06).all(axis=None)
 
 
-@pytest.mark.parametrize("algorithm", learners.LEARNERS)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_monte_carlo_em_improves_log_p_x_z_and_keeps_snapshots(make, likelihood):
+    settings, data = make(likelihood, 60 * 15 * 1500)
+    (result,) = training.train([AEVB._replace(algorithm="mcem")], [0.1], dataclasses.replace(settings, snapshots=6), data)
+    assert result.status == "completed" and result.samples == 60 * 15 * 1500
+    assert result.curve["samples"].is_monotonic_increasing and result.curve["seconds"].is_monotonic_increasing
+    assert len(result.curve) == len(result.snapshots) >= 6
+    assert result.curve["running"].iloc[-1] > result.curve["running"].iloc[0] + 5
+    assert result.curve[["train", "test", "train_kl", "active_units"]].isna().all(axis=None)
+    layout = nets.Layout(64, 20, 3, likelihood)
+    last = layout.view(torch.from_numpy(result.snapshots[-1:]))
+    assert np.array_equal(last["decoder.output.weight"][0], result.weights["decoder.output.weight"])
+    initial = layout.view(torch.from_numpy(result.snapshots[:1]))  # it has no encoder: that part never moves
+    assert torch.equal(last["encoder.hidden.weight"], initial["encoder.hidden.weight"])
+
+
+def test_monte_carlo_em_whose_chains_never_move_stops_with_a_reason(make):
+    settings, data = make("bernoulli", 80 * 15 * 1500)
+    settings = dataclasses.replace(settings, mcem=config.MonteCarloEM(step_size=1e9, leapfrog=1, updates=1))
+    (result,) = training.train([AEVB._replace(algorithm="mcem")], [0.1], settings, data)
+    assert result.status == "diverged" and "no chain accepted a proposal in 50 transitions" in result.reason
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_same_seed_same_bits_and_companions_change_nothing(make, algorithm):
     settings, data = make("bernoulli", 4000)
+    if algorithm == "mcem":
+        settings = dataclasses.replace(settings, samples=13 * 15 * 1500, snapshots=3)
     runs = [AEVB._replace(algorithm=algorithm, seed=seed) for seed in range(3)]
     stacked = training.train(runs, [0.02] * 3, settings, data)
     again = training.train(runs, [0.02] * 3, settings, data)
@@ -118,14 +147,14 @@ def test_same_seed_same_bits_and_companions_change_nothing(make, algorithm):
         (alone,) = training.train([run], [0.02], settings, data)
         assert same(a, b)
         assert same(a, alone)
-    assert not np.array_equal(stacked[0].curve["test"], stacked[1].curve["test"])
+    assert not np.array_equal(stacked[0].curve["running"], stacked[1].curve["running"])
 
 
-@pytest.mark.parametrize("algorithm", learners.LEARNERS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_replicas_stepping_together_as_on_a_gpu_equal_those_stepping_alone(make, algorithm):
     settings, data = make("gaussian", 4000)
     runs = [AEVB._replace(algorithm=algorithm, seed=seed) for seed in range(3)]
-    apart, together = (training.Stack(runs, [0.02, 0.01, 0.02], settings, data) for _ in range(2))
+    apart, together = (training.stack_of(runs, [0.02, 0.01, 0.02], settings, data) for _ in range(2))
     together.together = True
     for stack in (apart, together):
         for _ in range(7):  # past the warm-up of 100 steps
@@ -198,6 +227,13 @@ def test_pilot_takes_the_best_finite_step_size(make):
         training.pilot(AEVB, settings, data)
 
 
+def test_pilot_of_monte_carlo_em_lasts_as_many_iterations_as_the_options_say(make):
+    settings, data = make("bernoulli", step_sizes=[0.001, 0.1])
+    pilot = training.pilot(AEVB._replace(algorithm="mcem"), settings, data)
+    assert pilot.step_size == 0.1
+    assert pilot.samples[-1] == 80 * 15 * 1000 and len(pilot.samples) == 10
+
+
 def test_cuda_asked_for_and_absent_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
@@ -211,11 +247,14 @@ import sys
 from aevb import config, data, results, training
 from aevb.config import Run
 training.CHECKPOINT_SECONDS = 0.05
-data_file, folder = sys.argv[1:]
+data_file, folder = sys.argv[1:3]
 experiment = config.Experiment(dataset="digits", likelihood="bernoulli", hidden=20, scale=16)
-settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 60_000)
-runs = {Run("digits", a, 3, s): f"{folder}/{a}-{s}.h5" for a in ("aevb", "wake_sleep") for s in (0, 1)}
-for a in ("aevb", "wake_sleep"):
+settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 60_000, snapshots=4)
+if sys.argv[3] == "mcem":
+    settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 20 * 15 * 1500, snapshots=5)
+algorithms = sys.argv[3].split()
+runs = {Run("digits", a, 3, s): f"{folder}/{a}-{s}.h5" for a in algorithms for s in (0, 1)}
+for a in algorithms:
     import numpy as np
     results.write_pilot(f"{folder}/{a}.h5", results.Pilot("digits", a, 3, 0, 0.02, np.array([0.02]), np.array([1]), np.zeros((1, 1)), 0.0))
 pilots = {run.curve: f"{folder}/{run.algorithm}.h5" for run in runs}
@@ -223,14 +262,14 @@ training.train_job(runs, pilots, settings, data.load(data_file, experiment))
 """
 
 
-def run_job(digits_file, folder, kill=None, delay=0.0):
+def run_job(digits_file, folder, algorithms, kill=None, delay=0.0):
     """Run JOB; with `kill`, send that signal `delay` seconds after this process wrote its first checkpoint."""
 
     def checkpoints():
         return {path: path.stat().st_mtime_ns for path in folder.glob("[!.]*.checkpoint.h5")}
 
     before = checkpoints()
-    process = subprocess.Popen([sys.executable, "-c", JOB, str(digits_file), str(folder)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", JOB, str(digits_file), str(folder), algorithms], stderr=subprocess.PIPE, text=True)
     if kill is not None:
         while process.poll() is None and checkpoints() == before:
             time.sleep(0.005)
@@ -240,12 +279,14 @@ def run_job(digits_file, folder, kill=None, delay=0.0):
     return process.returncode, stderr
 
 
-def test_killed_anywhere_a_job_resumes_to_the_same_bits(digits_file, tmp_path):
+@pytest.mark.parametrize("algorithms", ["aevb wake_sleep", "mcem"])
+def test_killed_anywhere_a_job_resumes_to_the_same_bits(digits_file, tmp_path, algorithms):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
-    assert run_job(digits_file, whole)[0] == 0
-    logs = [run_job(digits_file, killed, number, 0.07 * k)[1] for k, number in enumerate([signal.SIGKILL, signal.SIGTERM, signal.SIGKILL])]
-    code, stderr = run_job(digits_file, killed)
+    assert run_job(digits_file, whole, algorithms)[0] == 0
+    kills = enumerate([signal.SIGKILL, signal.SIGTERM, signal.SIGKILL])
+    logs = [run_job(digits_file, killed, algorithms, number, 0.07 * k)[1] for k, number in kills]
+    code, stderr = run_job(digits_file, killed, algorithms)
     assert code == 0
     assert all("resumed at" in log for log in [*logs[1:], stderr])
     files = sorted(os.listdir(whole))

@@ -42,10 +42,10 @@ def planned(output):
 @pytest.mark.parametrize(
     ("arguments", "train", "pilot", "datasets"),
     [
-        ((), 55, 19, 2),
-        (("--config", "samples=1e6"), 55, 19, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 19, 2),
-        (("--configfile", QUICK), 4, 2, 1),
+        ((), 73, 23, 2),
+        (("--config", "samples=1e6"), 73, 23, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 67, 23, 2),
+        (("--configfile", QUICK), 6, 4, 1),
     ],
 )
 def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, datasets):
@@ -91,9 +91,9 @@ def study(tmp_path_factory):
 
 def test_quick_study_end_to_end(study):
     folder, made, output = study
-    assert "20 models" in output and "Estimated time" in output and "report.html" in output
+    assert "32 models" in output and "Estimated time" in output and "report.html" in output
     gathered = results.read_gathered(made / "gathered.h5")
-    assert len(gathered.runs) == 20 and len(gathered.pilots) == 10
+    assert len(gathered.runs) == 32 and len(gathered.pilots) == 16
     for name, run in gathered.runs.items():
         assert results.read_run(made / f"runs/{name}.h5").attributes == run.attributes
         assert run.status == "completed" and run.samples == 40_000 and run.threads == 1

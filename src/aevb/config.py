@@ -12,9 +12,10 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from .data import DATASETS
 from .errors import UserError
 
-Algorithm = Literal["aevb", "wake_sleep"]
+Algorithm = Literal["aevb", "wake_sleep"]  # of Figure 2; Monte Carlo EM has no bound and is in Figure 3 alone
 
 
 def _whole(value):
@@ -32,6 +33,9 @@ Count = Annotated[int, BeforeValidator(_whole), Field(gt=0)]
 Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+FIGURE3_SAMPLES = 60_000_000  # where the paper's axis ends
 
 
 class Strict(BaseModel):
@@ -63,6 +67,28 @@ class Evaluation(Strict):
     max_draws: Count = Field(100, description="most samples of z per datapoint spent on reaching it")
 
 
+class MonteCarloEM(Strict):
+    """Monte Carlo EM (appendix E): one HMC transition of every datapoint's chain, then weight updates with that sample."""
+
+    leapfrog: Count = Field(10, description="leapfrog steps of a transition")
+    acceptance: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="acceptance rate the step size is adapted towards")
+    step_size: Positive = Field(0.01, description="leapfrog step size at the start")
+    updates: Count = Field(5, description="Adagrad updates after each transition, each on the whole training set")
+    warmup_updates: Whole = Field(10, description="first updates that only accumulate squared gradients; 0 for none")
+    pilot_iterations: Count = Field(80, description="iterations of the pilot, on at most the first 1,000 training points")
+
+
+class Evidence(Strict):
+    """How log p(x) is estimated for Figure 3 (section 5, appendix D)."""
+
+    datapoints: Count = Field(1000, description="first datapoints of the training and of the test set that are evaluated")
+    draws: Annotated[int, BeforeValidator(_whole), Field(ge=8)] = Field(50, description="HMC samples per datapoint (appendix D)")
+    leapfrog: Count = Field(4, description="leapfrog steps of a transition")
+    acceptance: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="acceptance rate the step size is tuned towards in warm-up")
+    warmup: Count = Field(50, description="transitions before the first sample is kept")
+    importance_draws: Count = Field(500, description="importance samples per datapoint, from a proposal fitted to the HMC samples")
+
+
 class Experiment(Strict):
     """A data set with the model that is fitted to it."""
 
@@ -70,6 +96,7 @@ class Experiment(Strict):
     likelihood: Literal["bernoulli", "gaussian"]
     hidden: Count = Field(description="hidden units of encoder and of decoder")
     scale: Positive = Field(256.0, description="grey values are divided by this: 256 (the author's files) or 255; 16 for digits")
+    n_train: Count | None = Field(None, description="use the first so many training images; all unless given")
     binarise: bool = Field(False, description="threshold the scaled values at 0.5; the paper did not")
     dequantise: bool = Field(False, description="add fixed uniform noise of one grey level before scaling; the paper did not")
 
@@ -80,6 +107,33 @@ class Curves(Strict):
     experiment: ShortName
     latent_dims: list[Count] = Field(min_length=1)
     algorithms: list[Algorithm] = Field(["aevb", "wake_sleep"], min_length=1)
+
+
+class Figure3(Strict):
+    """Figure 3: estimated log p(x), one panel an experiment, with these algorithms."""
+
+    experiments: list[ShortName] = Field(min_length=1, description="one panel each; they are of Figure 3 alone")
+    latent_dim: Count = 3
+    algorithms: list[Literal["aevb", "wake_sleep", "mcem"]] = Field(["aevb", "wake_sleep", "mcem"], min_length=1)
+    samples: Count | None = Field(
+        None, description="budget of a curve; unless given, `samples`, but at most 6e7, the end of the paper's axis"
+    )
+    seeds: list[Whole] | None = Field(None, min_length=1, description="unless given, those of the study")
+    points: Count = Field(20, description="evaluations spread evenly over the budget; before the first of them they lie as in Figure 2")
+
+
+class EstimatorStudy(Strict):
+    """The estimators of log p(x) graded against ground truth, on models of Figures 2, 4 and 5 (AEVB, first seed)."""
+
+    experiment: ShortName
+    latent_dims: list[Count] = Field(min_length=1)
+    datapoints: Count = Field(100, description="first test points, and as many that the model itself generates")
+    replicates: Annotated[int, BeforeValidator(_whole), Field(ge=2)] = Field(
+        8, description="independent repetitions, which give bias and spread"
+    )
+    draws: list[Annotated[int, BeforeValidator(_whole), Field(ge=8)]] = Field(
+        [10, 20, 50, 100, 200, 500, 1000], min_length=1, description="numbers of samples per datapoint"
+    )
 
 
 class Manifold(Strict):
@@ -133,9 +187,13 @@ class Config(Strict):
     experiments: dict[ShortName, Experiment] = Field(min_length=1)
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    mcem: MonteCarloEM = MonteCarloEM()
+    evidence: Evidence = Evidence()
     figure2: list[Curves] = Field(min_length=1)
     figure4: list[Manifold] = Field(min_length=1)
     figure5: list[PriorSamples] = Field(min_length=1)
+    figure3: Figure3 | None = None
+    estimators: EstimatorStudy | None = None
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -143,8 +201,26 @@ class Config(Strict):
             for entry in getattr(self, part):
                 if entry.experiment not in self.experiments:
                     raise ValueError(f"{part} names the experiment '{entry.experiment}'{_nearest(entry.experiment, self.experiments)}")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds lists a seed twice")
+        named = [("figure3", name) for name in self.figure3.experiments] if self.figure3 else []
+        named += [("estimators", self.estimators.experiment)] if self.estimators else []
+        for part, name in named:
+            if name not in self.experiments:
+                raise ValueError(f"{part} names the experiment '{name}'{_nearest(name, self.experiments)}")
+        others = {entry.experiment for part in ("figure2", "figure4", "figure5") for entry in getattr(self, part)}
+        for name in self.figure3.experiments if self.figure3 else ():
+            if name in others:
+                raise ValueError(
+                    f"figure3 shares the experiment '{name}' with another figure; its budget differs, so give it one of its own"
+                )
+        trained = {(row.experiment, d) for row in (*self.figure2, *self.figure5) for d in row.latent_dims} | {
+            (panel.experiment, 2) for panel in self.figure4
+        }
+        for latent_dim in self.estimators.latent_dims if self.estimators else ():
+            if (self.estimators.experiment, latent_dim) not in trained:
+                raise ValueError(f"estimators names N_z = {latent_dim} of '{self.estimators.experiment}', which no other figure trains")
+        for seeds in (self.seeds, (self.figure3 and self.figure3.seeds) or []):
+            if len(set(seeds)) < len(seeds):
+                raise ValueError("seeds lists a seed twice")
         if self.training.batch_size > min(self.samples, self.training.pilot_samples):
             raise ValueError("training.batch_size is larger than the sample budget or the pilot")
         for name, experiment in self.experiments.items():
@@ -152,6 +228,8 @@ class Config(Strict):
                 raise ValueError(f"experiments.{name}.scale must be 16: the values of digits run from 0 to 16")
             if experiment.dataset != "digits" and experiment.scale not in (255, 256):
                 raise ValueError(f"experiments.{name}.scale must be 255 or 256: the values are bytes")
+            if experiment.n_train and experiment.n_train > DATASETS[experiment.dataset].n_train:
+                raise ValueError(f"experiments.{name}.n_train is more than the {DATASETS[experiment.dataset].n_train} there are")
             if experiment.binarise and (experiment.likelihood == "gaussian" or experiment.dequantise):
                 raise ValueError(f"experiments.{name}.binarise fits neither a Gaussian likelihood nor dequantise")
         return self
@@ -159,6 +237,12 @@ class Config(Strict):
     @property
     def folder(self) -> str:
         return self.results or f"results/{self.name}-{short(self.samples)}"
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the figures of this study."""
+        wanted = {"figure2": True, "figure3": self.figure3, "figure4": True, "figure5": True, "estimators": self.estimators}
+        return [name for name, part in wanted.items() if part]
 
     def runs(self) -> list[Run]:
         """Every run the figures need, without repetition, in the order of the figures."""
@@ -168,9 +252,32 @@ class Config(Strict):
                 for algorithm in panel.algorithms:
                     for seed in self.seeds:
                         runs[Run(panel.experiment, algorithm, latent_dim, seed)] = None
-        for run in self.figure_models():
+        for run in (*self.figure_models(), *self.estimator_models(), *self.figure3_runs()):
             runs[run] = None
         return list(runs)
+
+    def figure3_runs(self) -> list[Run]:
+        """The runs of Figure 3, panel by panel."""
+        if self.figure3 is None:
+            return []
+        return [
+            Run(experiment, algorithm, self.figure3.latent_dim, seed)
+            for experiment in self.figure3.experiments
+            for algorithm in self.figure3.algorithms
+            for seed in self.figure3.seeds or self.seeds
+        ]
+
+    def estimator_models(self) -> list[Run]:
+        """The models of the estimator study: AEVB, first seed."""
+        if self.estimators is None:
+            return []
+        return [Run(self.estimators.experiment, "aevb", latent_dim, self.seeds[0]) for latent_dim in self.estimators.latent_dims]
+
+    def budget(self, experiment: str) -> int:
+        """Training samples of every curve of `experiment`."""
+        if self.figure3 is None or experiment not in self.figure3.experiments:
+            return self.samples
+        return self.figure3.samples or min(self.samples, FIGURE3_SAMPLES)
 
     def figure_models(self) -> list[Run]:
         """The models that Figures 4 and 5 draw: AEVB, first seed."""
@@ -241,9 +348,13 @@ def reference() -> str:
         Experiment: "`experiments`: name -> experiment",
         Training: "`training`",
         Evaluation: "`evaluation`",
+        MonteCarloEM: "`mcem`",
+        Evidence: "`evidence`",
         Curves: "`figure2`: list of rows",
         Manifold: "`figure4`: list of panels",
         PriorSamples: "`figure5`: list of rows",
+        Figure3: "`figure3` (optional)",
+        EstimatorStudy: "`estimators` (optional)",
     }
     for model, title in titles.items():
         lines += ["", f"## {title}", "", model.__doc__.splitlines()[0], "", "| key | default | values | meaning |", "|---|---|---|---|"]

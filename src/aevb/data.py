@@ -243,7 +243,7 @@ class Data:
 
 
 def load(path: str | Path, experiment: Experiment) -> Data:
-    """Read a prepared file as float32 tensors, transformed as `experiment` says.
+    """Read a prepared file as float32 tensors, the first n_train training images, transformed as `experiment` says.
 
     value / scale as a rule: 0 ... 255/256 for scale 256, 0 ... 1 for scale 255, and for digits (scale 16).
     binarise: 1 where value / scale >= 0.5, else 0.
@@ -268,6 +268,8 @@ def load(path: str | Path, experiment: Experiment) -> Data:
         else:
             scaled = torch.from_numpy(values).float().div_(experiment.scale)
         tensors[name] = (scaled >= 0.5).float() if experiment.binarise else scaled
+    if experiment.n_train:
+        tensors["train"] = tensors["train"][: experiment.n_train].clone()
     return Data(experiment.dataset, **tensors, scale=experiment.scale, sha256=_content_sha256(**arrays))
 
 

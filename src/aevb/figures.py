@@ -28,7 +28,7 @@ from .results import Gathered, RunResult, read_gathered
 COLOURS = {"aevb": "#B3260F", "wake_sleep": "#17A589"}
 MARKERS = {"aevb": "o", "wake_sleep": "^"}
 DASHES = {"train": "-", "test": (0, (3.5, 1.6))}
-ALGORITHMS = {"aevb": "AEVB", "wake_sleep": "wake-sleep"}
+ALGORITHMS = {"aevb": "AEVB", "wake_sleep": "wake-sleep", "mcem": "Monte Carlo EM"}
 TITLES = {"mnist": "MNIST", "frey": "Frey Face"}
 
 # The likelihood under which the paper's numbers were obtained; other models of the same data are not comparable.

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import nets, objectives
+from . import hmc, nets, objectives
+from .joint import Joint
 
 Parameters = dict[str, Tensor]
 
@@ -153,3 +154,46 @@ class WakeSleep(Learner):
 
 
 LEARNERS: dict[str, type[Learner]] = {"aevb": AEVB, "wake_sleep": WakeSleep}
+
+
+class MonteCarloEM:
+    """Monte Carlo EM (appendix E): no encoder, a persistent chain for every datapoint, updates on the whole training set.
+
+    The replicas' step sizes `step_size` (R, 1, 1) belong to the leapfrog integrator. Datapoints are visited in chunks, which
+    keeps a chunk's trajectory in cache; their chains are independent, so the order does not matter.
+    """
+
+    def __init__(self, likelihood: str, options, chunk: int = 500):
+        self.likelihood, self.options, self.chunk = likelihood, options, chunk
+
+    def noise(self, generator: np.random.Generator, n: int, latent_dim: int) -> list[np.ndarray]:
+        """Momenta (N, N_z) and uniform numbers (N,) of one transition of one replica."""
+        return [generator.standard_normal((n, latent_dim), dtype=np.float32), generator.random(n, dtype=np.float32)]
+
+    def _chunks(self, n: int):
+        return (slice(start, start + self.chunk) for start in range(0, n, self.chunk))
+
+    def expectation(self, p: Parameters, x: Tensor, chains: Tensor, noise: list[Tensor], step_size: Tensor) -> tuple[Tensor, Tensor]:
+        """E-step: one HMC transition of `chains` (R, N, N_z), in place, towards p(z|x), x (1, N, D).
+
+        Returns the mean acceptance (R,) and the step size for the next transition (R, 1, 1).
+        """
+        accepted = torch.zeros(len(chains), device=x.device)
+        for rows in self._chunks(x.shape[1]):
+            joint = Joint(p, x[:, rows], self.likelihood)
+            momentum, uniform = (array[:, rows] for array in noise)
+            state, info = hmc.transition(joint, hmc.initial(joint, chains[:, rows]), momentum, uniform, step_size, self.options.leapfrog)
+            chains[:, rows] = state.z
+            accepted += info.accepted.sum(1)
+        acceptance = accepted / x.shape[1]
+        return acceptance, hmc.author_rule(step_size, acceptance.view(-1, 1, 1), self.options.acceptance, x.shape[1])
+
+    def gradient(self, p: Parameters, x: Tensor, z: Tensor) -> tuple[Tensor, Parameters]:
+        """M-step: mean of log p(x, z) over all datapoints, (R,), and the gradient of its sum for the decoder's parameters."""
+        n, value, gradient = x.shape[1], objectives.log_prior(z).sum(1), {}
+        for rows in self._chunks(n):
+            part = z[:, rows]
+            mean, summands, _ = decoder_gradient(p, x[:, rows].expand(len(z), -1, -1), part, self.likelihood)
+            value = value + mean * part.shape[1]
+            gradient = {name: gradient[name] + summand for name, summand in summands.items()} if gradient else summands
+        return value / n, gradient

@@ -6,10 +6,13 @@ Imports no torch: Snakemake reads this at every start.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .config import Config, Run
 from .data import DATASETS
+
+PILOT_POINTS = 1000  # of the training set, on which the pilot of Monte Carlo EM runs
 
 
 class Job(NamedTuple):
@@ -25,35 +28,34 @@ class Job(NamedTuple):
 def nominal_seconds(config: Config, run: Run, samples: int) -> float:
     """Rough time of training one replica on one CPU core, for packing small runs into jobs; never shown to anyone.
 
-    Multiplications of M x D x H at 50 GFLOPS (AEVB needs 5, wake-sleep 7; a Gaussian decoder's output is twice as
-    wide) and half a millisecond a step for all else.
+    Multiplications of M x D x H at 50 GFLOPS (AEVB needs 5, wake-sleep 7, a gradient of Monte Carlo EM 2; a Gaussian decoder's
+    output is twice as wide) and half a millisecond per hundred datapoints for all else.
     """
     experiment = config.experiments[run.experiment]
     gaussian = experiment.likelihood == "gaussian"
-    products = {"aevb": 5 + 3 * gaussian, "wake_sleep": 7 + 4 * gaussian}[run.algorithm]
+    products = {"aevb": 5 + 3 * gaussian, "wake_sleep": 7 + 4 * gaussian, "mcem": 2}[run.algorithm]
     pixels = math.prod(DATASETS[experiment.dataset].shape)
     steps = samples / config.training.batch_size
     return samples * products * 2 * pixels * experiment.hidden / 50e9 + steps * 5e-4
 
 
-def _pack(config: Config, runs: list[Run], samples: int, replicas: int) -> list[Job]:
+def _pack(config: Config, runs: list[Run], seconds: Callable[[Run], float]) -> list[Job]:
     """Consecutive runs of one experiment share a job until it is config.job_seconds long."""
     jobs: list[Job] = []
     spent = 0.0
-    for run in runs:
-        seconds = replicas * nominal_seconds(config, run, samples)
-        if not jobs or jobs[-1].experiment != run.experiment or spent + seconds > config.job_seconds:
+    for run in sorted(runs, key=lambda run: run.experiment):
+        if not jobs or jobs[-1].experiment != run.experiment or spent + seconds(run) > config.job_seconds:
             number = sum(job.experiment == run.experiment for job in jobs)
             jobs.append(Job(f"{run.experiment}_{number}", run.experiment, ()))
             spent = 0.0
-        spent += seconds
+        spent += seconds(run)
         jobs[-1] = jobs[-1]._replace(runs=(*jobs[-1].runs, run))
     return jobs
 
 
 def train_jobs(config: Config) -> list[Job]:
     """Every run of the configuration, in jobs."""
-    return _pack(config, sorted(config.runs(), key=lambda run: run.experiment), config.samples, 1)
+    return _pack(config, config.runs(), lambda run: nominal_seconds(config, run, config.budget(run.experiment)))
 
 
 def pilot_runs(config: Config) -> list[Run]:
@@ -61,22 +63,33 @@ def pilot_runs(config: Config) -> list[Run]:
     return list({run.curve: run for run in reversed(config.runs())}.values())[::-1]
 
 
+def pilot_samples(config: Config, run: Run) -> int:
+    """Training samples of a curve's pilot, all its step sizes together."""
+    samples, mcem = config.training.pilot_samples, config.mcem
+    if run.algorithm == "mcem":
+        n_train = config.experiments[run.experiment].n_train or DATASETS[config.experiments[run.experiment].dataset].n_train
+        samples = min(n_train, PILOT_POINTS) * mcem.pilot_iterations * (mcem.leapfrog + mcem.updates)
+    return samples * len(config.training.step_sizes)
+
+
 def pilot_jobs(config: Config) -> list[Job]:
     """Every pilot of the configuration, in jobs."""
-    runs = sorted(pilot_runs(config), key=lambda run: run.experiment)
-    return _pack(config, runs, config.training.pilot_samples, len(config.training.step_sizes))
+    return _pack(config, pilot_runs(config), lambda run: nominal_seconds(config, run, pilot_samples(config, run)))
 
 
 def settings(config: Config, experiment: str) -> dict:
     """The slice of the configuration that decides the runs of `experiment`, as plain values (see training.Settings)."""
-    names = ("training", "evaluation", "samples", "device", "threads", "tf32")
-    chosen = config.model_dump(include=set(names))
-    return {"experiment": config.experiments[experiment].model_dump(), **{name: chosen[name] for name in names}}
+    names = ["training", "evaluation", "device", "threads", "tf32"]
+    of_figure3 = config.figure3 is not None and experiment in config.figure3.experiments
+    chosen = config.model_dump(include={*names, *(["mcem"] if of_figure3 else [])})
+    if of_figure3:
+        chosen["snapshots"] = config.figure3.points
+    return {"experiment": config.experiments[experiment].model_dump(), "samples": config.budget(experiment), **chosen}
 
 
 def pilot_settings(config: Config, experiment: str) -> dict:
     """The slice that decides its pilots: the budget and the evaluations do not."""
-    chosen = settings(config, experiment)
+    chosen = {name: value for name, value in settings(config, experiment).items() if name != "snapshots"}
     return {**chosen, "samples": config.training.pilot_samples, "evaluation": {}}
 
 
@@ -86,3 +99,8 @@ def run_path(config: Config, run: Run) -> str:
 
 def pilot_path(config: Config, curve: str) -> str:
     return f"{config.folder}/pilots/{curve}.h5"
+
+
+def table_path(config: Config, kind: str, run: Run) -> str:
+    """The file of estimates of log p(x): `kind` is "evidence" or "estimators"."""
+    return f"{config.folder}/{kind}/{run.name}.h5"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 #: the modules that decide the numbers of a run; a change in one of them makes checkpoints and results stale
-DECISIVE = ("data", "evaluation", "learners", "nets", "objectives", "streams", "training")
+DECISIVE = ("data", "evaluation", "hmc", "joint", "learners", "nets", "objectives", "streams", "training")
 
 
 @functools.cache

@@ -293,7 +293,7 @@ def _conventions(gathered: Gathered, study: Config) -> dict[str, dict]:
             values = f"(grey values + fixed uniform noise of one level) / {experiment.scale:g}"
         values += ", thresholded at 0.5" if experiment.binarise else ", not binarised"
         about = {"name": label(run.experiment), "n_train": run.n_train, "n_test": run.n_test, "values": values}
-        entries[run.experiment] = {**about, **experiment.model_dump(), "departures": departures(experiment, study.training)}
+        entries[run.experiment] = {**experiment.model_dump(), **about, "departures": departures(experiment, study.training)}
     return entries
 
 

@@ -5,11 +5,16 @@ A run (a file of its own, and a group of the same form in the gathered file):
     attributes   see RunResult: what was run, how it ended, provenance
     curve/       one dataset per column of CURVE, all of the same length: one row per evaluation
     weights/     float32 arrays by parameter name (see nets.py); in the gathered file only decoders that figures draw
+    snapshots    (T, P) float32, runs of Figure 3 only and not in the gathered file: all parameters at each row of curve/
 
 A pilot: attributes as far as they apply; step_sizes (S,), samples (T,), bounds (S, T) training bound in nats per
 datapoint, NaN once diverged; the chosen step size as attribute step_size.
 
-The gathered file: attributes schema, config (JSON), units; groups runs/<run name> and pilots/<curve name>.
+Estimates of log p(x), one file a run of Figure 3 with the columns of EVIDENCE, and one file a model of the estimator
+study with those of ESTIMATORS: attributes schema, config, seconds and provenance, one dataset a column.
+
+The gathered file: attributes schema, config (JSON), units; groups runs/<run name>, pilots/<curve name>, evidence/<run name>
+and estimators/<run name>.
 All bounds are nats per datapoint.
 """
 
@@ -28,19 +33,54 @@ from .config import load
 from .errors import UserError
 from .files import atomic, new_h5
 
-SCHEMA = 1
+SCHEMA = 2
 
 # One row per evaluation of a run.
 CURVE = {
-    "samples": "training samples seen so far",
+    "samples": "training samples seen so far; for Monte Carlo EM: datapoints x (leapfrog steps + updates)",
+    "seconds": "seconds of training so far, evaluations left out",
     "train": "bound on the training set at that moment (eq. 7)",
     "test": "bound on the test set at that moment (eq. 7)",
     "train_se": "Monte Carlo standard error of train",
     "test_se": "Monte Carlo standard error of test",
-    "running": "mean of the minibatch bounds since the previous evaluation (the learner's own estimator)",
+    "running": "mean of the minibatch bounds since the previous evaluation (the learner's own estimator); Monte Carlo EM: of log p(x, z)",
     "train_kl": "mean KL(q(z|x) || p(z)) on the training set; the reconstruction term is train + train_kl",
     "test_kl": "mean KL(q(z|x) || p(z)) on the test set",
     "active_units": "latent units whose posterior mean varies over the training set by more than 0.01 (variance)",
+}
+
+# Columns from train to active_units, but for running, are not a number for Monte Carlo EM, which has no encoder and no bound.
+
+# One row per evaluation and split of a run of Figure 3: means over the first datapoints of the split, nats per datapoint.
+EVIDENCE = {
+    "samples": "as in the curve",
+    "seconds": "as in the curve",
+    "split": "train or test",
+    "importance": "log p(x) by importance sampling: the best estimate here, and what Figure 3 shows",
+    "importance_se": "Monte Carlo standard error of importance",
+    "hmc": "log p(x) by the paper's estimator (appendix D, kernel density)",
+    "hmc_se": "Monte Carlo standard error of hmc, blind to its bias",
+    "quadrature": "log p(x) by quadrature, at the last evaluation; elsewhere not a number",
+    "efficiency": "median over datapoints of effective importance samples, as a share of those drawn",
+    "khat_bad": "share of datapoints whose Pareto k-hat exceeds 0.7",
+    "acceptance": "mean acceptance of the HMC transitions",
+    "rhat": "95 % quantile of split R-hat over datapoints and coordinates",
+    "chain_ess": "median effective sample size of a chain",
+}
+
+# One row per model, data, estimator and number of samples: how far estimates are from the reference, nats per datapoint.
+ESTIMATORS = {
+    "latent_dim": "N_z of the model",
+    "data": "test: the first test points; simulated: points that the model generated",
+    "estimator": "hmc_kde and hmc_gaussian (appendix D), importance, ais (forward) or ais_backward (simulated data only)",
+    "samples": "samples per datapoint; for annealed importance sampling: temperatures",
+    "bias": "mean over datapoints and replicates of estimate minus reference",
+    "bias_se": "its standard error, from the spread over replicates",
+    "spread": "standard deviation of one datapoint's estimate over replicates, root mean square over datapoints",
+    "seconds": "seconds per datapoint and estimate",
+    "reference": "quadrature (the truth), or the tightest lower bound: importance or ais, with its number of samples",
+    "reference_value": "mean over datapoints of the reference",
+    "reference_se": "its Monte Carlo standard error",
 }
 
 CURVES_CSV = ["figure", "dataset", "latent_dim", "n_train", "algorithm", "split", "seed", "samples", "value"]
@@ -82,6 +122,7 @@ class RunResult:
     attributes: dict
     curve: pd.DataFrame
     weights: dict[str, np.ndarray] = field(default_factory=dict)
+    snapshots: np.ndarray | None = None  # (T, P), see nets.Layout
 
     def __getattr__(self, name):
         try:
@@ -113,6 +154,8 @@ def _write_run_group(group: h5py.Group, result: RunResult) -> None:
         group.create_dataset(f"curve/{column}", data=result.curve[column].to_numpy())
     for name, value in result.weights.items():
         group.create_dataset(f"weights/{name}", data=value)
+    if result.snapshots is not None:
+        group.create_dataset("snapshots", data=result.snapshots)
 
 
 def read_run(path: str | Path) -> RunResult:
@@ -133,7 +176,7 @@ def _read_run_group(group: h5py.Group, where: str) -> RunResult:
         raise UserError(f"{where} holds an attribute of the wrong kind ({error}); delete the file and run again") from None
     curve = pd.DataFrame({column: group[f"curve/{column}"][:] for column in CURVE})
     weights = {name: data[:] for name, data in group["weights"].items()} if "weights" in group else {}
-    return RunResult(attributes, curve, weights)
+    return RunResult(attributes, curve, weights, group["snapshots"][:] if "snapshots" in group else None)
 
 
 @dataclass
@@ -184,16 +227,64 @@ def _read_pilot_group(group: h5py.Group, where: str) -> Pilot:
 
 
 @dataclass
+class Table:
+    """Estimates of log p(x): `frame` with the columns of EVIDENCE or ESTIMATORS, and attributes."""
+
+    frame: pd.DataFrame
+    attributes: dict  # schema, config (JSON), seconds, provenance.attributes
+
+
+def write_table(path: str | Path, table: Table) -> None:
+    """Write estimates of log p(x); raises UserError if the file cannot be written."""
+    with new_h5(path) as file:
+        _write_table_group(file, table)
+
+
+def _write_table_group(group: h5py.Group, table: Table) -> None:
+    group.attrs["schema"] = SCHEMA
+    for name, value in table.attributes.items():
+        group.attrs[name] = value
+    for column, values in table.frame.items():
+        if column in TEXT:
+            group.create_dataset(column, data=values.to_list(), dtype=h5py.string_dtype())
+        else:
+            group.create_dataset(column, data=values.to_numpy(float))
+
+
+def read_table(path: str | Path, columns: dict[str, str]) -> Table:
+    """Read and check estimates of log p(x) with `columns`, EVIDENCE or ESTIMATORS. Raises UserError."""
+    with _open(path) as file:
+        return _read_table_group(file, str(path), columns)
+
+
+def _read_table_group(group: h5py.Group, where: str, columns: dict[str, str]) -> Table:
+    if group.attrs.get("schema") != SCHEMA or any(column not in group for column in columns):
+        raise UserError(f"{where} is not a table of estimates of schema {SCHEMA}; delete the file and run again")
+    frame = pd.DataFrame({c: group[c].asstr()[:] if h5py.check_string_dtype(group[c].dtype) else group[c][:] for c in columns})
+    return Table(frame, dict(group.attrs))
+
+
+@dataclass
 class Gathered:
     """All results of a study: what figures and report are drawn from."""
 
     config: dict  # as validated by config.load, JSON-able
     runs: dict[str, RunResult]  # by run name, in the order of the configuration
     pilots: dict[str, Pilot]  # by curve name
+    evidence: dict[str, Table] = field(default_factory=dict)  # by run name, columns EVIDENCE; runs of Figure 3 that did not diverge
+    estimators: dict[str, Table] = field(default_factory=dict)  # by run name, columns ESTIMATORS
 
 
-def gather(config: dict, runs: dict[str, str], pilots: dict[str, str], decoders: set[str], path: str | Path) -> None:
-    """Copy the run files `runs` (name -> path) and `pilots` into one file; of the weights only the decoders of the runs in `decoders`.
+TEXT = ("split", "data", "estimator", "reference")
+SPLITS = ("train", "test")
+TABLES = {"evidence": EVIDENCE, "estimators": ESTIMATORS}
+
+
+def gather(
+    config: dict, runs: dict[str, str], pilots: dict[str, str], tables: dict[str, dict[str, str]], decoders: set[str], path: str | Path
+) -> None:
+    """Copy the run files `runs` (name -> path), `pilots` and `tables` ("evidence", "estimators" -> name -> path) into one file;
+    of the weights only the decoders of the runs in `decoders`.
 
     Raises UserError if a file is damaged or the gathered file cannot be written.
     """
@@ -204,9 +295,13 @@ def gather(config: dict, runs: dict[str, str], pilots: dict[str, str], decoders:
         for name, source in runs.items():
             result = read_run(source)
             result.weights = {part: value for part, value in result.weights.items() if name in decoders and part.startswith("decoder")}
+            result.snapshots = None
             _write_run_group(file.create_group(f"runs/{name}"), result)
         for name, source in pilots.items():
             _write_pilot_group(file.create_group(f"pilots/{name}"), read_pilot(source))
+        for kind, sources in tables.items():
+            for name, source in sources.items():
+                _write_table_group(file.create_group(f"{kind}/{name}"), read_table(source, TABLES[kind]))
 
 
 def read_gathered(path: str | Path) -> Gathered:
@@ -219,35 +314,35 @@ def read_gathered(path: str | Path) -> Gathered:
         runs = {name: _read_run_group(file[f"runs/{name}"], f"{path}, run {name}") for name in order if f"runs/{name}" in file}
         curves = dict.fromkeys(name.rsplit("-seed", 1)[0] for name in runs)
         pilots = {name: _read_pilot_group(file[f"pilots/{name}"], f"{path}, pilot {name}") for name in curves if f"pilots/{name}" in file}
-    return Gathered(config, runs, pilots)
+        tables = {
+            kind: {n: _read_table_group(file[f"{kind}/{n}"], f"{path}, {kind} {n}", columns) for n in order if f"{kind}/{n}" in file}
+            for kind, columns in TABLES.items()
+        }
+    return Gathered(config, runs, pilots, **tables)
 
 
 def curves_table(gathered: Gathered) -> pd.DataFrame:
-    """The tidy table of all bounds, columns CURVES_CSV.
+    """The tidy table of all bounds and of Figure 3's log p(x), columns CURVES_CSV.
 
-    `dataset` is the name of the experiment (mnist, frey); `n_train` is empty for Figure 2, as in paper_curves.csv;
-    `figure` is 4 for the models that were trained for Figures 4 and 5 alone.
+    For figures 2 and 4, `dataset` is the name of the experiment (mnist, frey) and `n_train` is empty, as in paper_curves.csv;
+    `figure` is 4 for the models that were trained for Figures 4 and 5 alone. For figure 3, `dataset` is that of the
+    experiment, `n_train` the size of its training set, and `value` log p(x) by importance sampling.
     """
-    panels = {(p["experiment"], d) for p in gathered.config["figure2"] for d in p["latent_dims"]}
+    study = load(gathered.config)
+    panels = {(panel.experiment, d) for panel in study.figure2 for d in panel.latent_dims}
+    figure3 = {run.name for run in study.figure3_runs()}
     rows = []
-    for run in gathered.runs.values():
-        figure = 2 if (run.experiment, run.latent_dim) in panels else 4
-        for split in ("train", "test"):
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "figure": figure,
-                        "dataset": run.experiment,
-                        "latent_dim": run.latent_dim,
-                        "n_train": "",
-                        "algorithm": run.algorithm,
-                        "split": split,
-                        "seed": run.seed,
-                        "samples": run.curve["samples"].astype(int),
-                        "value": run.curve[split],
-                    }
-                )
-            )
+    for name, run in gathered.runs.items():
+        if name in figure3:
+            estimates = gathered.evidence[name].frame if name in gathered.evidence else pd.DataFrame(columns=list(EVIDENCE))
+            place = {"figure": 3, "dataset": run.dataset, "n_train": run.n_train}
+            curves = {split: estimates[estimates["split"] == split].assign(value=lambda frame: frame["importance"]) for split in SPLITS}
+        else:
+            place = {"figure": 2 if (run.experiment, run.latent_dim) in panels else 4, "dataset": run.experiment, "n_train": ""}
+            curves = {split: run.curve.assign(value=run.curve[split]) for split in SPLITS}
+        for split, curve in curves.items():
+            who = {"latent_dim": run.latent_dim, "algorithm": run.algorithm, "split": split, "seed": run.seed}
+            rows.append(pd.DataFrame({**place, **who, "samples": curve["samples"].astype(int), "value": curve["value"]}))
     return pd.concat(rows, ignore_index=True)[CURVES_CSV]
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -30,12 +30,14 @@ from .console import duration
 from .data import Data
 from .errors import UserError
 from .files import new_h5
-from .learners import LEARNERS, Parameters
+from .learners import LEARNERS, MonteCarloEM, Parameters
+from .plan import PILOT_POINTS
 from .streams import stream
 
 BLOCK = 20  # steps: fine enough for the evaluation grid (2,000 samples at M = 100), coarse enough to cost nothing
 CHECKPOINT_SECONDS = 30.0
 PROGRESS_SECONDS = 10.0
+STUCK = 50  # transitions that not one chain accepts: the step size adapts by a factor of 1.25 each, so it will not mend
 PILOT_SEGMENTS = 10
 WORST_PER_PIXEL = 20.0  # nats: a bound below -20 per pixel is far under that of any model worth continuing
 
@@ -48,6 +50,8 @@ class Settings:
     training: configuration.Training
     evaluation: configuration.Evaluation
     samples: int
+    mcem: configuration.MonteCarloEM = field(default_factory=configuration.MonteCarloEM)
+    snapshots: int = 0  # Figure 3: evaluations spread evenly over the budget, at which the parameters are kept
     device: str = "cpu"  # "auto" is resolved by `device`
     threads: int = 1
     tf32: bool = False
@@ -55,7 +59,12 @@ class Settings:
     @classmethod
     def from_dict(cls, raw: dict) -> Settings:
         """From plain values, as plan.settings makes them."""
-        parts = {"experiment": configuration.Experiment, "training": configuration.Training, "evaluation": configuration.Evaluation}
+        parts = {
+            "experiment": configuration.Experiment,
+            "training": configuration.Training,
+            "evaluation": configuration.Evaluation,
+            "mcem": configuration.MonteCarloEM,
+        }
         return cls(**{name: parts[name](**value) if name in parts else value for name, value in raw.items()})
 
     def to_json(self) -> str:
@@ -108,10 +117,12 @@ def _fused_adagrad(theta, gradient, accumulator, step_size, decay, regularised) 
             torch._fused_adagrad_(*tensors, steps, lr=rate, lr_decay=0.0, weight_decay=weight_decay, eps=0.0, maximize=True)
 
 
-def grid(first: int, last: int, points_per_decade: int, quantum: int) -> list[int]:
-    """Sample counts of the evaluations: a logarithmic grid from `first`, rounded to `quantum`, and `last` itself."""
-    points, k = {last}, 0
-    while (point := first * 10 ** (k / points_per_decade)) < last:
+def grid(first: int, last: int, points_per_decade: int, quantum: int, even: int = 0) -> list[int]:
+    """Sample counts of the evaluations: a logarithmic grid from `first`, rounded to `quantum`, and `last` itself; with `even`,
+    that many spread evenly up to `last`, and the logarithmic grid only before the first of them."""
+    points = {max(1, round(last * k / even / quantum)) * quantum for k in range(1, even)} | {last}
+    k, stop = 0, min(points)
+    while (point := first * 10 ** (k / points_per_decade)) < stop:
         rounded = max(quantum, round(point / quantum) * quantum)
         if rounded < last:
             points.add(rounded)
@@ -136,7 +147,9 @@ def _signals():
 
 
 class Stack:
-    """R replicas of one curve in training."""
+    """R replicas of one curve in training, by an on-line learner."""
+
+    block = BLOCK  # steps whose random numbers are drawn together; evaluations fall between blocks
 
     def __init__(self, runs: list[Run], step_sizes: list[float], settings: Settings, data: Data):
         self.settings, self.data, self.runs = settings, data, runs
@@ -144,12 +157,13 @@ class Stack:
         training = settings.training
         first = runs[0]
         self.layout = nets.Layout(data.train.shape[1], settings.experiment.hidden, first.latent_dim, settings.experiment.likelihood)
-        self.learner = LEARNERS[first.algorithm](settings.experiment.likelihood, training.draws, training.estimator)
+        self.learner = self._learner(first.algorithm)
         # On a GPU the replicas of a stack take each step together, as one batched product; on a CPU one goes through a block after
         # the other, which keeps its parameters in cache and its bits independent of the others.
         self.together = self.device.type != "cpu"
         self.train, self.test = data.train.to(self.device), data.test.to(self.device)
         self.batch = training.batch_size
+        self.samples_per_step = self.batch
         self.decay = self.batch / len(data.train)
         self.regularised = {"weights": nets.WEIGHTS, "all": nets.WEIGHTS + nets.BIASES, "none": ()}[training.prior]
 
@@ -158,6 +172,7 @@ class Stack:
         self.reasons = [""] * len(runs)
         self.samples_at_end = [0] * len(runs)
         self.curves: list[list[list[float]]] = [[] for _ in runs]
+        self.snapshots: list[list[np.ndarray]] = [[] for _ in runs]
         self.running = np.zeros(len(runs))  # sum of minibatch bounds since the last evaluation
         self.running_steps = 0
         self.train_seconds = np.zeros(len(runs))
@@ -165,16 +180,17 @@ class Stack:
         theta = np.stack([
             stream("initial", r.experiment, r.latent_dim, r.seed).standard_normal(self.layout.n_parameters, dtype=np.float32) for r in runs
         ])  # fmt: skip
-        self._set(torch.from_numpy(theta * np.float32(training.initial_sd)), torch.full(theta.shape, training.epsilon), step_sizes)
-
-    def _set(self, theta, accumulator, step_sizes):
-        self.theta, self.accumulator = theta.to(self.device), accumulator.to(self.device)
-        self.step_size = torch.tensor(step_sizes, dtype=torch.float32, device=self.device).view(-1, 1, 1)
+        self.theta = torch.from_numpy(theta * np.float32(training.initial_sd)).to(self.device)
+        self.accumulator = torch.full_like(self.theta, training.epsilon)
         self.step_sizes = list(step_sizes)
+
+    def _learner(self, algorithm: str):
+        training = self.settings.training
+        return LEARNERS[algorithm](self.settings.experiment.likelihood, training.draws, training.estimator)
 
     @property
     def samples(self) -> int:
-        return self.step * self.batch
+        return self.step * self.samples_per_step
 
     def _block_noise(self, block: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Minibatch indices (BLOCK, R, M) and the learner's noise (BLOCK, R, ...) of one block."""
@@ -188,12 +204,14 @@ class Stack:
         stacked = [torch.from_numpy(np.stack(arrays, 1)).to(self.device) for arrays in zip(*noise, strict=True)]
         return torch.from_numpy(np.stack(indices, 1)).to(self.device), stacked
 
-    def train_block(self, last_step: int) -> None:
-        """Train to the end of the current block, or to `last_step`; take out replicas that diverged."""
-        started = time.perf_counter()
-        indices, noise = self._block_noise(self.step // BLOCK)
+    def _step_sizes(self) -> Tensor:
+        return torch.tensor(self.step_sizes, dtype=torch.float32, device=self.device).view(-1, 1, 1)
+
+    def _advance(self, steps: int) -> Tensor:
+        """Take `steps` steps, all in one block; returns the sum over them of the live replicas' minibatch bounds."""
+        indices, noise = self._block_noise(self.step // self.block)
         total = torch.zeros(len(self.live), device=self.device)
-        steps = min(BLOCK, last_step - self.step)
+        step_sizes = self._step_sizes()
         for rows in [slice(None)] if self.together else [slice(row, row + 1) for row in range(len(self.live))]:
             parameters, accumulators = self.layout.view(self.theta[rows]), self.layout.view(self.accumulator[rows])
             for i in range(steps):
@@ -201,14 +219,23 @@ class Stack:
                 x = torch.index_select(self.train, 0, index.flatten()).view(*index.shape, -1)
                 value, gradient = self.learner.gradient(parameters, x, [array[i, rows] for array in noise])
                 total[rows] += value
-                step_size = self.step_size[rows] if self.step + i >= self.settings.training.warmup_steps else None
+                step_size = step_sizes[rows] if self.step + i >= self.settings.training.warmup_steps else None
                 adagrad(parameters, gradient, accumulators, step_size, self.decay, self.regularised)
+        return total
+
+    def train_block(self, last_step: int) -> None:
+        """Train to the end of the current block, or to `last_step`; take out replicas that diverged."""
+        started = time.perf_counter()
+        steps = min(self.block, last_step - self.step)
+        total = self._advance(steps)
         self.step += steps
         total = total.cpu().numpy().astype(float)
         self.running[self.live] += total
         self.running_steps += steps
         self.train_seconds[self.live] += (time.perf_counter() - started) / len(self.live)
-        self.take_out({replica: self._runaway(mean, "the minibatch bound") for replica, mean in zip(self.live, total / steps, strict=True)})
+        self.take_out({replica: self._runaway(mean, self.what) for replica, mean in zip(self.live, total / steps, strict=True)})
+
+    what = "the minibatch bound"
 
     def _runaway(self, value: float, what: str) -> str:
         """Why a bound of `value` nats per datapoint means that the replica has diverged; '' if it does not."""
@@ -234,43 +261,45 @@ class Stack:
                         f"{self.runs[replica].name}, step size {self.step_sizes[self.live.index(replica)]:g}: diverged: {reason}",
                         file=sys.stderr,
                     )
-            self._set(self.theta[rows], self.accumulator[rows], [self.step_sizes[row] for row in rows])
+            for name in self.TENSORS:
+                setattr(self, name, getattr(self, name)[rows])
+            self.step_sizes = [self.step_sizes[row] for row in rows]
             self.live = [self.live[row] for row in rows]
 
     def evaluate(self) -> None:
         """Add a row to the curve of every live replica."""
-        options = self.settings.evaluation
         reasons = {}
-        for row, replica in enumerate(list(self.live)):
+        for row, replica in enumerate(self.live):
             started = time.perf_counter()
-            run = self.runs[replica]
-            bounds = {}
-            for split, x in (("train", self.train), ("test", self.test)):
-                generator = stream(f"evaluate-{split}", run.experiment, run.latent_dim, run.seed, block=self.samples)
-                bounds[split] = evaluation.bound(
-                    self.theta[row : row + 1], self.layout, x, generator, options.standard_error, options.max_draws
-                )
-            train, test = bounds["train"], bounds["test"]
-            running = self.running[replica] / self.running_steps
-            values = [
-                self.samples,
-                train.value,
-                test.value,
-                train.standard_error,
-                test.standard_error,
-                running,
-                train.kl,
-                test.kl,
-                train.active_units,
-            ]
-            self.curves[replica].append([float(value) for value in values])
-            reasons[replica] = self._runaway(train.value, "the training bound")
-            if not reasons[replica] and not np.isfinite(test.value):  # it may fall as it likes: that is overfitting, a result
-                reasons[replica] = f"the test bound is not a number after {self.samples} samples"
+            values = {name: np.nan for name in results.CURVE}
+            values |= {"samples": self.samples, "seconds": self.train_seconds[replica]}
+            values |= {"running": self.running[replica] / self.running_steps}
+            values |= self._bounds(row)
+            self.curves[replica].append([float(values[name]) for name in results.CURVE])
+            if self.settings.snapshots:
+                self.snapshots[replica].append(self.theta[row].cpu().numpy().copy())
+            reasons[replica] = self._runaway_evaluation(values)
             self.evaluation_seconds[replica] += time.perf_counter() - started
         self.running[:] = 0
         self.running_steps = 0
         self.take_out(reasons)
+
+    def _bounds(self, row: int) -> dict[str, float]:
+        """The columns of results.CURVE that evaluation.bound gives."""
+        options, run = self.settings.evaluation, self.runs[self.live[row]]
+        values = {}
+        for split, x in (("train", self.train), ("test", self.test)):
+            generator = stream(f"evaluate-{split}", run.experiment, run.latent_dim, run.seed, block=self.samples)
+            found = evaluation.bound(self.theta[row : row + 1], self.layout, x, generator, options.standard_error, options.max_draws)
+            values |= {split: found.value, f"{split}_se": found.standard_error, f"{split}_kl": found.kl}
+            values.setdefault("active_units", found.active_units)  # those of the training set
+        return values
+
+    def _runaway_evaluation(self, values: dict[str, float]) -> str:
+        reason = self._runaway(values["train"], "the training bound")
+        if not reason and not np.isfinite(values["test"]):  # it may fall as it likes: that is overfitting, a result
+            reason = f"the test bound is not a number after {self.samples} samples"
+        return reason
 
     # Checkpoints: everything above that changes, and a key that says to what it belongs.
 
@@ -281,6 +310,7 @@ class Stack:
 
     STATE = ("step", "live", "reasons", "samples_at_end", "curves", "running_steps", "step_sizes")
     ARRAYS = ("running", "train_seconds", "evaluation_seconds")
+    TENSORS = ("theta", "accumulator")
 
     def save(self, path: Path, key: str) -> None:
         """Write a checkpoint atomically; raises UserError if the disk is full."""
@@ -289,7 +319,11 @@ class Stack:
             file.attrs["state"] = json.dumps({name: getattr(self, name) for name in self.STATE})
             for name in self.ARRAYS:
                 file[name] = getattr(self, name)
-            file["theta"], file["accumulator"] = self.theta.cpu().numpy(), self.accumulator.cpu().numpy()
+            for name in self.TENSORS:
+                file[name] = getattr(self, name).cpu().numpy()
+            for replica, snapshots in enumerate(self.snapshots):
+                if snapshots:
+                    file[f"snapshots/{replica}"] = np.stack(snapshots)
 
     def restore(self, path: Path, key: str) -> bool:
         """Continue from a checkpoint; False, with the reason on stderr, if it is not there, damaged or of other settings."""
@@ -299,16 +333,86 @@ class Stack:
                     print(f"{path}: a checkpoint of other settings, data or code; starting anew", file=sys.stderr)
                     return False
                 state = json.loads(file.attrs["state"])
-                arrays = {name: file[name][:] for name in (*self.ARRAYS, "theta", "accumulator")}
+                arrays = {name: file[name][:] for name in self.ARRAYS}
+                tensors = {name: torch.from_numpy(file[name][:]).to(self.device) for name in self.TENSORS}
+                snapshots = [list(file[f"snapshots/{r}"][:]) if f"snapshots/{r}" in file else [] for r in range(len(self.runs))]
         except FileNotFoundError:
             return False
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             print(f"{path}: damaged checkpoint ({error}); starting anew", file=sys.stderr)
             return False
-        self._set(torch.from_numpy(arrays.pop("theta")), torch.from_numpy(arrays.pop("accumulator")), state.pop("step_sizes"))
-        for name, value in {**state, **arrays}.items():
+        for name, value in {**state, **arrays, **tensors, "snapshots": snapshots}.items():
             setattr(self, name, value)
         return True
+
+
+class ChainStack(Stack):
+    """R replicas of one curve of Monte Carlo EM: a step is a transition of all chains and the updates that follow it.
+
+    The x axis counts a datapoint once for each leapfrog step and each update, N (10 + 5) a step: the gradient evaluations.
+    The paper's own points lie on multiples of that number (docs/method.md).
+    """
+
+    block = 1
+    what = "the mean of log p(x, z)"
+
+    def __init__(self, runs: list[Run], step_sizes: list[float], settings: Settings, data: Data):
+        super().__init__(runs, step_sizes, settings, data)
+        options, n = settings.mcem, len(self.train)
+        self.batch, self.decay = n, 1.0
+        self.samples_per_step = n * (options.leapfrog + options.updates)
+        self.regularised = [name for name in self.regularised if name.startswith("decoder")]
+        starts = [stream("chains", r.experiment, r.latent_dim, r.seed).standard_normal((n, r.latent_dim), dtype=np.float32) for r in runs]
+        self.chains = torch.from_numpy(np.stack(starts)).to(self.device)
+        self.leapfrog_size = torch.full((len(runs), 1, 1), options.step_size, device=self.device)
+        self.stuck = torch.zeros(len(runs), device=self.device)  # transitions in a row that no chain accepted
+
+    TENSORS = (*Stack.TENSORS, "chains", "leapfrog_size", "stuck")
+
+    def _learner(self, algorithm: str):
+        return MonteCarloEM(self.settings.experiment.likelihood, self.settings.mcem)
+
+    def _advance(self, steps: int) -> Tensor:
+        options, first = self.settings.mcem, self.step * self.settings.mcem.updates
+        total = torch.zeros(len(self.live), device=self.device)
+        noise = []
+        for run in (self.runs[replica] for replica in self.live):
+            generator = stream("learner", run.experiment, run.latent_dim, run.seed, algorithm=run.algorithm, block=self.step)
+            noise.append(self.learner.noise(generator, len(self.train), run.latent_dim))
+        noise = [torch.from_numpy(np.stack(arrays)).to(self.device) for arrays in zip(*noise, strict=True)]
+        step_sizes, x = self._step_sizes(), self.train.unsqueeze(0)
+        for rows in [slice(None)] if self.together else [slice(row, row + 1) for row in range(len(self.live))]:
+            parameters, accumulators = (
+                {name: part for name, part in self.layout.view(flat[rows]).items() if name.startswith("decoder")}
+                for flat in (self.theta, self.accumulator)
+            )
+            chains = self.chains[rows]
+            acceptance, self.leapfrog_size[rows] = self.learner.expectation(
+                parameters, x, chains, [array[rows] for array in noise], self.leapfrog_size[rows]
+            )
+            self.stuck[rows] = torch.where(acceptance > 0, 0, self.stuck[rows] + 1)
+            for update in range(options.updates):
+                value, gradient = self.learner.gradient(parameters, x, chains)
+                total[rows] += value / options.updates
+                step_size = step_sizes[rows] if first + update >= options.warmup_updates else None
+                adagrad(parameters, gradient, accumulators, step_size, self.decay, self.regularised)
+        return total
+
+    def train_block(self, last_step: int) -> None:
+        super().train_block(last_step)
+        stuck = (self.stuck >= STUCK).tolist()
+        text = f"no chain accepted a proposal in {STUCK} transitions, the last after {self.samples} samples"
+        self.take_out({replica: text * never for replica, never in zip(self.live, stuck, strict=True)})
+
+    def _bounds(self, row: int) -> dict[str, float]:
+        return {}  # without an encoder there is no bound
+
+    def _runaway_evaluation(self, values: dict[str, float]) -> str:
+        return ""
+
+
+def stack_of(runs: list[Run], step_sizes: list[float], settings: Settings, data: Data) -> Stack:
+    return (ChainStack if runs[0].algorithm == "mcem" else Stack)(runs, step_sizes, settings, data)
 
 
 def train(
@@ -319,14 +423,14 @@ def train(
     With `checkpoint`, state is kept there every half minute and on SIGTERM or SIGINT (then Interrupted is raised),
     and training continues from it if it is there; the result has the same bits either way.
     """
-    stack = Stack(runs, step_sizes, settings, data)
+    stack = stack_of(runs, step_sizes, settings, data)
     key = stack.key(step_sizes)
     if checkpoint is not None and stack.restore(checkpoint, key):
         print(f"{runs[0].curve}: resumed at {stack.samples:,} of {settings.samples:,} samples", file=sys.stderr)
-    last_step = -(-settings.samples // stack.batch)
-    options = settings.evaluation
-    points = grid(options.first, last_step * stack.batch, options.points_per_decade, BLOCK * stack.batch)
-    progress = _Progress(f"{runs[0].curve}, {len(runs)} x", last_step * stack.batch, stack.samples)
+    last_step = -(-settings.samples // stack.samples_per_step)
+    last, options = last_step * stack.samples_per_step, settings.evaluation
+    points = grid(options.first, last, options.points_per_decade, stack.block * stack.samples_per_step, settings.snapshots)
+    progress = _Progress(f"{runs[0].curve}, {len(runs)} x", last, stack.samples)
     saved = time.monotonic()
     with _signals() as received:
         while stack.step < last_step and stack.live:
@@ -379,22 +483,28 @@ def _result(stack: Stack, replica: int, step_size: float) -> results.RunResult:
     if not diverged:
         views = stack.layout.view(stack.theta[[stack.live.index(replica)]].cpu())
         weights = {name: value[0].squeeze(0).numpy() if name.endswith("bias") else value[0].numpy() for name, value in views.items()}
-    return results.RunResult(attributes, curve, weights)
+    snapshots = stack.snapshots[replica]
+    return results.RunResult(attributes, curve, weights, np.stack(snapshots) if snapshots else None)
 
 
 def pilot(run: Run, settings: Settings, data: Data) -> results.Pilot:
     """Choose the step size of a curve: short runs from the same start with every candidate, stacked.
 
     The bound is the mean of the minibatch bounds over each tenth of the pilot; the candidates see the same minibatches
-    and noise, so that its differences are far more precise than the bound itself. The best last tenth wins.
+    and noise, so that its differences are far more precise than the bound itself. The best last tenth wins. Monte Carlo EM,
+    which sees the whole training set in each update, is tried on its first PILOT_POINTS points, for settings.mcem.pilot_iterations,
+    and judged by log p(x, z).
     Raises UserError if every candidate diverges.
     """
     candidates = list(settings.training.step_sizes)
     started = time.perf_counter()
-    stack = Stack([run] * len(candidates), candidates, settings, data)
-    last_step = -(-settings.training.pilot_samples // stack.batch)
+    if run.algorithm == "mcem":
+        data = replace(data, train=data.train[:PILOT_POINTS])
+    stack = stack_of([run] * len(candidates), candidates, settings, data)
+    samples = settings.mcem.pilot_iterations * stack.samples_per_step if run.algorithm == "mcem" else settings.training.pilot_samples
+    last_step = -(-samples // stack.samples_per_step)
     ends = [max(1, round(last_step * (k + 1) / PILOT_SEGMENTS)) for k in range(PILOT_SEGMENTS)]
-    blocks = sorted({min(last_step, -(-end // BLOCK) * BLOCK) for end in ends})
+    blocks = sorted({min(last_step, -(-end // stack.block) * stack.block) for end in ends})
     bounds = np.full((len(candidates), len(blocks)), np.nan)
     for segment, end in enumerate(blocks):
         while stack.step < end and stack.live:
@@ -405,7 +515,7 @@ def pilot(run: Run, settings: Settings, data: Data) -> results.Pilot:
     if not stack.live:
         raise UserError(f"every step size of {candidates} diverged in the pilot of {run.curve}; give smaller ones in training.step_sizes")
     chosen = candidates[max(stack.live, key=lambda replica: bounds[replica, -1])]
-    samples = np.array([end * stack.batch for end in blocks])
+    samples = np.array([end * stack.samples_per_step for end in blocks])
     return results.Pilot(
         run.experiment,
         run.algorithm,
@@ -434,9 +544,10 @@ class _Progress:
         rate = (stack.samples - self.start_samples) / (now - self.start)
         left = (self.total - stack.samples) / rate
         if stack.running_steps:
-            bound = f"minibatch bound {np.mean(stack.running[stack.live]) / stack.running_steps:.1f} nats"
+            bound = f"{stack.what.removeprefix('the ')} {np.mean(stack.running[stack.live]) / stack.running_steps:.1f} nats"
         else:
-            bound = f"test bound {np.mean([stack.curves[replica][-1][2] for replica in stack.live]):.1f} nats"
+            column = list(results.CURVE).index("running")
+            bound = f"{stack.what.removeprefix('the ')} {np.mean([stack.curves[r][-1][column] for r in stack.live]):.1f} nats"
         print(
             f"{self.name} {stack.samples:,} of {self.total:,} samples ({stack.samples / self.total:.0%}), "
             f"{rate * len(stack.live):,.0f} samples/s, {bound}, {duration(left)} left",

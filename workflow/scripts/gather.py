@@ -8,6 +8,7 @@ with console.job(snakemake.log[0]):
         snakemake.params.config,
         {run.name: path for run, path in zip(study.runs(), snakemake.input.runs, strict=True)},
         {run.curve: path for run, path in zip(plan.pilot_runs(study), snakemake.input.pilots, strict=True)},
+        {},
         {run.name for run in study.figure_models()},
         snakemake.output.gathered,
     )
