@@ -24,6 +24,7 @@ if not STUDY.redraw:
 
     include: "workflow/rules/data.smk"
     include: "workflow/rules/train.smk"
+    include: "workflow/rules/evidence.smk"
 
 
 include: "workflow/rules/figures.smk"
@@ -37,7 +38,7 @@ rule all:
         [] if STUDY.redraw else f"{FOLDER}/curves.csv",
         f"{FOLDER}/report.html",
         expand(
-            f"{FOLDER}/figures/figure{{number}}.{{suffix}}",
-            number=[2, 4, 5],
+            f"{FOLDER}/figures/{{figure}}.{{suffix}}",
+            figure=STUDY.figures,
             suffix=["pdf", "svg", "png"],
         ),

@@ -7,7 +7,21 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from test_figures import DIGITS, GRID, OFFSETS, PAPER, STUDY, build, diverge, one_diverged
+from test_figures import (
+    BIAS,
+    DIGITS,
+    FULL,
+    FULL_DIGITS,
+    GRID,
+    OFFSETS,
+    PAPER,
+    SECONDS,
+    STUDY,
+    build,
+    diverge,
+    lost_in_figure3,
+    one_diverged,
+)
 
 from aevb import config, figures, report, results
 
@@ -56,11 +70,11 @@ def words(text):
     return re.sub(r"\s+", " ", text)
 
 
-def render(folder, gathered, numbers=(2, 4, 5)):
+def render(folder, gathered):
     paths = {}
-    for number in numbers:
-        paths[number] = folder / f"figure{number}.svg"
-        figures.draw(number, gathered, PAPER, [paths[number]])
+    for name in config.load(results.read_gathered(gathered).config).figures:
+        paths[name] = folder / f"{name}.svg"
+        figures.draw(name, gathered, PAPER, [paths[name]])
     report.render(gathered, PAPER, paths, TEMPLATE, folder / "report.html")
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -80,10 +94,11 @@ def page(html):
     return Page(html)
 
 
-def paper_at(dataset, latent_dim, algorithm, split, samples):
-    """The paper's bound between its two neighbouring points, on a log axis, by hand."""
+def paper_at(dataset, latent_dim, algorithm, split, samples, n_train=None):
+    """The paper's value between its two neighbouring points, on a log axis, by hand; of Figure 3 with `n_train`."""
     paper = pd.read_csv(PAPER)
-    rows = paper[(paper.figure == 2) & (paper.dataset == dataset) & (paper.latent_dim == latent_dim)]
+    rows = paper[(paper.figure == (3 if n_train else 2)) & (paper.dataset == dataset) & (paper.latent_dim == latent_dim)]
+    rows = rows[rows.n_train == n_train] if n_train else rows
     rows = rows[(rows.algorithm == algorithm) & (rows.split == split)]
     rows = rows.sort_values("samples")
     before, after = rows[rows.samples <= samples].iloc[-1], rows[rows.samples > samples].iloc[0]
@@ -316,6 +331,215 @@ def test_a_study_that_diverged_altogether_has_a_report(tmp_path):
     page = Page(render(tmp_path, build(tmp_path, change=lambda name, run: diverge(run))))
     assert "no replica ran to an evaluation without diverging" in words(page.text)
     assert len(page.records("diverged")) == 13
+
+
+@pytest.fixture(scope="module")
+def full_path(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("full"), FULL)
+
+
+@pytest.fixture(scope="module")
+def full(full_path, tmp_path_factory):
+    return Page(render(tmp_path_factory.mktemp("fullpage"), full_path))
+
+
+def importance(gathered, name, algorithm, split, seed):
+    table = gathered.evidence[f"{name}/{algorithm}-nz3-seed{seed}"].frame
+    return table[table.split == split].set_index("samples").sort_index()
+
+
+def test_figure3_stands_beside_the_papers_at_the_same_count(full, full_path):
+    gathered = results.read_gathered(full_path)
+    table = report.comparison(gathered, pd.read_csv(PAPER), 3)
+    for n_train in (1000, 50000):
+        name = f"mnist_{n_train}"
+        mine = table[table.experiment == name]
+        rows = full.records(f"evidence{name}")
+        assert len(rows) == len(mine) == 5 * 3 * 2  # 1e6, 3e6, 1e7, 3e7 and 6e7
+        for row, line in zip(rows, mine.itertuples(), strict=True):
+            assert (row["samples"], row["split"]) == (report.count(line.samples), line.split)
+            values = [ours_at(importance(gathered, name, line.algorithm, line.split, seed), "importance", line.samples) for seed in (0, 1)]
+            assert abs(value(row["log p(x)"]) - np.mean(values)) < 0.00501
+            assert abs(value(row["± sd"]) - np.std(values, ddof=1)) < 0.00501 and row["MC error"] == f"{0.02 / np.sqrt(2):.3f}"
+            assert row["bias"] == f"+{BIAS[line.split]:.2f}"
+            assert abs(value(row["appendix D"]) - np.mean(values) - BIAS[line.split]) < 0.00501
+            if row["paper"] == "–":
+                assert row["difference"] == row["like with like"] == "–"
+                continue
+            theirs = paper_at("mnist", 3, line.algorithm, line.split, line.samples, n_train)
+            assert row["paper"].endswith("*") == line.interpolated and abs(value(row["paper"].rstrip("*")) - theirs) < 0.00501
+            assert abs(value(row["difference"]) - (np.mean(values) - theirs)) < 0.00501
+            assert abs(value(row["like with like"]) - (np.mean(values) + BIAS[line.split] - theirs)) < 0.00501
+            noise = 0.1 + 12.7062 * np.sqrt(1.5) * np.std(values, ddof=1)
+            assert abs(value(row["± noise"]) - noise) < 0.00511
+    # the paper's Monte Carlo EM on 50,000 datapoints begins at 2.6e7: nothing earlier is set beside it
+    late = table[(table.experiment == "mnist_50000") & (table.algorithm == "mcem") & (table.target < 2e7)]
+    assert len(late) and late.paper.isna().all()
+
+
+def test_the_order_of_the_algorithms_is_computed(full, full_path):
+    text = words(full.text)
+    order = {(row["data"], row["split"], row["samples"]): (words(row["this study"]), row["same order"]) for row in full.records("order")}
+    gathered = results.read_gathered(full_path)
+    for n_train, split, samples in [(1000, "test", 6e7), (1000, "train", 3e6), (50000, "test", 6e7)]:
+        means = {
+            a: np.mean([ours_at(importance(gathered, f"mnist_{n_train}", a, split, s), "importance", samples) for s in (0, 1)])
+            for a in figures.ALGORITHMS
+        }
+        best_first = ", ".join(f"{figures.ALGORITHMS[a]} {report.number(means[a])}" for a in sorted(means, key=means.get, reverse=True))
+        assert order[f"MNIST {n_train}", split, report.count(samples)] == (best_first, "yes")
+        if split == "test":
+            assert f"Ntrain = {n_train:,}, test log p(x) at 6e7 samples from best to worst: {best_first}; the paper:" in text
+    assert "The order is the paper's at 5 of 5 counts (1e6, 3e6, 1e7, 3e7, 6e7)" in text
+    assert "the budget is 4,000 iterations of Monte Carlo EM" in text and "the budget is 80 iterations of Monte Carlo EM" in text
+    gaps = [paper_at("mnist", 3, "mcem", "test", 6e7, n) - paper_at("mnist", 3, "aevb", "test", 6e7, n) for n in (1000, 50000)]
+    assert f"(the paper: {gaps[0]:.2f} above)" in text and f"(the paper: {-gaps[1]:.2f} below)" in text
+
+
+def test_another_order_is_told(full_path):
+    gathered, study = results.read_gathered(full_path), config.load(FULL)
+    for name, table in gathered.evidence.items():
+        if "wake_sleep" in name:
+            table.frame["importance"] += 50
+    entries = report.orderings(gathered, pd.read_csv(PAPER))
+    first = report._best_first(entries, study)[0]
+    assert "from best to worst: wake-sleep" in first and "paper's at 1 of 5 counts" in first  # at 1e6 it has no wake-sleep
+    assert "at 6e7 it is wake-sleep, MCEM, AEVB, the paper's MCEM, AEVB, wake-sleep" in first
+
+
+def test_seconds_to_a_level(full):
+    curve = pd.DataFrame({"samples": [1, 2, 3], "seconds": [10.0, 100.0, 1000.0], "test": [-200.0, -150.0, -140.0]})
+    other = curve.assign(seconds=curve.seconds * 3, test=curve.test + 2)
+    assert report.seconds_to([curve], "test", -145.0) == (pytest.approx(10**2.5), False)
+    assert report.seconds_to([curve, other], "test", -199.0) == (pytest.approx(20.0), True)
+    assert np.isnan(report.seconds_to([curve], "test", 0.0)[0])
+    # the slowest is where it ends: 6e7 samples at its pace, a tenth slower for the second seed
+    assert f"MCEM {6e7 * 1e-6 * SECONDS['mcem'] * 1.05:,.0f} s of training" in words(full.text)
+
+
+def test_the_checks_of_figure3_hold_their_numbers(full):
+    rows = full.records("checks")
+    assert len(rows) == 12
+    for row in rows:
+        train = row["split"] == "train"
+        assert row["off"] == ("0.010" if train else "0.030") and row["appendix D, off"] == ("0.290" if train else "0.530")
+        assert (row["efficiency"], row["k̂ > 0.7"], row["acceptance"], row["R̂"], row["chain ESS"]) == (
+            "0.40",
+            "0.010",
+            "0.91",
+            "1.01",
+            "33.0",
+        )
+    text = words(full.text)
+    assert "importance sampling is at most 0.030 nats from quadrature in any replica, the paper's estimator at most 0.530" in text
+    assert "is +0.30 to +0.50 nats (median +0.40, over 12 means of replicas)" in text
+
+
+def test_how_the_paper_counts_is_computed(full):
+    paper = pd.read_csv(PAPER)
+    text = words(full.text)
+    for n_train in (1000, 50000):
+        points = paper[(paper.figure == 3) & (paper.algorithm == "mcem") & (paper.n_train == n_train)].samples.to_numpy()
+        off = [min(point % unit, unit - point % unit) for unit in [15 * n_train] for point in points]
+        assert f"all {len(points)} points lie within {max(off):,} samples of a multiple of {15 * n_train:,}, 15 Ntrain" in text
+    assert "10 leapfrog steps + 5 updates" in text and "90 % acceptance" in text
+
+
+def test_the_graded_estimators_hold_their_numbers(full):
+    rows = full.records("graded")
+    assert len(rows) == 3 * (4 + 5) and {row["samples"] for row in rows} == {"50"}
+    sizes = {"HMC, kernel density (the paper's)": 4, "HMC, Gaussian": 9, "importance sampling": -0.5}
+    for row in rows:
+        if row["estimator"] in sizes:
+            bias = sizes[row["estimator"]] * int(row["Nz"]) ** 2 / 50**0.7
+            assert row["bias"] == report.number(bias, sign=True) and row["± se"] == report.number(0.05 * abs(bias))
+            assert row["spread"] == report.number(0.6 * abs(bias))
+    assert words(rows[0]["reference, its mean ± se"]) == "quadrature: −130.00 ± 0.010"
+    two, three, five = (4 * d**2 / 50**0.7 for d in (2, 3, 5))
+    text = words(full.text)
+    assert f"Nz = 2: +{two:.2f} ± {0.05 * two:.2f} (spread {0.6 * two:.2f})" in text
+    assert f"its bias is at most {three:.2f} nats below 5 dimensions (spread at most {0.6 * three:.2f})" in text
+    assert f"{five:.2f} to {five:.2f} from there on" in text and "larger in every model from there on than in any below" in text
+    assert f"at Nz = 3, where its bias here is +{three:.2f} ± {0.05 * three:.2f} nats on test points" in text
+    assert "in this study's models of Figure 3 it adds +0.30 to +0.50 nats" in text
+    assert f"its distance from the reference in nats: Nz = 5: +{25 / 1000**0.7:.2f}" in text  # backward annealing at 1,000
+
+
+def test_an_unsteady_bias_is_not_called_growth(full_path):
+    gathered = results.read_gathered(full_path)
+    gathered.estimators["mnist/aevb-nz5-seed0"].frame["bias"] *= 0.01
+    assert "not larger in every model from there on" in report._reliable(report.at_draws(gathered))[1]
+
+
+def test_monte_carlo_em_is_left_out_where_it_has_no_number(full, full_path):
+    assert not any(row["algorithm"] == "MCEM" for row in full.records("ends"))
+    assert sum(row["algorithm"] == "MCEM" for row in full.records("cost")) == 2
+    cost = {(row["data"], row["Nz"], row["algorithm"]): row for row in full.records("cost")}
+    assert cost["MNIST 1000", "3", "MCEM"]["log p(x), h"] == "0.100" and cost["MNIST", "2", "AEVB"]["log p(x), h"] == "0.025"
+    assert "nan" not in words(full.text).lower().replace("−", "-").split()
+    gathered = results.read_gathered(full_path)
+    hours = (len(gathered.runs) * 396 + len(gathered.pilots) * 72 + 12 * 180 + 3 * 90) / 3600
+    assert f"{hours:.2f} hours of computing in all" in words(full.text)
+    settings = dict(full.tables["settings"][1:])
+    assert settings["mcem.leapfrog"] == "10" and settings["evidence.draws"] == "50" and settings["figure3.samples"] == "60000000"
+    assert settings["estimators.replicates"] == "4"
+
+
+def test_budget_and_seeds_of_figure3_are_its_own(tmp_path):
+    raw = {**FULL, "seeds": [0, 1], "figure3": {**FULL["figure3"], "seeds": [1]}}
+    text = words(Page(render(tmp_path, build(tmp_path, raw))).text)
+    assert "1e6 training samples a curve, 2 seeds (0, 1); Figure 3: 6e7, 1 seed (1)" in text
+
+
+def test_what_the_full_study_did_not_run_follows_it(full, tmp_path):
+    text = words(full.text)
+    assert "is not part of this study" not in text and "not graded" not in text and "Figure 3 without a counterpart" not in text
+    raw = {**FULL, "figure3": {"experiments": ["mnist_1000"], "algorithms": ["aevb", "mcem"], "samples": 6e6}}
+    sentences = report._not_run(config.load(raw), pd.read_csv(PAPER))
+    (missing,) = (text for text in sentences if "Figure 3 without" in text)
+    assert "MNIST with N_train = 1,000, wake-sleep: N_z = 3" in missing and "MNIST with N_train = 50,000, MCEM: N_z = 3" in missing
+    assert "N_train = 1,000, AEVB" not in missing
+    assert any("6e6 training samples a curve of Figure 3, is 10 % of the 6e7" in text for text in sentences)
+
+
+def test_figure3s_hidden_units_and_training_set_are_no_departure():
+    study = config.load(FULL)
+    assert report.departures(study, "mnist_1000") == report.departures(study, "mnist_50000") == []
+    fewer = {**FULL["experiments"], "mnist": {**FULL["experiments"]["mnist"], "n_train": 1000}}
+    assert report.departures(config.load({**FULL, "experiments": fewer}), "mnist") == ["n_train = 1000 (the paper: all)"]
+
+
+def test_diverged_replicas_of_figure3_are_left_out(tmp_path):
+    page = Page(render(tmp_path, build(tmp_path, FULL, lost_in_figure3)))
+    rows = [row for row in page.records("evidencemnist_50000") if row["algorithm"] == "wake-sleep"]
+    assert {row["seeds"] for row in rows} == {"1"} and {row["± noise"] for row in rows} == {"–"}
+    assert {row["Nz"] for row in page.records("graded")} == {"3", "5"} and len(page.records("diverged")) == 2
+
+    def lose(name, run):
+        run.attributes.update(status="diverged", reason="the bound ran away")
+        return run
+
+    (tmp_path / "all").mkdir()
+    page = Page(render(tmp_path / "all", build(tmp_path / "all", FULL, lose)))
+    assert words(page.text).count("no replica ran to an evaluation without diverging") > 2
+    assert "every model of it diverged" in words(page.text)
+
+
+def test_sections_follow_the_study(page, full):
+    ids = [{attrs["id"] for _, attrs in made.tags if "id" in attrs} for made in (page, full)]
+    assert not {"figure3", "evidence", "estimators"} & ids[0] and {"figure3", "evidence", "estimators"} <= ids[1]
+    for link in full.links:
+        assert link.startswith("data:") or link[1:] in ids[1], link
+    assert len([link for link in full.links if link.startswith("data:image/svg+xml;base64,")]) == 5
+
+
+def test_a_stand_in_has_figure3_and_compares_nothing(tmp_path):
+    digits = Page(render(tmp_path, build(tmp_path, FULL_DIGITS)))
+    text = words(digits.text)
+    head, *rows = digits.tables["evidencedigits_300"]
+    assert "paper" not in head and "appendix D" in head and len(rows) == 3 * 2
+    assert "Figure 3 in numbers" in text and "differ from the paper" not in text and "same order" not in digits.tables["order"][0]
+    assert "; the paper: MCEM" not in text and "can its values be trusted" not in text
 
 
 def test_numbers_are_written_for_people():

@@ -19,6 +19,7 @@ from aevb import results
 
 ROOT = Path(__file__).parent.parent
 QUICK = str(ROOT / "config/quick.yaml")
+FIGURES = ["figure2", "figure3", "figure4", "figure5", "estimators"]
 
 
 def snakemake(folder, *arguments, check=True):
@@ -40,20 +41,21 @@ def planned(output):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "train", "pilot", "datasets"),
+    ("arguments", "train", "pilot", "evidence", "estimators", "datasets"),
     [
-        ((), 73, 23, 2),
-        (("--config", "samples=1e6"), 73, 23, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 67, 23, 2),
-        (("--configfile", QUICK), 6, 4, 1),
+        ((), 73, 23, 18, 5, 2),
+        (("--config", "samples=1e6"), 73, 23, 18, 5, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 67, 23, 12, 5, 2),
+        (("--configfile", QUICK), 6, 4, 6, 1, 1),
     ],
 )
-def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, datasets):
+def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, datasets):
     jobs = planned(snakemake(tmp_path, "--dry-run", "--cores", "2", *arguments))
-    assert sum(count for name, count in jobs.items() if name.startswith("train_")) == train
-    assert sum(count for name, count in jobs.items() if name.startswith("pilot_")) == pilot
-    others = {name: count for name, count in jobs.items() if not name.startswith(("train_", "pilot_", "total"))}
-    assert others == {"dataset": datasets, "gather": 1, "figure": 3, "report": 1, "all": 1}
+    packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators}
+    for prefix, number in packs.items():
+        assert sum(count for name, count in jobs.items() if name.startswith(prefix)) == number
+    others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "total"))}
+    assert others == {"dataset": datasets, "gather": 1, "figure": 5, "report": 1, "all": 1}
 
 
 def test_a_misspelt_key_stops_before_any_job(tmp_path):
@@ -107,15 +109,25 @@ def test_quick_study_end_to_end(study):
     table = pd.read_csv(made / "curves.csv")
     assert list(table.columns) == results.CURVES_CSV
     assert len(table) == sum(2 * len(run.curve) for run in gathered.runs.values())
-    assert set(table["algorithm"]) == {"aevb", "wake_sleep"} and set(table["split"]) == {"train", "test"}
+    assert set(table["algorithm"]) == {"aevb", "wake_sleep", "mcem"} and set(table["split"]) == {"train", "test"}
     run = gathered.runs["digits_bernoulli/wake_sleep-nz5-seed1"]
     rows = table.query("dataset == 'digits_bernoulli' and latent_dim == 5 and algorithm == 'wake_sleep' and seed == 1 and split == 'test'")
     np.testing.assert_allclose(rows["value"], run.curve["test"], atol=6e-4)
 
-    for number in (2, 4, 5):
-        picture = image.imread(made / f"figures/figure{number}.png")
+    assert len(gathered.evidence) == 12 and len(gathered.estimators) == 3
+    for name, estimates in gathered.evidence.items():  # importance sampling and the bound below it against quadrature
+        last, run = estimates.frame[estimates.frame["samples"] == estimates.frame["samples"].max()], gathered.runs[name]
+        np.testing.assert_allclose(last["importance"], last["quadrature"], atol=0.05)
+        if run.algorithm != "mcem":
+            assert run.curve["train"].iloc[-1] < last["quadrature"].iloc[0] + 0.5  # of all points, and of the first hundred
+    rows = table.query("figure == 3 and dataset == 'digits' and n_train == 300 and algorithm == 'mcem' and seed == 0 and split == 'test'")
+    frame = gathered.evidence["digits_300/mcem-nz2-seed0"].frame
+    np.testing.assert_allclose(rows["value"], frame[frame["split"] == "test"]["importance"], atol=6e-4)
+
+    for name in FIGURES:
+        picture = image.imread(made / f"figures/{name}.png")
         assert picture[..., :3].std() > 0.02
-        assert (made / f"figures/figure{number}.pdf").read_bytes().startswith(b"%PDF")
+        assert (made / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
     page = (made / "report.html").read_text()
     assert "<svg" in page or "data:image" in page
     assert not list(made.rglob("*checkpoint*")) and not list(folder.rglob(".partial-*"))
@@ -166,8 +178,8 @@ def test_redraw_needs_gathered_results_alone_and_gives_the_same_bytes(study, tmp
     target.mkdir(parents=True)
     shutil.copy(made / "gathered.h5", target)
     output = snakemake(tmp_path, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "redraw=true")
-    assert planned(output) == {"figure": 3, "report": 1, "all": 1, "total": 5}
-    names = ["report.html", *(f"figures/figure{n}.{suffix}" for n in (2, 4, 5) for suffix in ("pdf", "svg", "png"))]
+    assert planned(output) == {"figure": 5, "report": 1, "all": 1, "total": 7}
+    names = ["report.html", *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "svg", "png"))]
     for name in names:
         assert (target / name).read_bytes() == (made / name).read_bytes(), name
 

@@ -86,7 +86,7 @@ class Evidence(Strict):
     leapfrog: Count = Field(4, description="leapfrog steps of a transition")
     acceptance: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="acceptance rate the step size is tuned towards in warm-up")
     warmup: Count = Field(50, description="transitions before the first sample is kept")
-    importance_draws: Count = Field(500, description="importance samples per datapoint, from a proposal fitted to the HMC samples")
+    importance_draws: Count = Field(200, description="importance samples per datapoint, from a proposal fitted to the HMC samples")
 
 
 class Experiment(Strict):
@@ -127,7 +127,7 @@ class EstimatorStudy(Strict):
 
     experiment: ShortName
     latent_dims: list[Count] = Field(min_length=1)
-    datapoints: Count = Field(100, description="first test points, and as many that the model itself generates")
+    datapoints: Count = Field(60, description="first test points, and as many that the model itself generates")
     replicates: Annotated[int, BeforeValidator(_whole), Field(ge=2)] = Field(
         8, description="independent repetitions, which give bias and spread"
     )

@@ -1,4 +1,4 @@
-"""The paper's Figures 2, 4 and 5, drawn from gathered results alone: no torch, no data, no training.
+"""The paper's Figures 2 to 5 and the study of estimators, drawn from gathered results alone: no torch, no data, no training.
 
 Identical results give identical bytes: fonts, style and metadata are fixed, and nothing here depends on the time, on the
 user's matplotlib settings or on pyplot's global state.
@@ -6,6 +6,7 @@ user's matplotlib settings or on pyplot's global state.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.style
@@ -15,7 +16,7 @@ import seaborn
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, SymmetricalLogLocator
 from scipy.special import expit, ndtri
 
 from . import data
@@ -23,12 +24,26 @@ from .config import Config, Experiment, Run, load, short
 from .files import atomic
 from .results import Gathered, RunResult, read_gathered
 
-# Red and green as in the paper, but apart for colour-blind readers (one leans to orange, the other to blue). The two of
-# seaborn's colour-blind palette are equally light, the same grey in print; these are dark and light. The markers differ too.
-COLOURS = {"aevb": "#B3260F", "wake_sleep": "#17A589"}
-MARKERS = {"aevb": "o", "wake_sleep": "^"}
+# Red, green and blue as in the paper, but apart for colour-blind readers (red leans to orange, green to blue). Those of
+# seaborn's colour-blind palette are equally light, the same grey in print; these are 20 or more apart in CIE lightness. The
+# markers differ too.
+COLOURS = {"aevb": "#B3260F", "wake_sleep": "#17A589", "mcem": "#12307F"}
+MARKERS = {"aevb": "o", "wake_sleep": "^", "mcem": "s"}
 DASHES = {"train": "-", "test": (0, (3.5, 1.6))}
-ALGORITHMS = {"aevb": "AEVB", "wake_sleep": "wake-sleep", "mcem": "Monte Carlo EM"}
+ALGORITHMS = {"aevb": "AEVB", "wake_sleep": "wake-sleep", "mcem": "MCEM"}
+
+# Estimators of log p(x): name, colour (Okabe and Ito's), marker and dashes.
+ESTIMATORS = {
+    "hmc_kde": ("HMC, kernel density (the paper's)", "#000000", "o", "-"),
+    "hmc_gaussian": ("HMC, Gaussian", "#D55E00", "D", "-"),
+    "importance": ("importance sampling from the encoder", "#0072B2", "s", "-"),
+    "importance_hmc": ("importance sampling, t fitted to HMC", "#56B4E9", "P", "-"),
+    "ais": ("annealed importance sampling (AIS)", "#009E73", "^", "-"),
+    "ais_backward": ("AIS, backward", "#009E73", "v", (0, (2.0, 1.2))),
+}
+DATA = {"test": "test points", "simulated": "points simulated by the model"}
+PAPER_DRAWS = 50  # samples per datapoint of the paper's estimator (section 5)
+
 TITLES = {"mnist": "MNIST", "frey": "Frey Face"}
 
 # The likelihood under which the paper's numbers were obtained; other models of the same data are not comparable.
@@ -69,32 +84,71 @@ def _settle(figure: Figure) -> None:
 
 
 def label(experiment: str) -> str:
-    """The name of an experiment for people: 'mnist' -> 'MNIST'; a name that is not a data set of the paper as it is."""
-    return TITLES.get(experiment, experiment.replace("_", " "))
+    """The name of an experiment for people: 'mnist' -> 'MNIST', 'mnist_1000' -> 'MNIST 1000'."""
+    return " ".join(TITLES.get(part, part) for part in experiment.split("_"))
 
 
-def paper_curve(paper: pd.DataFrame, experiment: Experiment, latent_dim: int, algorithm: str, split: str) -> pd.DataFrame | None:
-    """One curve of the paper's Figure 2 (columns samples and value in nats per datapoint, by samples), or None.
+def in_figure3(study: Config, experiment: str) -> bool:
+    return study.figure3 is not None and experiment in study.figure3.experiments
 
-    None also when the experiment models other values than the paper did (binarised, dequantised or under another
-    likelihood): such bounds differ by far more than the effects shown.
+
+def seeds_of(study: Config, experiment: str) -> list[int]:
+    """The seeds of every curve of `experiment`."""
+    return (study.figure3.seeds if in_figure3(study, experiment) else None) or study.seeds
+
+
+def training_points(experiment: Experiment) -> int:
+    """N_train: datapoints that the models of an experiment are trained on."""
+    return experiment.n_train or data.DATASETS[experiment.dataset].n_train
+
+
+def paper_curve(paper: pd.DataFrame, study: Config, name: str, latent_dim: int, algorithm: str, split: str) -> pd.DataFrame | None:
+    """The paper's curve for experiment `name` of a study (columns samples and value in nats per datapoint, by samples), or None.
+
+    From its Figure 3 (log p(x)) if the experiment is one of the study's Figure 3, else from its Figure 2 (bound). None
+    also when the experiment models other values than the paper did (binarised, dequantised or under another likelihood),
+    or was trained on another number of datapoints: such values differ by far more than the effects shown.
     """
+    experiment, third = study.experiments[name], in_figure3(study, name)
     fits = PAPER_LIKELIHOODS.get(experiment.dataset) == experiment.likelihood and not experiment.binarise and not experiment.dequantise
-    if not fits:
+    if not fits or not (third or training_points(experiment) == data.DATASETS[experiment.dataset].n_train):
         return None
     chosen = paper[
-        (paper["figure"] == 2)
+        (paper["figure"] == (3 if third else 2))
         & (paper["dataset"] == experiment.dataset)
         & (paper["latent_dim"] == latent_dim)
         & (paper["algorithm"] == algorithm)
         & (paper["split"] == split)
     ]
+    chosen = chosen[chosen["n_train"] == training_points(experiment)] if third else chosen
     return None if chosen.empty else chosen[["samples", "value"]].sort_values("samples", ignore_index=True)
 
 
+def run_name(run: RunResult) -> str:
+    return Run(run.experiment, run.algorithm, run.latent_dim, run.seed).name
+
+
 def replicas(gathered: Gathered, experiment: str, algorithm: str, latent_dim: int) -> list[RunResult]:
-    """The runs of one curve of Figure 2, one for each seed."""
-    return [gathered.runs[Run(experiment, algorithm, latent_dim, seed).name] for seed in gathered.config["seeds"]]
+    """The runs of one curve, one for each seed."""
+    seeds = seeds_of(load(gathered.config), experiment)
+    return [gathered.runs[Run(experiment, algorithm, latent_dim, seed).name] for seed in seeds]
+
+
+def shown(gathered: Gathered, run: RunResult) -> pd.DataFrame:
+    """What figures show of a run, one row an evaluation: samples, seconds, train, test, train_se and test_se.
+
+    Bounds (with the other columns of CURVE); for a run of Figure 3 log p(x) by importance sampling, with the other columns
+    of EVIDENCE by split (train_hmc, test_hmc, ...), and nothing if it diverged.
+    """
+    if not in_figure3(load(gathered.config), run.experiment):
+        return run.curve
+    if run_name(run) not in gathered.evidence:
+        return run.curve.assign(train=np.nan, test=np.nan)
+    table = gathered.evidence[run_name(run)].frame
+    seconds = table.groupby("samples")["seconds"].first()
+    wide = table.drop(columns="seconds").pivot(index="samples", columns="split")
+    wide.columns = [f"{split}_{name}".replace("_importance", "") for name, split in wide.columns]
+    return wide.assign(seconds=seconds).reset_index()
 
 
 def decode(weights: dict[str, np.ndarray], z: np.ndarray, likelihood: str) -> np.ndarray:
@@ -132,8 +186,15 @@ def prior_latents(count: int, latent_dim: int, seed: int) -> np.ndarray:
     return np.random.RandomState(seed).standard_normal((count, latent_dim))
 
 
-def _seeds(study: Config) -> str:
-    return "1 seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
+def _seeds(seeds: list[int]) -> str:
+    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+
+
+def _budget(samples: int, seeds: list[int]) -> str:
+    """What lines and bands of a figure stand for, in a line."""
+    band = "mean and ± 1 sd over" if len(seeds) >= SEEDS_FOR_SD else "mean and range (min to max) over"
+    spread = f"{band} {_seeds(seeds)}" if len(seeds) > 1 else "1 seed"
+    return f"Budget: {short(samples)} training samples a curve; {spread}"
 
 
 def _pale(colour: str) -> tuple[float, ...]:
@@ -156,48 +217,113 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             panels = list(zip(line, row.latent_dims, strict=False))
             for panel, latent_dim in panels:
                 panel.set(xscale="log", xlim=(0.9 * min(study.evaluation.first, study.samples), 1.5 * study.samples))
-                _panel(panel, gathered, study, paper, row, latent_dim)
-            line[0].set(ylim=_limits([panel for panel, _ in panels]), ylabel="bound, nats per datapoint")
+                _log_ticks(panel)
+                _panel(panel, gathered, study, paper, row.experiment, latent_dim, row.algorithms)
+                panel.set(title=f"{label(row.experiment)}, $N_z$ = {latent_dim}")
+            line[0].set(ylim=_limits([panel for panel, _ in panels], skip=0.2, fence=3), ylabel="bound, nats per datapoint")
             for panel, latent_dim in panels:
-                _crosses(panel, gathered, row, latent_dim)
+                _crosses(panel, gathered, row.experiment, latent_dim, row.algorithms)
             for panel in line[len(panels) :]:
                 panel.remove()
-        # Below the panels in fixed steps: the layout engine would put axis label and legend on top of each other.
-        height = figure.get_figheight()
-        figure.get_layout_engine().set(rect=(0, 0.4 / height, 1, 1 - 0.4 / height))
+        height = _make_room(figure, 0.4)
         figure.text(0.5, 0.28 / height, "# training samples evaluated", ha="center", va="bottom")
-        band = "mean and ± 1 sd over" if len(study.seeds) >= SEEDS_FOR_SD else "mean and range (min to max) over"
-        spread = f"{band} {_seeds(study)}" if len(study.seeds) > 1 else "1 seed"
-        figure.suptitle(f"Budget: {short(study.samples)} training samples a curve; {spread}")
-        figure.legend(handles=_legend(study, figure), loc="lower center", ncols=7, frameon=False, handlelength=2.4, columnspacing=1.2)
+        figure.suptitle(_budget(study.samples, study.seeds))
+        _legend(figure, [algorithm for row in study.figure2 for algorithm in row.algorithms])
         _settle(figure)
     return figure
 
 
-def _panel(axis, gathered: Gathered, study: Config, paper: pd.DataFrame, row, latent_dim: int) -> None:
-    """Draw one panel of Figure 2 but for its diverged replicas."""
+def figure3(gathered: Gathered, paper: pd.DataFrame) -> Figure:
+    """Figure 3: log p(x), one column for each size of the training set: above against training samples, below against seconds.
+
+    Ours is the estimate by importance sampling. Lines, bands, crosses and the paper's curves (above alone) as in Figure 2.
+    Seconds are means over the replicas at each evaluation.
+    """
+    study = load(gathered.config)
+    names, latent_dim, algorithms = study.figure3.experiments, study.figure3.latent_dim, study.figure3.algorithms
+    budget = study.budget(names[0])
+    with _style():
+        figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
+        above, below = figure.subplots(2, len(names), squeeze=False, sharex="row", sharey=True)
+        for name, panel, timed in zip(names, above, below, strict=True):
+            reached = [run.samples for algorithm in algorithms for run in replicas(gathered, name, algorithm, latent_dim)]
+            panel.set(xlim=(0, 1.02 * max(budget, *reached)))
+            panel.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(int(value)) if value else "0"))
+            _panel(panel, gathered, study, paper, name, latent_dim, algorithms)
+            n_train = training_points(study.experiments[name])
+            title = f"{label(study.experiments[name].dataset)}, $N_z$ = {latent_dim}, $N_\\mathrm{{train}}$ = {n_train}"
+            panel.set(title=title, xlabel="# training samples evaluated")
+            timed.set(xscale="log")
+            _panel(timed, gathered, study, None, name, latent_dim, algorithms, "seconds")
+            timed.set(xlabel="seconds of training")
+            _log_ticks(timed)
+        limits = _limits(list(above), skip=0.5, fence=20)
+        # Seconds from where the first curve comes into sight, the same in all panels.
+        drawn = np.vstack([np.column_stack(line.get_data(orig=False)) for axis in below for line in axis.get_lines()] or [np.empty((0, 2))])
+        seconds = drawn[drawn[:, 1] >= limits[0], 0]
+        if len(seconds):
+            below[0].set(xlim=(0.7 * seconds.min(), 1.4 * seconds.max()))
+        for line in (above, below):
+            line[0].set(ylim=limits, ylabel="log p(x), nats per datapoint")
+        for name, panel, timed in zip(names, above, below, strict=True):
+            _crosses(panel, gathered, name, latent_dim, algorithms)
+            _crosses(timed, gathered, name, latent_dim, algorithms, "seconds")
+        _make_room(figure, 0.3)
+        runs = [run for name in names for algorithm in algorithms for run in replicas(gathered, name, algorithm, latent_dim)]
+        where = dict.fromkeys(f"{run.processor}, {run.threads} thread{'s' if run.threads > 1 else ''}" for run in runs)
+        figure.suptitle(f"{_budget(budget, seeds_of(study, names[0]))}\nSeconds: training of one replica on {'; '.join(where)}")
+        _legend(figure, algorithms)
+        _settle(figure)
+    return figure
+
+
+def _make_room(figure: Figure, inches: float) -> float:
+    """Keep the foot of the figure free for legend and label, which the layout engine would lay on each other; its height."""
+    height = figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, inches / height, 1, 1 - inches / height))
+    return height
+
+
+def _log_ticks(axis) -> None:
     axis.xaxis.set_major_locator(LogLocator(numticks=6))
     axis.xaxis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=100))
     axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _panel(
+    axis,
+    gathered: Gathered,
+    study: Config,
+    paper: pd.DataFrame | None,
+    experiment: str,
+    latent_dim: int,
+    algorithms: list[str],
+    x: str = "samples",
+) -> None:
+    """Draw one panel of Figure 2 or 3 but for its diverged replicas; `x` is samples or seconds."""
     diverged = []
-    for algorithm in row.algorithms:
-        runs = replicas(gathered, row.experiment, algorithm, latent_dim)
-        done = [run.curve for run in runs if run.status == "completed"]
+    for algorithm in algorithms:
+        runs = replicas(gathered, experiment, algorithm, latent_dim)
+        done = [shown(gathered, run) for run in runs if run.status == "completed"]
         if len(done) < len(runs):
             diverged.append(f"{ALGORITHMS[algorithm]}:\n{len(runs) - len(done)} of {len(runs)} diverged")
+        frame = pd.concat(done, ignore_index=True) if done else None
+        if done and x == "seconds":
+            frame["seconds"] = frame.groupby("samples")["seconds"].transform("mean")
         for split, dashes in DASHES.items():
-            theirs = paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, split)
+            theirs = None if paper is None else paper_curve(paper, study, experiment, latent_dim, algorithm, split)
             if theirs is not None:
                 thin = {"color": _pale(COLOURS[algorithm]), "linestyle": dashes, "linewidth": 0.7, "zorder": 1.5}
                 axis.plot("samples", "value", data=theirs, label=f"paper {algorithm} {split}", **thin)
             if done:
                 seaborn.lineplot(
-                    pd.concat(done, ignore_index=True),
-                    x="samples",
+                    frame,
+                    x=x,
                     y=split,
                     ax=axis,
                     label=f"{algorithm} {split}",
-                    errorbar="sd" if len(study.seeds) >= SEEDS_FOR_SD else ("pi", 100),  # the interval of 100 %: the range
+                    errorbar="sd" if len(runs) >= SEEDS_FOR_SD else ("pi", 100),  # the interval of 100 %: the range
                     err_kws={"alpha": 0.22, "linewidth": 0, "zorder": 2},
                     color=COLOURS[algorithm],
                     linestyle=dashes,
@@ -208,62 +334,139 @@ def _panel(axis, gathered: Gathered, study: Config, paper: pd.DataFrame, row, la
                     zorder=3,
                     legend=False,
                 )
-    axis.set(title=f"{label(row.experiment)}, $N_z$ = {latent_dim}", xlabel="", ylabel="")
-    if diverged:
+    axis.set(xlabel="", ylabel="")
+    if diverged and x == "samples":
         box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1.0}
         axis.text(0.96, 0.05, "\n".join(diverged), transform=axis.transAxes, ha="right", va="bottom", fontsize=6.5, bbox=box, zorder=5)
 
 
-def _limits(panels: list) -> tuple[float, float]:
+def _limits(panels: list, skip: float, fence: float) -> tuple[float, float]:
     """A y range for a row of panels, from the lines in them.
 
-    The first fifth of the x axis, where bounds rise steeply from their starting value, does not count, as in the
-    paper's axes; neither do the paper's train curves, which start lower still, nor values beyond Tukey's outer fences,
-    so that a runaway bound cannot flatten the rest.
+    The first part of the x axis (`skip`, a share of its length), where values rise steeply from the start, does not count,
+    as in the paper's axes; neither do the paper's train curves, which start lower still, nor values further from the
+    quartiles than `fence` times their distance, so that a runaway value cannot flatten the rest.
     """
     values = []
     for panel in panels:
-        left, right = panel.get_xlim()
         for line in panel.get_lines():
-            x, y = line.get_data()
+            x, y = line.get_data(orig=False)
+            place = panel.transLimits.transform(panel.transScale.transform(np.column_stack([x, np.zeros(len(x))])))[:, 0]
             theirs = line.get_label().startswith("paper") and line.get_label().endswith("train")
-            values += [] if theirs else list(y[(x >= left * (right / left) ** 0.2) & (x <= right) & np.isfinite(y)])
+            values += [] if theirs else list(y[(place >= skip) & (place <= 1) & np.isfinite(y)])
     if not values:
         return 0.0, 1.0
     lower, upper = np.quantile(values, [0.25, 0.75])
-    reach = 3 * max(upper - lower, 1.0)
+    reach = fence * max(upper - lower, 1.0)
     low, high = max(min(values), lower - reach), min(max(values), upper + reach)
     pad = 0.05 * max(high - low, 1.0)
     return low - pad, high + pad
 
 
-def _crosses(axis, gathered: Gathered, row, latent_dim: int) -> None:
-    """Diverged replicas: a thin line each, to a cross at the last finite bound (at the panel's edge if beyond it)."""
-    for algorithm in row.algorithms:
-        for run in replicas(gathered, row.experiment, algorithm, latent_dim):
+def _crosses(axis, gathered: Gathered, experiment: str, latent_dim: int, algorithms: list[str], x: str = "samples") -> None:
+    """Diverged replicas: a thin line each, to a cross at the last finite value (at the panel's edge if beyond it)."""
+    for algorithm in algorithms:
+        for run in replicas(gathered, experiment, algorithm, latent_dim):
             if run.status != "diverged":
                 continue
+            values, end = shown(gathered, run), {"samples": run.samples, "seconds": run.train_seconds}[x]
             for split, dashes in DASHES.items():
-                curve = run.curve[np.isfinite(run.curve[split])]
-                axis.plot(curve["samples"], curve[split], color=COLOURS[algorithm], linestyle=dashes, linewidth=0.6, zorder=2.5)
-                x, y = curve[["samples", split]].iloc[-1] if len(curve) else (run.samples, -np.inf)
-                place = [np.clip(x, *axis.get_xlim())], [np.clip(y, *axis.get_ylim())]
+                curve = values[np.isfinite(values[split])]
+                axis.plot(curve[x], curve[split], color=COLOURS[algorithm], linestyle=dashes, linewidth=0.6, zorder=2.5)
+                at, value = curve[[x, split]].iloc[-1] if len(curve) else (end, -np.inf)
+                place = [np.clip(at, *axis.get_xlim())], [np.clip(value, *axis.get_ylim())]
                 style = {"color": COLOURS[algorithm], "marker": "x", "markersize": 5, "markeredgewidth": 1.2, "linestyle": "none"}
                 axis.plot(*place, clip_on=False, zorder=4, label=f"{algorithm} {split} diverged", **style)
 
 
-def _legend(study: Config, figure: Figure) -> list[Line2D]:
+def _legend(figure: Figure, algorithms: list[str]) -> None:
+    """One legend at the foot of Figure 2 or 3."""
     drawn = [line.get_label() for axis in figure.axes for line in axis.get_lines()]
-    algorithms = dict.fromkeys(algorithm for row in study.figure2 for algorithm in row.algorithms)
     handles = [
-        Line2D([], [], color=COLOURS[a], marker=MARKERS[a], markersize=3, markeredgewidth=0, label=ALGORITHMS[a]) for a in algorithms
+        Line2D([], [], color=COLOURS[a], marker=MARKERS[a], markersize=3, markeredgewidth=0, label=ALGORITHMS[a])
+        for a in dict.fromkeys(algorithms)
     ]
     handles += [Line2D([], [], color="0.25", linestyle=dashes, label=split) for split, dashes in DASHES.items()]
     if any(name.startswith("paper") for name in drawn):
         handles.append(Line2D([], [], color="0.65", linewidth=0.7, label="the paper (thin, pale)"))
     if any(name.endswith("diverged") for name in drawn):
         handles.append(Line2D([], [], color="0.25", marker="x", markersize=5, linestyle="none", label="diverged"))
-    return handles
+    figure.legend(handles=handles, loc="lower center", ncols=7, frameon=False, handlelength=2.4, columnspacing=1.2)
+
+
+def estimators(gathered: Gathered) -> Figure:
+    """How far estimators of log p(x) are from the reference, against samples per datapoint; one column for each N_z.
+
+    Rows: bias on test points and on points that the model simulated, with one standard error to each side, and the spread
+    of one datapoint's estimate on test points. The grey line at 0 is the reference, named in each panel.
+    """
+    study = load(gathered.config)
+    models = study.estimator_models()
+    with _style():
+        figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
+        axes = figure.subplots(3, len(models), squeeze=False, sharex=True, sharey="row")
+        for model, column in zip(models, axes.T, strict=True):
+            column[0].set_title(f"$N_z$ = {model.latent_dim}", pad=14)
+            if model.name not in gathered.estimators:
+                for axis in column:
+                    axis.text(0.5, 0.5, "this model\ndiverged", transform=axis.transAxes, ha="center", va="center", fontsize=7.5)
+                continue
+            table = gathered.estimators[model.name].frame
+            for axis, kind in zip(column, DATA, strict=False):
+                part = table[table["data"] == kind]
+                _graded(axis, part, "bias")
+                axis.axhline(0, color="0.45", linewidth=0.8, zorder=1.5)
+                text = textwrap.fill(f"0: {', '.join(dict.fromkeys(part['reference']))}", 30)
+                axis.text(0.5, 1.02, text, transform=axis.transAxes, ha="center", va="bottom", fontsize=5.5, color="0.3")
+            _graded(column[2], table[table["data"] == "test"], "spread")
+        _symlog(list(axes[:2].flat))
+        for axis in axes.flat:
+            draws = study.estimators.draws
+            axis.set(xscale="log", xlim=(0.8 * min(draws), 1.25 * max(draws)))
+            axis.xaxis.set_major_locator(FixedLocator([10**k for k in range(9)] if max(draws) / min(draws) >= 100 else draws))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.axvline(PAPER_DRAWS, color="0.45", linestyle=(0, (1, 1.5)), linewidth=0.8, zorder=1.5)
+            axis.xaxis.set_minor_locator(NullLocator())
+        axes[2, 0].set(yscale="log", ylabel="spread on test points,\nnats")
+        axes[2, 0].yaxis.set_minor_locator(NullLocator())
+        for line, kind in zip(axes, DATA.values(), strict=False):
+            line[0].set(ylabel=f"bias on {kind},\nnats per datapoint".replace(" by the model", ""))
+        height = _make_room(figure, 0.62)
+        foot = "# samples per datapoint (annealed importance sampling: temperatures); dotted: the paper's"
+        figure.text(0.5, 0.47 / height, f"{foot} {PAPER_DRAWS}", ha="center", va="bottom")
+        part = study.estimators
+        about = f"{label(part.experiment)}, AEVB after {short(study.budget(part.experiment))} training samples, seed {study.seeds[0]}"
+        figure.suptitle(f"{about}; {part.datapoints} points each, {part.replicates} replicates; bars: ± 1 standard error")
+        handles = [
+            Line2D([], [], color=colour, marker=marker, linestyle=dashes, markersize=3, markeredgewidth=0, label=name)
+            for name, colour, marker, dashes in ESTIMATORS.values()
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=3, frameon=False, handlelength=2.4, columnspacing=1.2)
+        _settle(figure)
+    return figure
+
+
+def _graded(axis, table: pd.DataFrame, column: str) -> None:
+    """A line for each estimator, with error bars if there is a standard error of `column`."""
+    for key, (_, colour, marker, dashes) in ESTIMATORS.items():
+        part = table[table["estimator"] == key].sort_values("samples")
+        if len(part):
+            style = {"color": colour, "marker": marker, "linestyle": dashes, "linewidth": 1.0, "markersize": 2.8, "markeredgewidth": 0}
+            axis.plot("samples", column, data=part, label=key, **style)
+            if f"{column}_se" in part:
+                axis.errorbar("samples", column, f"{column}_se", data=part, fmt="none", ecolor=colour, elinewidth=0.7)
+
+
+def _symlog(panels: list) -> None:
+    """One y axis for biases, linear within a tenth of a nat of 0 and logarithmic beyond."""
+    lines = [line.get_ydata(orig=False) for panel in panels for line in panel.get_lines()]
+    bars = [segment[:, 1] for panel in panels for bars in panel.collections for segment in bars.get_segments()]
+    values = np.concatenate([*lines, *bars, []])
+    low, high = (2 * side(values[np.isfinite(values)], initial=0.0) for side in (np.min, np.max))
+    for panel in panels:
+        panel.set_yscale("symlog", linthresh=0.1, linscale=0.6)
+        panel.set_ylim(min(low, -0.2), max(high, 0.2))
+        panel.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=0.1))
 
 
 def _picture(axis, gathered: Gathered, experiment: str, latents: np.ndarray, grid: int) -> None:
@@ -292,7 +495,9 @@ def figure4(gathered: Gathered) -> Figure:
         axes = figure.subplots(1, len(aspects), squeeze=False, width_ratios=aspects)[0]
         for axis, entry in zip(axes, study.figure4, strict=True):
             _picture(axis, gathered, entry.experiment, manifold_latents(entry.grid), entry.grid)
-        figure.suptitle(f"Decoder means; AEVB after {short(study.samples)} training samples, seed {study.seeds[0]} (1 of {_seeds(study)})")
+        figure.suptitle(
+            f"Decoder means; AEVB after {short(study.samples)} training samples, seed {study.seeds[0]} (1 of {_seeds(study.seeds)})"
+        )
         _settle(figure)
     return figure
 
@@ -309,19 +514,23 @@ def figure5(gathered: Gathered) -> Figure:
                 _picture(axis, gathered, entry.experiment, prior_latents(entry.grid**2, latent_dim, seed), entry.grid)
             for axis in line[len(entry.latent_dims) :]:
                 axis.remove()
-        drawn = f"AEVB after {short(study.samples)} training samples, seed {seed} (1 of {_seeds(study)})"
+        drawn = f"AEVB after {short(study.samples)} training samples, seed {seed} (1 of {_seeds(study.seeds)})"
         figure.suptitle(f"Random samples, as decoder means; {drawn}")
         _settle(figure)
     return figure
 
 
-def draw(number: int, gathered_path, paper_path, outputs) -> None:
-    """Draw Figure 2, 4 or 5 from a gathered file into each of `outputs` (.pdf, .svg or .png).
+def draw(name: str, gathered_path, paper_path, outputs) -> None:
+    """Draw the figure `name`, one of Config.figures, from a gathered file into each of `outputs` (.pdf, .svg or .png).
 
-    `paper_path`: the paper's curves (CSV), for Figure 2. Raises UserError for a bad gathered file.
+    `paper_path`: the paper's curves (CSV), for Figures 2 and 3. Raises UserError for a bad gathered file.
     """
     gathered = read_gathered(gathered_path)
-    figure = figure2(gathered, pd.read_csv(paper_path)) if number == 2 else {4: figure4, 5: figure5}[number](gathered)
+    with_paper = {"figure2": figure2, "figure3": figure3}
+    if name in with_paper:
+        figure = with_paper[name](gathered, pd.read_csv(paper_path))
+    else:
+        figure = {"figure4": figure4, "figure5": figure5, "estimators": estimators}[name](gathered)
     for path in map(Path, outputs):
         with _style(), atomic(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])

@@ -77,6 +77,34 @@ def pilot_jobs(config: Config) -> list[Job]:
     return _pack(config, pilot_runs(config), lambda run: nominal_seconds(config, run, pilot_samples(config, run)))
 
 
+def evidence_jobs(config: Config) -> list[Job]:
+    """The runs of Figure 3, in jobs that estimate log p(x) at their evaluations."""
+    options = config.evidence
+    per_point = (options.draws + options.warmup) * (options.leapfrog + 1) + options.importance_draws
+    evaluations = 2 * config.figure3.points if config.figure3 else 0  # about: the first ones lie more densely
+
+    def seconds(run: Run) -> float:
+        return nominal_seconds(config, run._replace(algorithm="mcem"), 2 * evaluations * options.datapoints * per_point)
+
+    return _pack(config, config.figure3_runs(), seconds)
+
+
+def estimator_jobs(config: Config) -> list[Job]:
+    """The models of the estimator study, in jobs."""
+    options = config.estimators
+    if options is None:
+        return []
+    # chains and importance samples; annealing with two or three chains, forward on both kinds of data and backward on one
+    per_point = options.replicates * (
+        max(options.draws) * config.evidence.leapfrog + sum(options.draws) * (1 + 4.5 * config.evidence.leapfrog)
+    )
+
+    def seconds(run: Run) -> float:
+        return nominal_seconds(config, run._replace(algorithm="mcem"), round(2 * options.datapoints * per_point))
+
+    return _pack(config, config.estimator_models(), seconds)
+
+
 def settings(config: Config, experiment: str) -> dict:
     """The slice of the configuration that decides the runs of `experiment`, as plain values (see training.Settings)."""
     names = ["training", "evaluation", "device", "threads", "tf32"]
@@ -91,6 +119,12 @@ def pilot_settings(config: Config, experiment: str) -> dict:
     """The slice that decides its pilots: the budget and the evaluations do not."""
     chosen = {name: value for name, value in settings(config, experiment).items() if name != "snapshots"}
     return {**chosen, "samples": config.training.pilot_samples, "evaluation": {}}
+
+
+def estimate_settings(config: Config, kind: str, experiment: str) -> dict:
+    """The slice that decides estimates of log p(x), `kind` "evidence" or "estimators" (see estimates.py)."""
+    chosen = config.model_dump(include={"evidence", kind, "threads", "tf32"})
+    return {"experiment": config.experiments[experiment].model_dump(), "where": config.device, **chosen}
 
 
 def run_path(config: Config, run: Run) -> str:

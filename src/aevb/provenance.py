@@ -13,12 +13,15 @@ PACKAGE = Path(__file__).parent
 #: the modules that decide the numbers of a run; a change in one of them makes checkpoints and results stale
 DECISIVE = ("data", "evaluation", "hmc", "joint", "learners", "nets", "objectives", "streams", "training")
 
+#: those that decide estimates of log p(x) on a trained model
+ESTIMATING = ("data", "estimates", "evidence", "hmc", "joint", "nets", "objectives", "streams")
+
 
 @functools.cache
-def code_sha256() -> str:
-    """SHA-256 over the sources of the DECISIVE modules."""
+def code_sha256(modules: tuple[str, ...] = DECISIVE) -> str:
+    """SHA-256 over the sources of `modules`."""
     digest = hashlib.sha256()
-    for name in DECISIVE:
+    for name in modules:
         digest.update((PACKAGE / f"{name}.py").read_bytes())
     return digest.hexdigest()
 
@@ -46,8 +49,8 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def attributes(device) -> dict:
-    """Provenance attributes of a run on `device` (a torch.device)."""
+def attributes(device, modules: tuple[str, ...] = DECISIVE) -> dict:
+    """Provenance attributes of a result that `modules` made on `device` (a torch.device)."""
     import h5py
     import numpy
     import torch
@@ -55,7 +58,7 @@ def attributes(device) -> dict:
     commit, dirty = git()
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "h5py": h5py.__version__}
     return {
-        "code_sha256": code_sha256(),
+        "code_sha256": code_sha256(modules),
         "git_commit": commit,
         "git_dirty": dirty,
         "versions": json.dumps(versions),

@@ -15,17 +15,35 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .config import Config, Experiment, Run, Training, load, short
-from .figures import ALGORITHMS, SEEDS_FOR_SD, label, paper_curve, replicas
+from . import results
+from .config import FIGURE3_SAMPLES, Config, Run, Strict, load, short
+from .figures import (
+    ALGORITHMS,
+    DATA,
+    ESTIMATORS,
+    PAPER_DRAWS,
+    SEEDS_FOR_SD,
+    in_figure3,
+    label,
+    paper_curve,
+    replicas,
+    run_name,
+    seeds_of,
+    shown,
+    training_points,
+)
 from .files import atomic
 from .results import Gathered, Pilot, RunResult, read_gathered
 
-# Sample counts near which the bounds are set beside the paper's, as far as the budget goes.
-COMPARE_AT = (3e5, 1e6, 1e7, 1e8)
+# Sample counts near which the values of Figures 2 and 3 are set beside the paper's, as far as the budget goes.
+COMPARE_AT = {2: (3e5, 1e6, 1e7, 1e8), 3: (1e6, 3e6, 1e7, 3e7, 6e7)}
 
 PAPER_SAMPLES = 100_000_000
 PAPER_MINUTES = (20, 40)  # per million training samples, on a Xeon of about 40 GFLOPS (the paper, section 5)
 PAPER_HIDDEN = {"mnist": 500, "frey": 200}
+PAPER_FIGURE3 = {"hidden": 100, "latent_dim": 3, "dataset": "mnist"}
+PAPER_MCEM = (10, 5)  # leapfrog steps and updates of an iteration (appendix E)
+PAPER_RELIABLE = 5  # below so many dimensions the paper calls its estimator of log p(x) reliable
 PAPER_FIGURE4 = {"frey": 10, "mnist": 20}
 PAPER_FIGURE5 = (2, 5, 10, 20)
 
@@ -34,6 +52,8 @@ PAPER_WINDOW = 240_000
 
 # A point of the paper's curve this many steps of our evaluation grid from a wanted count takes its place.
 NEAR = 1.5
+# Where the paper's curve begins later than the wanted count, by this factor at most, its first point does.
+FIRST = 2
 
 # How precisely the paper's curves could be read, nats per datapoint, and decimals worth printing.
 READING = {"mnist": 0.1, "frey": 1.0}
@@ -72,36 +92,50 @@ def plural(amount: int, noun: str) -> str:
 
 
 COLUMNS = ["experiment", "latent_dim", "target", "algorithm", "split", "samples", "ours", "sd", "standard_error", "replicas", "averaged"]
-COLUMNS += ["paper", "difference", "tolerance", "interpolated"]
+COLUMNS += ["hmc", "paper", "difference", "tolerance", "interpolated"]
 
 
-def comparison(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
-    """Bounds of this study beside the paper's at the same number of training samples, one row for each value.
+def _curves_of(study: Config, figure: int) -> list[tuple[str, int, list[str]]]:
+    """The panels of Figure 2 or 3: experiment, N_z and algorithms."""
+    if figure == 2:
+        return [(row.experiment, latent_dim, row.algorithms) for row in study.figure2 for latent_dim in row.latent_dims]
+    part = study.figure3
+    return [(name, part.latent_dim, part.algorithms) for name in part.experiments] if part else []
+
+
+def _done(gathered: Gathered, experiment: str, algorithm: str, latent_dim: int) -> list[pd.DataFrame]:
+    """What figures show of the replicas that did not diverge."""
+    return [shown(gathered, run) for run in replicas(gathered, experiment, algorithm, latent_dim) if run.status == "completed"]
+
+
+def comparison(gathered: Gathered, paper: pd.DataFrame, figure: int = 2) -> pd.DataFrame:
+    """Values of Figure 2 or 3 beside the paper's at the same number of training samples, one row for each value.
 
     Columns: experiment, latent_dim, target (the count asked for: COMPARE_AT and the last evaluation), algorithm, split,
-    samples (the count compared at, see `_meeting_point`); ours (mean over the replicas that did not diverge), sd (over
-    them; NaN for one), standard_error (Monte Carlo error of ours), replicas; averaged (train only: see `averaged_bound`,
-    mean over the replicas); paper (NaN where it has no curve), difference (ours - paper), tolerance (see `_tolerance`),
-    interpolated (whether `paper` lies between two points of the paper's curve). Bounds in nats per datapoint.
+    samples (the count compared at, see `_meeting_point`); ours (mean over the replicas that did not diverge: the bound,
+    in Figure 3 log p(x) by importance sampling), sd (over them; NaN for one), standard_error (Monte Carlo error of ours),
+    replicas; averaged (Figure 2, train only: see `averaged_bound`, mean over the replicas); hmc (Figure 3 only: as ours,
+    by the paper's estimator); paper (NaN where it has no curve), difference (ours - paper), tolerance (see `_tolerance`),
+    interpolated (whether `paper` lies between two points of the paper's curve). Nats per datapoint.
     """
     study = load(gathered.config)
     rows = []
-    for row in study.figure2:
-        for latent_dim in row.latent_dims:
-            panel = []
-            for algorithm in row.algorithms:
-                done = [run.curve for run in replicas(gathered, row.experiment, algorithm, latent_dim) if run.status == "completed"]
-                for split in ("train", "test") if done else ():
-                    theirs = paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, split)
-                    reading = READING.get(study.experiments[row.experiment].dataset, 0.0)
-                    place = {"experiment": row.experiment, "latent_dim": latent_dim, "algorithm": algorithm, "split": split}
-                    last = float(done[0]["samples"].iloc[-1])
-                    for target in [*(near for near in COMPARE_AT if done[0]["samples"].iloc[0] <= near < last), last]:
-                        samples, at_point = _meeting_point(done[0]["samples"], theirs, target, study.evaluation.points_per_decade)
-                        values = _beside(done, split, samples, theirs, reading)
-                        interpolated = not at_point and np.isfinite(values["paper"])
-                        panel.append({**place, "target": target, "samples": samples, **values, "interpolated": interpolated})
-            rows += sorted(panel, key=lambda line: line["target"])
+    for experiment, latent_dim, algorithms in _curves_of(study, figure):
+        panel = []
+        for algorithm in algorithms:
+            done = _done(gathered, experiment, algorithm, latent_dim)
+            for split in ("train", "test") if done else ():
+                theirs = paper_curve(paper, study, experiment, latent_dim, algorithm, split)
+                reading = READING.get(study.experiments[experiment].dataset, 0.0)
+                place = {"experiment": experiment, "latent_dim": latent_dim, "algorithm": algorithm, "split": split}
+                grid = done[0]["samples"]
+                last = float(grid.iloc[-1])
+                for target in [*(near for near in COMPARE_AT[figure] if grid.iloc[0] <= near < last), last]:
+                    samples, at_point = _meeting_point(grid, theirs, target, study.evaluation.points_per_decade)
+                    values = _beside(done, split, samples, theirs, reading)
+                    interpolated = not at_point and np.isfinite(values["paper"])
+                    panel.append({**place, "target": target, "samples": samples, **values, "interpolated": interpolated})
+        rows += sorted(panel, key=lambda line: line["target"])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -113,7 +147,8 @@ def _meeting_point(grid: pd.Series, theirs: pd.DataFrame | None, target: float, 
     """
     if theirs is not None:
         point = _nearest(theirs["samples"], target)
-        near = abs(np.log10(point / target)) <= NEAR / points_per_decade or target < theirs["samples"].iloc[0]
+        begins = target < theirs["samples"].iloc[0] <= FIRST * target
+        near = abs(np.log10(point / target)) <= NEAR / points_per_decade or begins
         if near and grid.iloc[0] <= point <= grid.iloc[-1]:
             return point, True
     return _nearest(grid, target), False
@@ -129,9 +164,12 @@ def _beside(done: list[pd.DataFrame], split: str, samples: float, theirs: pd.Dat
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
     # Between two evaluations the interpolated error is a little more than that of the interpolated bound.
     error = np.sqrt(sum(_at(curve, f"{split}_se", samples) ** 2 for curve in done)) / len(done)
-    averaged = float(np.mean([averaged_bound(curve, samples) for curve in done])) if split == "train" else np.nan
+    bounds, estimates = "running" in done[0], f"{split}_hmc" in done[0]
+    averaged = float(np.mean([averaged_bound(curve, samples) for curve in done])) if split == "train" and bounds else np.nan
+    hmc = float(np.mean([_at(curve, f"{split}_hmc", samples) for curve in done])) if estimates else np.nan
     reference = np.nan if theirs is None else _at(theirs, "value", samples)
-    ours = {"ours": float(np.mean(values)), "sd": sd, "standard_error": error, "replicas": len(done), "averaged": averaged}
+    ours = {"ours": float(np.mean(values)), "sd": sd, "standard_error": error, "replicas": len(done)}
+    ours |= {"averaged": averaged, "hmc": hmc}
     return {**ours, "paper": reference, "difference": ours["ours"] - reference, "tolerance": _tolerance(sd, len(done), reading)}
 
 
@@ -170,17 +208,24 @@ def _crossing(curve: pd.DataFrame, value: float, near: float) -> float:
     return float(np.exp(found[np.argmin(np.abs(found - np.log(near)))]))
 
 
-def departures(experiment: Experiment, training: Training) -> list[str]:
-    """Settings of an experiment that are not the project's default reading of the paper, as 'name = value (default)'."""
-    found = []
-    if experiment.hidden != PAPER_HIDDEN.get(experiment.dataset, experiment.hidden):
-        found.append(f"hidden = {experiment.hidden} (the paper: {PAPER_HIDDEN[experiment.dataset]})")
-    for model, names in ((experiment, ("scale", "binarise", "dequantise")), (training, list(Training.model_fields))):
-        for name in names:
-            default, value = type(model).model_fields[name].default, getattr(model, name)
-            if value != default and not (name == "scale" and experiment.dataset == "digits"):
-                found.append(f"{name} = {value} (default {default})")
-    return found
+def _changed(model: Strict, names=None) -> list[str]:
+    """Settings (all, or those of `names`) that are not the default, as 'name = value (default)'."""
+    names = list(type(model).model_fields) if names is None else names
+    defaults = {name: type(model).model_fields[name].default for name in names}
+    return [f"{name} = {getattr(model, name)} (default {defaults[name]})" for name in names if getattr(model, name) != defaults[name]]
+
+
+def departures(study: Config, name: str) -> list[str]:
+    """Settings of experiment `name` that are not the project's default reading of the paper, as 'name = value (default)'."""
+    experiment, third = study.experiments[name], in_figure3(study, name)
+    hidden = PAPER_HIDDEN.get(experiment.dataset, experiment.hidden)
+    if third and experiment.dataset == PAPER_FIGURE3["dataset"]:
+        hidden = PAPER_FIGURE3["hidden"]
+    found = [f"hidden = {experiment.hidden} (the paper: {hidden})"] if experiment.hidden != hidden else []
+    if experiment.n_train and not third:
+        found.append(f"n_train = {experiment.n_train} (the paper: all)")
+    names = ["binarise", "dequantise"] if experiment.dataset == "digits" else ["scale", "binarise", "dequantise"]
+    return found + _changed(experiment, names) + _changed(study.training)
 
 
 def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> list[str]:
@@ -188,7 +233,7 @@ def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -
     study = load(gathered.config)
     name, latent_dim = table["experiment"].iloc[0], int(table["latent_dim"].iloc[0])
     experiment = study.experiments[name]
-    digits, changed = DECIMALS[experiment.likelihood], departures(experiment, study.training)
+    digits, changed = DECIMALS[experiment.likelihood], departures(study, name)
     sentences = [f"The settings depart from the default reading of the paper: {'; '.join(changed)}."] if changed else []
     for algorithm in dict.fromkeys(table["algorithm"]):
         rows = table[(table["algorithm"] == algorithm) & table["paper"].notna()]
@@ -196,7 +241,7 @@ def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -
         title = ALGORITHMS[algorithm][0].upper() + ALGORITHMS[algorithm][1:]
         test, train = rows[rows["split"] == "test"], rows[rows["split"] == "train"]
         if len(test):
-            theirs = paper_curve(paper, experiment, latent_dim, algorithm, "test")
+            theirs = paper_curve(paper, study, name, latent_dim, algorithm, "test")
             sentences.append(f"{title}, test {_explain_test(test.iloc[-1], theirs, digits)}")
             if experiment.dataset == "frey" and not abs(test["difference"].iloc[-1]) <= test["tolerance"].iloc[-1]:
                 sentences.append("The paper's division of Frey Face into train and test is not known; ours is likely another.")
@@ -293,14 +338,14 @@ def _conventions(gathered: Gathered, study: Config) -> dict[str, dict]:
             values = f"(grey values + fixed uniform noise of one level) / {experiment.scale:g}"
         values += ", thresholded at 0.5" if experiment.binarise else ", not binarised"
         about = {"name": label(run.experiment), "n_train": run.n_train, "n_test": run.n_test, "values": values}
-        entries[run.experiment] = {**experiment.model_dump(), **about, "departures": departures(experiment, study.training)}
+        entries[run.experiment] = {**experiment.model_dump(), **about, "departures": departures(study, run.experiment)}
     return entries
 
 
-def _closeness(table: pd.DataFrame, study: Config) -> str:
-    """How close the test bounds come to the paper's at the last count at which both are known, in a sentence."""
+def _closeness(table: pd.DataFrame, study: Config, what: str) -> str:
+    """How close test values come to the paper's at the last count at which both are known, in a sentence."""
     parts = []
-    for name in dict.fromkeys(row.experiment for row in study.figure2):
+    for name in dict.fromkeys(table["experiment"]):
         rows = table[(table["experiment"] == name) & (table["split"] == "test") & table["paper"].notna()]
         if rows.empty:
             continue
@@ -308,13 +353,14 @@ def _closeness(table: pd.DataFrame, study: Config) -> str:
         digits = DECIMALS[study.experiments[name].likelihood]
         sizes = rows["difference"].abs()
         worst = rows.loc[sizes.idxmax()]
+        where = _sizes(study, name) if in_figure3(study, name) else label(name)
         within = f"{sum(sizes <= rows['tolerance'])} within the noise" if rows["tolerance"].notna().any() else "one seed: noise not known"
         parts.append(
-            f"on {label(name)}, near {count(rows['target'].iloc[0])} samples, by a median of {number(sizes.median(), digits)} nats "
+            f"on {where}, near {count(rows['target'].iloc[0])} samples, by a median of {number(sizes.median(), digits)} nats "
             f"over {plural(len(rows), 'curve')} ({within}; largest: {number(worst['difference'], digits, sign=True)}, "
             f"{ALGORITHMS[worst['algorithm']]} with N_z = {worst['latent_dim']})"
         )
-    return f"Test bounds differ from the paper's {'; '.join(parts)}." if parts else ""
+    return f"{what} differ from the paper's {'; '.join(parts)}." if parts else ""
 
 
 def _order(gathered: Gathered, paper: pd.DataFrame, study: Config) -> str:
@@ -326,7 +372,7 @@ def _order(gathered: Gathered, paper: pd.DataFrame, study: Config) -> str:
             for algorithm in ("aevb", "wake_sleep"):
                 runs = [run.curve for run in replicas(gathered, row.experiment, algorithm, latent_dim) if run.status == "completed"]
                 means += [np.mean([curve["test"] for curve in runs], axis=0)] if runs else []
-                curve = paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, "test")
+                curve = paper_curve(paper, study, row.experiment, latent_dim, algorithm, "test")
                 at_end.append(np.nan if curve is None else _at(curve, "value", study.samples))
             if len(means) == 2:
                 ours.append(means[0][-1] > means[1][-1])
@@ -380,9 +426,11 @@ def _title(run: RunResult) -> dict:
 
 
 def _ends(gathered: Gathered) -> list[dict]:
-    """The last evaluation of every curve, mean over the replicas that did not diverge (NaN if all did)."""
+    """The last evaluation of every curve that has bounds, mean over the replicas that did not diverge (NaN if all did)."""
     rows = []
     for _, runs in _curves(gathered):
+        if runs[0].algorithm == "mcem":
+            continue
         done = [run.curve.iloc[-1] for run in runs if run.status == "completed"]
         rows.append({**_title(runs[0]), "replicas": len(done), **pd.DataFrame(done, columns=runs[0].curve.columns).mean()})
     return rows
@@ -407,34 +455,43 @@ def _cost(gathered: Gathered) -> tuple[list[dict], dict]:
     """Cost of every curve and of the whole study: hours, and minutes for a million samples."""
     rows = []
     for name, runs in _curves(gathered):
+        tables = [part[run_name(run)] for run in runs for part in (gathered.evidence, gathered.estimators) if run_name(run) in part]
         seconds = {
             "training": sum(run.train_seconds for run in runs),
             "evaluation": sum(run.evaluation_seconds for run in runs),
             "pilots": gathered.pilots[name].seconds,
+            "estimates": sum(float(table.attributes["seconds"]) for table in tables),
         }
         hours = {part: value / 3600 for part, value in seconds.items()}
         rows.append({**_title(runs[0]), "replicas": len(runs), **hours, "minutes": _minutes(runs)})
-    runs = list(gathered.runs.values())
-    total = {part: sum(row[part] for row in rows) for part in ("training", "evaluation", "pilots")}
+    # Monte Carlo EM counts its samples in another way.
+    runs = [run for run in gathered.runs.values() if run.algorithm != "mcem"]
+    total = {part: sum(row[part] for row in rows) for part in ("training", "evaluation", "pilots", "estimates")}
     # Only models of the paper's size can be set beside its times.
     alike = _minutes([run for run in runs if PAPER_HIDDEN.get(run.dataset) == run.hidden])
     return rows, {**total, "hours": sum(total.values()), "minutes": _minutes(runs), "alike": alike}
 
 
-def _distinct(gathered: Gathered, value) -> list[str]:
-    return list(dict.fromkeys(str(value(run)) for run in gathered.runs.values()))
+def _distinct(gathered: Gathered, *names: str, text=str) -> list[str]:
+    """`text` of the attributes `names`: the distinct ones over all results that have them."""
+    sources = [result.attributes for part in (gathered.runs, gathered.evidence, gathered.estimators) for result in part.values()]
+    return list(dict.fromkeys(text(*(made[name] for name in names)) for made in sources if all(name in made for name in names)))
 
 
 def _provenance(gathered: Gathered) -> list[tuple[str, list[str]]]:
-    """What made the results: name, and the distinct values over all runs."""
+    """What made the results: name, and the distinct values over all of them."""
+
+    def commit(name: str, dirty: bool) -> str:
+        return name + (" with uncommitted changes" if dirty else "")
+
     return [
-        ("git commit", _distinct(gathered, lambda run: run.git_commit + (" with uncommitted changes" if run.git_dirty else ""))),
-        ("hash of the deciding code (SHA-256)", _distinct(gathered, lambda run: run.code_sha256)),
-        ("data (SHA-256)", _distinct(gathered, lambda run: f"{run.dataset}: {run.data_sha256}")),
-        ("versions", _distinct(gathered, lambda run: ", ".join(map(" ".join, json.loads(run.versions).items())))),
-        ("device", _distinct(gathered, lambda run: run.device)),
-        ("processor", _distinct(gathered, lambda run: run.processor)),
-        ("threads a job", _distinct(gathered, lambda run: run.threads)),
+        ("git commit", _distinct(gathered, "git_commit", "git_dirty", text=commit)),
+        ("hash of the deciding code (SHA-256)", _distinct(gathered, "code_sha256")),
+        ("data (SHA-256)", _distinct(gathered, "dataset", "data_sha256", text="{}: {}".format)),
+        ("versions", _distinct(gathered, "versions", text=lambda versions: ", ".join(map(" ".join, json.loads(versions).items())))),
+        ("device", _distinct(gathered, "device")),
+        ("processor", _distinct(gathered, "processor")),
+        ("threads a job", _distinct(gathered, "threads")),
     ]
 
 
@@ -446,33 +503,42 @@ def _settings(study: Config) -> list[tuple[str, str]]:
 
 def _not_run(study: Config, paper: pd.DataFrame) -> list[str]:
     """What of the paper is not part of this study, as sentences."""
-    sentences = ["Figure 3 of the paper (Monte Carlo EM, estimated marginal likelihood) is not part of this study."]
-    done = {
-        (study.experiments[row.experiment].dataset, latent_dim, algorithm)
-        for row in study.figure2
-        for latent_dim in row.latent_dims
-        for algorithm in row.algorithms
-        if paper_curve(paper, study.experiments[row.experiment], latent_dim, algorithm, "test") is not None
-    }
-    missing: dict[tuple, list] = {}
-    theirs = paper[paper["figure"] == 2][["dataset", "latent_dim", "algorithm"]].drop_duplicates()
-    for dataset, latent_dim, algorithm in theirs.itertuples(index=False):
-        if (dataset, latent_dim, algorithm) not in done:
-            missing.setdefault((dataset, algorithm), []).append(latent_dim)
-    if missing:
-        listed = [f"{label(dataset)}, {ALGORITHMS[algorithm]}: N_z = {joined(dims)}" for (dataset, algorithm), dims in missing.items()]
-        sentences.append(f"Curves of the paper's Figure 2 without a counterpart here: {'; '.join(listed)}.")
+    sentences = []
+    if study.figure3 is None:
+        sentences.append("Figure 3 of the paper (Monte Carlo EM, estimated marginal likelihood) is not part of this study.")
+    for figure in (2, 3) if study.figure3 else (2,):
+        keys = ["dataset", "n_train", "latent_dim", "algorithm"]
+        done = {
+            (study.experiments[name].dataset, training_points(study.experiments[name]) if figure == 3 else 0, latent_dim, algorithm)
+            for name, latent_dim, algorithms in _curves_of(study, figure)
+            for algorithm in algorithms
+            if paper_curve(paper, study, name, latent_dim, algorithm, "test") is not None
+        }
+        missing: dict[tuple, list] = {}
+        theirs = paper[paper["figure"] == figure][keys].fillna(0).drop_duplicates()
+        for dataset, n_train, latent_dim, algorithm in theirs.itertuples(index=False):
+            if (dataset, n_train, latent_dim, algorithm) not in done:
+                name = label(dataset) + (f" with N_train = {n_train:,.0f}" if n_train else "")
+                missing.setdefault((name, algorithm), []).append(latent_dim)
+        if missing:
+            listed = [f"{name}, {ALGORITHMS[algorithm]}: N_z = {joined(dims)}" for (name, algorithm), dims in missing.items()]
+            sentences.append(f"Curves of the paper's Figure {figure} without a counterpart here: {'; '.join(listed)}.")
+    if study.estimators is None:
+        sentences.append("The paper's estimator of log p(x) (appendix D) is not graded against ground truth.")
     drawn = {study.experiments[entry.experiment].dataset for entry in study.figure4}
     if set(PAPER_FIGURE4) - drawn:
         sentences.append(f"Panels of the paper's Figure 4 that are not drawn: {joined(label(d) for d in PAPER_FIGURE4 if d not in drawn)}.")
     dims = {d for entry in study.figure5 if study.experiments[entry.experiment].dataset == "mnist" for d in entry.latent_dims}
     if set(PAPER_FIGURE5) - dims:
         sentences.append(f"Panels of the paper's Figure 5 (MNIST) that are not drawn: N_z = {joined(sorted(set(PAPER_FIGURE5) - dims))}.")
-    if study.samples < PAPER_SAMPLES:
-        sentences.append(
-            f"The budget, {short(study.samples)} training samples a curve, is {100 * study.samples / PAPER_SAMPLES:.2g} % "
-            f"of the {short(PAPER_SAMPLES)} to which the paper's axes go: nothing here speaks about the end of its curves."
-        )
+    budgets = [("", study.samples, PAPER_SAMPLES)]
+    budgets += [(" of Figure 3", study.budget(study.figure3.experiments[0]), FIGURE3_SAMPLES)] if study.figure3 else []
+    for of, budget, whole in budgets:
+        if budget < whole:
+            sentences.append(
+                f"The budget, {short(budget)} training samples a curve{of}, is {100 * budget / whole:.2g} % "
+                f"of the {short(whole)} to which the paper's axes go: nothing here speaks about the end of its curves."
+            )
     return sentences
 
 
@@ -488,7 +554,20 @@ def _commands(study: Config) -> dict[str, str]:
     }
 
 
-def _drawings(gathered: Gathered, study: Config, paths: dict[int, str]) -> dict:
+def _seeds(seeds: list[int]) -> str:
+    return f"{plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
+
+
+def _figure3_scope(study: Config) -> dict:
+    """Budget and seeds of Figure 3, which may be its own."""
+    if study.figure3 is None:
+        return {}
+    name = study.figure3.experiments[0]
+    seeds = seeds_of(study, name)
+    return {"budget3": short(study.budget(name)), "seeds3": _seeds(seeds), "count3": len(seeds), "by_sd3": len(seeds) >= SEEDS_FOR_SD}
+
+
+def _drawings(gathered: Gathered, study: Config, paths: dict[str, str]) -> dict:
     """The pictures, and what their captions say of this study."""
     drawn = [(entry.experiment, latent_dim) for entry in study.figure5 for latent_dim in entry.latent_dims]
     return {
@@ -501,26 +580,300 @@ def _drawings(gathered: Gathered, study: Config, paths: dict[int, str]) -> dict:
     }
 
 
-def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[int, str]) -> dict:
+# --- Figure 3 and the estimators of log p(x) ---
+
+
+def _sizes(study: Config, name: str) -> str:
+    """An experiment of Figure 3 for people: 'MNIST, N_train = 1,000'."""
+    experiment = study.experiments[name]
+    return f"{label(experiment.dataset)}, N_train = {training_points(experiment):,}"
+
+
+def orderings(gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
+    """The algorithms of Figure 3 from best to worst, here and in the paper, at COMPARE_AT and the last count all reach.
+
+    One entry for each experiment, split and count: experiment, split, samples; ours and theirs: (algorithm, log p(x)) from
+    best to worst (theirs: those of which the paper has a value there); agree: whether the algorithms that both have come in
+    the same order (None if fewer than two).
+    """
+    study = load(gathered.config)
+    entries = []
+    for name, latent_dim, algorithms in _curves_of(study, 3):
+        done = {algorithm: curves for algorithm in algorithms if (curves := _done(gathered, name, algorithm, latent_dim))}
+        if not done:
+            continue
+        first = max(curves[0]["samples"].iloc[0] for curves in done.values())
+        last = float(min(curves[0]["samples"].iloc[-1] for curves in done.values()))
+        for split in ("train", "test"):
+            for samples in [*(at for at in COMPARE_AT[3] if first <= at < last), last]:
+                ours = {a: float(np.mean([_at(curve, split, samples) for curve in curves])) for a, curves in done.items()}
+                curves = {a: paper_curve(paper, study, name, latent_dim, a, split) for a in done}
+                theirs = {a: _at(curve, "value", samples) for a, curve in curves.items() if curve is not None}
+                ours, theirs = (
+                    sorted(((a, v) for a, v in side.items() if np.isfinite(v)), key=lambda pair: -pair[1]) for side in (ours, theirs)
+                )
+                both = [[a for a, _ in side if a in dict(other)] for side, other in ((ours, theirs), (theirs, ours))]
+                agree = both[0] == both[1] if len(both[0]) > 1 else None
+                entries.append({"experiment": name, "split": split, "samples": samples, "ours": ours, "theirs": theirs, "agree": agree})
+    return entries
+
+
+def _ranked(pairs, values: bool = True) -> str:
+    return ", ".join(f"{ALGORITHMS[a]} {number(v)}" if values else ALGORITHMS[a] for a, v in pairs)
+
+
+def _best_first(entries: list[dict], study: Config) -> list[str]:
+    """The order of the algorithms on the test set at the end, and at how many counts it is the paper's, as sentences."""
+    sentences = []
+    for name in dict.fromkeys(entry["experiment"] for entry in entries):
+        mine = [entry for entry in entries if entry["experiment"] == name and entry["split"] == "test"]
+        last, known = mine[-1], [entry for entry in mine if entry["agree"] is not None]
+        text = f"{_sizes(study, name)}, test log p(x) at {count(last['samples'])} samples from best to worst: {_ranked(last['ours'])}"
+        if last["theirs"]:
+            text += f"; the paper: {_ranked(last['theirs'])}"
+        if known:
+            others = [entry for entry in known if not entry["agree"]]
+            text += f". The order is the paper's at {sum(entry['agree'] for entry in known)} of {plural(len(known), 'count')}"
+            text += f" ({', '.join(count(entry['samples']) for entry in known)}), among the algorithms of which it has a value there"
+            text += "".join(
+                f"; at {count(entry['samples'])} it is {_ranked(entry['ours'], False)}, the paper's {_ranked(entry['theirs'], False)}"
+                for entry in others
+            )
+        sentences.append(f"{text}.")
+    return sentences
+
+
+def _iterations(gathered: Gathered, entries: list[dict], study: Config) -> list[str]:
+    """How far Monte Carlo EM came in each experiment, and how far behind AEVB it ends, as sentences."""
+    sentences = []
+    for name, latent_dim, algorithms in _curves_of(study, 3):
+        runs = [run for run in replicas(gathered, name, "mcem", latent_dim) if run.status == "completed"] if "mcem" in algorithms else []
+        if not runs:
+            continue
+        n_train, steps = training_points(study.experiments[name]), study.mcem.leapfrog + study.mcem.updates
+        text = f"{_sizes(study, name)}: the budget is {runs[0].samples // (n_train * steps):,} iterations of Monte Carlo EM"
+        last = [entry for entry in entries if entry["experiment"] == name and entry["split"] == "test"][-1]
+        gaps = [dict(side).get("mcem", np.nan) - dict(side).get("aevb", np.nan) for side in (last["ours"], last["theirs"])]
+        if np.isfinite(gaps[0]):
+            text += f", after which its test log p(x) is {number(abs(gaps[0]))} nats {'above' if gaps[0] > 0 else 'below'} AEVB's"
+            text += f" (the paper: {number(abs(gaps[1]))} {'above' if gaps[1] > 0 else 'below'})" if np.isfinite(gaps[1]) else ""
+        sentences.append(f"{text}.")
+    return sentences
+
+
+def seconds_to(done: list[pd.DataFrame], split: str, level: float) -> tuple[float, bool]:
+    """Seconds of training until the mean over replicas reaches `level`, between evaluations in the logarithm of the seconds,
+    and whether the first evaluation is already there (the seconds are then those of that evaluation). NaN if never."""
+    mean = pd.concat(done).groupby("samples")[["seconds", split]].mean()
+    seconds, values = np.log(mean["seconds"].to_numpy()), mean[split].to_numpy()
+    there = np.flatnonzero(values >= level)
+    if not len(there) or there[0] == 0:
+        return (float(np.exp(seconds[0])), True) if len(there) else (np.nan, False)
+    step = there[0]
+    share = (level - values[step - 1]) / (values[step] - values[step - 1])
+    return float(np.exp(seconds[step - 1] + share * (seconds[step] - seconds[step - 1]))), False
+
+
+def _durations(gathered: Gathered, study: Config) -> list[str]:
+    """How long each algorithm trains until it reaches the lowest of their last test values, as sentences."""
+    sentences = []
+    for name, latent_dim, algorithms in _curves_of(study, 3):
+        done = {algorithm: curves for algorithm in algorithms if (curves := _done(gathered, name, algorithm, latent_dim))}
+        ends = {algorithm: float(np.mean([curve["test"].iloc[-1] for curve in curves])) for algorithm, curves in done.items()}
+        if len(ends) < 2 or not np.isfinite(list(ends.values())).all():
+            continue
+        slowest = min(ends, key=ends.get)
+        parts = []
+        for algorithm, curves in done.items():
+            seconds, bounded = seconds_to(curves, "test", ends[slowest])
+            amount = f"{float(f'{seconds:.3g}'):,g}"
+            parts.append(f"{ALGORITHMS[algorithm]} {'at most ' if bounded else ''}{amount} s")
+        sentences.append(
+            f"{_sizes(study, name)}: a test log p(x) of {number(ends[slowest])} nats, where {ALGORITHMS[slowest]} ends, takes "
+            f"{joined(parts)} of training (one replica, this study's machine)."
+        )
+    return sentences
+
+
+def diagnostics(gathered: Gathered) -> pd.DataFrame:
+    """The last evaluation of Figure 3: columns of EVIDENCE, means over the replicas, for each curve and split.
+
+    Beside them off and hmc_off: the largest distance of importance and of hmc from quadrature (NaN without it).
+    """
+    study = load(gathered.config)
+    rows = []
+    for name, latent_dim, algorithms in _curves_of(study, 3):
+        for algorithm in algorithms:
+            runs = [run for run in replicas(gathered, name, algorithm, latent_dim) if run.status == "completed"]
+            tables = [gathered.evidence[run_name(run)].frame for run in runs]
+            for split in ("train", "test") if tables else ():
+                last = pd.DataFrame([table[table["split"] == split].sort_values("samples").iloc[-1] for table in tables])
+                columns = {"off": "importance", "hmc_off": "hmc"}
+                off = {key: (last[column] - last["quadrature"]).abs().max() for key, column in columns.items()}
+                place = {"experiment": name, "algorithm": algorithm, "split": split}
+                rows.append({**last.drop(columns="split").astype(float).mean(), **place, **off})
+    return pd.DataFrame(rows)
+
+
+def _range(values: pd.Series) -> str:
+    return f"{number(values.min(), sign=True)} to {number(values.max(), sign=True)}"
+
+
+def _checked(checks: pd.DataFrame) -> list[str]:
+    """What quadrature says at the last evaluation, and what the paper's estimator adds there, as sentences."""
+    if checks.empty:
+        return []
+    added, sentences = checks["hmc"] - checks["importance"], []
+    if checks["off"].notna().any():
+        sentences.append(
+            f"At the last evaluation, importance sampling is at most {number(checks['off'].max(), 3)} nats from quadrature in any replica, "
+            f"the paper's estimator at most {number(checks['hmc_off'].max(), 3)}."
+        )
+    sentences.append(
+        f"There the paper's estimator minus importance sampling is {_range(added)} nats "
+        f"(median {number(added.median(), sign=True)}, over {plural(len(added), 'mean')} of replicas)."
+    )
+    return sentences
+
+
+def _counting(paper: pd.DataFrame) -> list[str]:
+    """Whether the paper's Monte Carlo EM points lie on multiples of N_train x (leapfrog steps + updates), as sentences."""
+    sentences, steps = [], sum(PAPER_MCEM)
+    rows = paper[(paper["figure"] == 3) & (paper["algorithm"] == "mcem")]
+    for n_train, points in rows.groupby("n_train")["samples"]:
+        units = [multiple * n_train for multiple in (steps, PAPER_MCEM[0], 2 * steps)]
+        off, *others = (f"{(points - unit * (points / unit).round()).abs().max():,.0f}" for unit in units)
+        sentences.append(
+            f"N_train = {n_train:,.0f}: all {len(points)} points lie within {off} samples of a multiple of {units[0]:,.0f}, "
+            f"{steps} N_train; from multiples of {PAPER_MCEM[0]} and {2 * steps} N_train they lie up to {others[0]} and {others[1]} away."
+        )
+    return sentences
+
+
+def at_draws(gathered: Gathered, draws: int = PAPER_DRAWS) -> pd.DataFrame:
+    """The rows of the estimator study whose number of samples is nearest to `draws`, for each model, data and estimator."""
+    tables = [table.frame for table in gathered.estimators.values()]
+    if not tables:
+        return pd.DataFrame(columns=list(results.ESTIMATORS))
+    rows = pd.concat(tables, ignore_index=True)
+    rows["distance"] = np.abs(np.log(rows["samples"] / draws))
+    nearest = rows.groupby(["latent_dim", "data", "estimator"])["distance"].transform("min")
+    rows = rows[rows["distance"] == nearest].drop(columns="distance")
+    order = {key: place for place, key in enumerate((*DATA, *ESTIMATORS))}
+    return rows.sort_values(["latent_dim", "data", "estimator"], key=lambda c: c.map(order) if c.name != "latent_dim" else c, kind="stable")
+
+
+def _with_error(row) -> str:
+    return f"{number(row.bias, sign=True)} ± {number(row.bias_se)}"
+
+
+def _reliable(graded: pd.DataFrame) -> list[str]:
+    """Whether the paper's estimator is good below five dimensions and unreliable from there on, as sentences."""
+    rows = graded[(graded["estimator"] == "hmc_kde") & (graded["data"] == "test")]
+    if rows.empty:
+        return []
+    listed = "; ".join(f"N_z = {row.latent_dim:g}: {_with_error(row)} (spread {number(row.spread)})" for row in rows.itertuples())
+    sentences = [f"The paper's estimator with {rows['samples'].iloc[0]:g} samples per datapoint, bias on test points in nats: {listed}."]
+    below = rows["latent_dim"] < PAPER_RELIABLE
+    if below.any() and not below.all():
+        low, high = rows[below]["bias"].abs(), rows[~below]["bias"].abs()
+        agrees = low.max() < high.min()
+        sentences.append(
+            f"The paper calls it reliable below {PAPER_RELIABLE} dimensions and unreliable above. Here its bias is at most "
+            f"{number(low.max())} nats below {PAPER_RELIABLE} dimensions (spread at most {number(rows[below]['spread'].max())}) and "
+            f"{number(high.min())} to {number(high.max())} from there on (spread up to {number(rows[~below]['spread'].max())}): "
+            + ("larger in every model from there on than in any below." if agrees else "not larger in every model from there on.")
+        )
+    return sentences
+
+
+def _trust(graded: pd.DataFrame, checks: pd.DataFrame, study: Config) -> list[str]:
+    """How far the values of the paper's Figure 3 can be trusted, in a sentence; nothing from models of other data."""
+    if study.estimators is None or study.experiments[study.estimators.experiment].dataset != PAPER_FIGURE3["dataset"]:
+        return []
+    rows = graded[(graded["estimator"] == "hmc_kde") & (graded["latent_dim"] == PAPER_FIGURE3["latent_dim"])]
+    if rows.empty:
+        return []
+    parts = " and ".join(f"{_with_error(row)} nats on {DATA[row.data]} (spread {number(row.spread)})" for row in rows.itertuples())
+    text = f"The paper's Figure 3 is made with this estimator at N_z = {PAPER_FIGURE3['latent_dim']}, where its bias here is {parts}"
+    if len(checks):
+        added = checks["hmc"] - checks["importance"]
+        text += f"; in this study's models of Figure 3 it adds {_range(added)} nats"
+    return [f"{text}. So far can its values be trusted."]
+
+
+def _looseness(gathered: Gathered) -> list[str]:
+    """Where the reference is a lower bound, how loose it is at most, in a sentence."""
+    parts = []
+    for table in gathered.estimators.values():
+        rows = table.frame[(table.frame["data"] == "simulated") & (table.frame["estimator"] == "ais_backward")]
+        if len(rows) and not rows["reference"].str.startswith("quadrature").any():
+            last = rows.sort_values("samples").iloc[-1]
+            parts.append(f"N_z = {last['latent_dim']:g}: {_with_error(last)}")
+    if not parts:
+        return []
+    return [
+        "Where the reference is a lower bound, biases are too high by as much as it is loose. On simulated points, annealed importance "
+        f"sampling run backward from the true z is an upper bound; its distance from the reference in nats: {'; '.join(parts)}."
+    ]
+
+
+def _evidence(gathered: Gathered, paper: pd.DataFrame, study: Config) -> dict:
+    """What the sections on Figure 3 and on the estimators print; empty parts for a study without them."""
+    table = comparison(gathered, paper, 3)
+    ranks, checks, graded = orderings(gathered, paper), diagnostics(gathered), at_draws(gathered)
+    claims = _reliable(graded) + _trust(graded, checks, study)
+    experiments = []
+    for name, _, _ in _curves_of(study, 3):
+        rows = table[table["experiment"] == name]
+        about = {"id": name, "name": _sizes(study, name), "digits": DECIMALS[study.experiments[name].likelihood]}
+        experiments.append({**about, "compared": bool(rows["paper"].notna().any()), "rows": rows.to_dict("records")})
+    like = table.assign(difference=table["hmc"] - table["paper"])
+    near = [
+        _closeness(table, study, "Test values of log p(x)"),
+        _closeness(like, study, "By the paper's own estimator, test values of log p(x)"),
+    ]
+    mcem = study.figure3 is not None and "mcem" in study.figure3.algorithms
+    return {
+        "experiments3": experiments,
+        "compared3": bool(table["paper"].notna().any()),
+        "order3": ranks,
+        "found3": [*filter(None, near), *_iterations(gathered, ranks, study), *_durations(gathered, study), *_checked(checks)],
+        "best_first": _best_first(ranks, study),
+        "checks": checks.to_dict("records"),
+        "counting": _counting(paper) if mcem else [],
+        "mcem": mcem,
+        "changed3": _changed(study.mcem) + _changed(study.evidence),
+        "graded": graded.to_dict("records"),
+        "claims": claims,
+        "found_estimators": claims + _looseness(gathered),
+    }
+
+
+def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[str, str]) -> dict:
     """Everything the template prints, as text."""
     study = load(gathered.config)
     table = comparison(gathered, paper)
     cost, total = _cost(gathered)
-    pilots = _pilots(gathered)
+    pilots, evidence = _pilots(gathered), _evidence(gathered, paper, study)
     stand_ins = [label(name) for name, experiment in study.experiments.items() if experiment.dataset == "digits"]
     return {
         "study": study,
         "budget": short(study.samples),
-        "seeds": f"{plural(len(study.seeds), 'seed')} ({', '.join(map(str, study.seeds))})",
+        "seeds": _seeds(study.seeds),
+        **_figure3_scope(study),
         "stand_ins": joined(stand_ins) if stand_ins else "",
         "runs": len(gathered.runs),
         "curves": len(_curves(gathered)),
-        "devices": joined(_distinct(gathered, lambda run: run.device)),
-        "processors": joined(_distinct(gathered, lambda run: run.processor)),
-        "threads": joined(_distinct(gathered, lambda run: plural(run.threads, "thread"))),
+        "devices": joined(_distinct(gathered, "device")),
+        "processors": joined(_distinct(gathered, "processor")),
+        "threads": joined(_distinct(gathered, "threads", text=lambda threads: plural(threads, "thread"))),
         "conventions": _conventions(gathered, study),
-        "summary": [text for text in (_closeness(table, study), _order(gathered, paper, study), _readings(table)) if text],
+        "summary": [text for text in (_closeness(table, study, "Test bounds"), _order(gathered, paper, study), _readings(table)) if text]
+        + evidence["best_first"]
+        + evidence["claims"],
         **_drawings(gathered, study, figure_paths),
+        **evidence,
         "experiments": _panels(table, gathered, paper),
         "compared": bool(table["paper"].notna().any()),
         "pilots": pilots,
@@ -538,14 +891,14 @@ def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[int, st
     }
 
 
-def render(gathered_path, paper_path, figure_paths: dict[int, str], template, output) -> None:
+def render(gathered_path, paper_path, figure_paths: dict[str, str], template, output) -> None:
     """Write the report of a study as one HTML file that refers to nothing outside itself.
 
-    `paper_path`: the paper's curves (CSV); `figure_paths`: figure number (2, 4, 5) -> SVG file; `template`: Jinja.
+    `paper_path`: the paper's curves (CSV); `figure_paths`: name (see Config.figures) -> SVG file; `template`: Jinja.
     Raises UserError for a bad gathered file or an output that cannot be written.
     """
     context = _context(read_gathered(gathered_path), pd.read_csv(paper_path), figure_paths)
-    context |= {"number": number, "count": count, "algorithms": ALGORITHMS}
+    context |= {"number": number, "count": count, "algorithms": ALGORITHMS, "estimators": ESTIMATORS}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(**context)
     with atomic(output) as temporary:

@@ -72,7 +72,8 @@ EVIDENCE = {
 ESTIMATORS = {
     "latent_dim": "N_z of the model",
     "data": "test: the first test points; simulated: points that the model generated",
-    "estimator": "hmc_kde and hmc_gaussian (appendix D), importance, ais (forward) or ais_backward (simulated data only)",
+    "estimator": "hmc_kde, hmc_gaussian (appendix D), importance (from the encoder), importance_hmc (from a t fitted to the chain), "
+    "ais (annealed, forward) or ais_backward (simulated data only)",
     "samples": "samples per datapoint; for annealed importance sampling: temperatures",
     "bias": "mean over datapoints and replicates of estimate minus reference",
     "bias_se": "its standard error, from the spread over replicates",

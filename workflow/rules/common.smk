@@ -20,6 +20,7 @@ FOLDER = STUDY.folder
 STARTED = time.time()
 # The modules that decide a run's numbers: an edit in one of them makes its results stale, an edit elsewhere does not.
 DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
+ESTIMATING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ESTIMATING]
 
 
 # A file that names its results folder, as config/reference.yaml does, keeps that folder for the study it describes.

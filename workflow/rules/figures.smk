@@ -1,21 +1,21 @@
 rule figure:
-    """Draw one figure of the paper from gathered results."""
+    """Draw one figure from gathered results."""
     input:
         gathered=f"{FOLDER}/gathered.h5",
         paper=f"{workflow.basedir}/report/paper_curves.csv",
         code=f"{SOURCE}/aevb/figures.py",
     output:
         report(
-            f"{FOLDER}/figures/figure{{number}}.svg",
+            f"{FOLDER}/figures/{{figure}}.svg",
             caption="../../report/captions/figure.rst",
             category="Figures",
         ),
-        f"{FOLDER}/figures/figure{{number}}.pdf",
-        f"{FOLDER}/figures/figure{{number}}.png",
+        f"{FOLDER}/figures/{{figure}}.pdf",
+        f"{FOLDER}/figures/{{figure}}.png",
     log:
-        f"{FOLDER}/logs/figure{{number}}.log",
+        f"{FOLDER}/logs/{{figure}}.log",
     wildcard_constraints:
-        number="2|4|5",
+        figure="|".join(STUDY.figures),
     conda:
         "../../environment.yml"
     script:

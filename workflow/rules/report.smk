@@ -6,7 +6,7 @@ rule report:
     input:
         gathered=f"{FOLDER}/gathered.h5",
         paper=f"{workflow.basedir}/report/paper_curves.csv",
-        figures=expand(f"{FOLDER}/figures/figure{{number}}.svg", number=[2, 4, 5]),
+        figures=expand(f"{FOLDER}/figures/{{figure}}.svg", figure=STUDY.figures),
         template=f"{workflow.basedir}/report/report.html.j2",
         code=f"{SOURCE}/aevb/report.py",
     output:

@@ -60,6 +60,13 @@ rule gather:
     input:
         runs=[plan.run_path(STUDY, run) for run in STUDY.runs()],
         pilots=[plan.pilot_path(STUDY, run.curve) for run in plan.pilot_runs(STUDY)],
+        evidence=[
+            plan.table_path(STUDY, "evidence", run) for run in STUDY.figure3_runs()
+        ],
+        estimators=[
+            plan.table_path(STUDY, "estimators", run)
+            for run in STUDY.estimator_models()
+        ],
         code=f"{SOURCE}/aevb/results.py",
     output:
         gathered=f"{FOLDER}/gathered.h5",

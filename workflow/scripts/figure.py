@@ -3,4 +3,4 @@
 from aevb import console, figures
 
 with console.job(snakemake.log[0]):
-    figures.draw(int(snakemake.wildcards.number), snakemake.input.gathered, snakemake.input.paper, list(snakemake.output))
+    figures.draw(snakemake.wildcards.figure, snakemake.input.gathered, snakemake.input.paper, list(snakemake.output))

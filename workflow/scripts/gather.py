@@ -4,11 +4,15 @@ from aevb import config, console, plan, results
 
 with console.job(snakemake.log[0]):
     study = config.load(snakemake.params.config)
+    inputs = snakemake.input
     results.gather(
         snakemake.params.config,
-        {run.name: path for run, path in zip(study.runs(), snakemake.input.runs, strict=True)},
-        {run.curve: path for run, path in zip(plan.pilot_runs(study), snakemake.input.pilots, strict=True)},
-        {},
+        {run.name: path for run, path in zip(study.runs(), inputs.runs, strict=True)},
+        {run.curve: path for run, path in zip(plan.pilot_runs(study), inputs.pilots, strict=True)},
+        {
+            "evidence": {run.name: path for run, path in zip(study.figure3_runs(), inputs.evidence, strict=True)},
+            "estimators": {run.name: path for run, path in zip(study.estimator_models(), inputs.estimators, strict=True)},
+        },
         {run.name for run in study.figure_models()},
         snakemake.output.gathered,
     )

@@ -1,8 +1,10 @@
 """Render the report."""
 
+from pathlib import Path
+
 from aevb import console, report
 
 with console.job(snakemake.log[0]):
     inputs = snakemake.input
-    figures = dict(zip([2, 4, 5], inputs.figures, strict=True))
+    figures = {Path(path).stem: path for path in inputs.figures}
     report.render(inputs.gathered, inputs.paper, figures, inputs.template, snakemake.output[0])

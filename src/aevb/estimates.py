@@ -1,0 +1,220 @@
+"""What Figure 3 and the estimator study measure: the estimators of evidence.py applied to trained models.
+
+Log p(x) is estimated on fixed models, so a change here retrains nothing. Random numbers come from the streams evidence-train,
+evidence-test and estimators, which do not depend on the algorithm: models of one seed are estimated with the same noise.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from . import config as configuration
+from . import evidence, nets, provenance, results
+from .config import Run
+from .console import duration
+from .data import Data
+from .errors import UserError
+from .evidence import Estimate
+from .joint import Joint
+from .streams import stream
+from .training import PROGRESS_SECONDS, device
+
+START_DRAWS = 10_000  # from the prior, among which a chain finds its start: the encoder's mean may lie in a minor mode
+BOUND_DRAWS = 20_000  # importance samples of the reference where there is no quadrature
+BOUND_CHAIN = 500  # HMC samples to which their proposal is fitted
+BOUND_TEMPERATURES = 1000  # of its annealed rival, with BOUND_CHAINS chains
+BOUND_CHAINS = 4
+CHAINS = 2  # of annealed importance sampling in the study
+QUADRATURE_DIMS = 3
+KHAT_LIMIT = 0.7  # Vehtari et al. 2024
+
+
+class _Progress:
+    """Lines on stderr: share done and time left."""
+
+    def __init__(self, name: str, total: int):
+        self.name, self.total, self.done = name, total, 0
+        self.start = self.last = time.monotonic()
+
+    def __call__(self) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self.last > PROGRESS_SECONDS and self.done < self.total:
+            self.last = now
+            left = (now - self.start) * (self.total - self.done) / self.done
+            print(
+                f"{self.name}: {self.done} of {self.total} ({self.done / self.total:.0%}), {duration(left)} left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _attributes(options, where: torch.device, started: float) -> dict:
+    return {"config": json.dumps(options), "seconds": time.perf_counter() - started, **provenance.attributes(where, provenance.ESTIMATING)}
+
+
+def _mean(estimate: Estimate) -> tuple[float, float]:
+    """Mean over datapoints and its Monte Carlo standard error."""
+    return float(estimate.value.mean()), float(np.sqrt((estimate.standard_error**2).sum()) / len(estimate.value))
+
+
+def figure3(path: str, data: Data, options: configuration.Evidence, where: str, threads: int, tf32: bool) -> results.Table:
+    """Log p(x) of the run file `path` at each of its snapshots, columns results.EVIDENCE.
+
+    Every algorithm is treated alike, encoder or not: chains start from draws of the prior resampled by p(x|z), HMC gives the
+    samples of appendix D, and a t distribution fitted to the same samples is the proposal of importance sampling.
+    Raises UserError if the run kept no snapshots.
+    """
+    started, chosen = time.perf_counter(), device(where, threads, tf32)
+    run = results.read_run(path)
+    if run.snapshots is None and run.status == "completed":
+        raise UserError(f"{path} holds no snapshots; delete it and run again")
+    layout = nets.Layout(data.train.shape[1], run.hidden, run.latent_dim, run.likelihood)
+    progress = _Progress(f"log p(x) of {Run(run.experiment, run.algorithm, run.latent_dim, run.seed).name}", 2 * len(run.curve))
+    rows = []
+    for k, point in enumerate(run.curve.itertuples()):
+        if not np.isfinite(run.snapshots[k]).all():  # the last of a run that diverged
+            break
+        last = k == len(run.curve) - 1
+        for split in results.SPLITS:
+            x = getattr(data, split)[: options.datapoints].to(chosen)
+            joint = Joint(layout.view(torch.from_numpy(run.snapshots[k : k + 1]).to(chosen)), x.unsqueeze(0), run.likelihood)
+            generator = stream(f"evidence-{split}", run.experiment, run.latent_dim, run.seed, block=int(point.samples))
+            rows.append({"samples": point.samples, "seconds": point.seconds, "split": split, **_estimate(joint, generator, options, last)})
+            progress()
+    return results.Table(pd.DataFrame(rows, columns=list(results.EVIDENCE)), _attributes(options.model_dump(), chosen, started))
+
+
+def _estimate(joint: Joint, generator: np.random.Generator, options: configuration.Evidence, check: bool) -> dict[str, float]:
+    start = evidence.prior_start(joint, generator, START_DRAWS)
+    samples = evidence.posterior_samples(joint, start, generator, options.draws, options.warmup, options.leapfrog, options.acceptance)
+    hmc = evidence.reciprocal(samples)
+    importance = evidence.importance(joint, evidence.from_samples(samples), generator, options.importance_draws)
+    quadrature = np.nan
+    if check and joint.latent_dim <= QUADRATURE_DIMS:
+        quadrature = _mean(evidence.quadrature(joint, samples.z))[0]
+    (value, error), (hmc_value, hmc_error) = _mean(importance), _mean(hmc)
+    return {
+        **{"importance": value, "importance_se": error, "hmc": hmc_value, "hmc_se": hmc_error, "quadrature": quadrature},
+        "efficiency": float(np.median(importance.diagnostics["ess"]) / options.importance_draws),
+        "khat_bad": float((importance.diagnostics["k_hat"] > KHAT_LIMIT).mean()),
+        "acceptance": float(hmc.diagnostics["acceptance"].mean()),
+        "rhat": float(np.quantile(hmc.diagnostics["rhat"], 0.95)),
+        "chain_ess": float(np.median(hmc.diagnostics["ess"])),
+    }
+
+
+def _simulated(joint: Joint, generator: np.random.Generator) -> tuple[Joint, torch.Tensor]:
+    """As many datapoints as `joint` has, drawn from its model, and the latents that made them: exact posterior samples."""
+    shape = (joint.x.shape[1], joint.latent_dim)
+    z = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)).to(joint.x)
+    decoded = nets.decode(z.unsqueeze(0), joint.parameters)
+    if joint.likelihood == "bernoulli":
+        uniform = torch.from_numpy(generator.random(decoded.shape, dtype=np.float32)).to(decoded)
+        x = (uniform < decoded.sigmoid()).to(decoded)
+    else:
+        logits, log_variance = decoded.chunk(2, dim=-1)
+        noise = torch.from_numpy(generator.standard_normal(logits.shape, dtype=np.float32)).to(decoded)
+        x = logits.sigmoid() + torch.exp(0.5 * log_variance) * noise
+    return Joint(joint.parameters, x, joint.likelihood), z
+
+
+def _reference(joint: Joint, generator: np.random.Generator, options: configuration.Evidence) -> tuple[str, Estimate]:
+    """The truth, or the tightest of two stochastic lower bounds."""
+    if joint.latent_dim <= QUADRATURE_DIMS:
+        proposal = evidence.from_encoder(joint.parameters, joint.x)
+        return "quadrature", evidence.quadrature(joint, proposal.sample(generator, 4))
+    start = evidence.from_encoder(joint.parameters, joint.x).sample(generator, 1)[0]
+    samples = evidence.posterior_samples(joint, start, generator, BOUND_CHAIN, BOUND_CHAIN, options.leapfrog, options.acceptance)
+    bounds = {
+        f"importance, {BOUND_DRAWS} samples": evidence.importance(joint, evidence.from_samples(samples), generator, BOUND_DRAWS),
+        f"ais, {BOUND_TEMPERATURES} temperatures": evidence.annealed(
+            joint, generator, BOUND_TEMPERATURES, BOUND_CHAINS, options.leapfrog, options.acceptance
+        ),
+    }
+    return max(bounds.items(), key=lambda item: item[1].value.mean())
+
+
+def study(
+    path: str, data: Data, options: configuration.EstimatorStudy, sampling: configuration.Evidence, where: str, threads: int, tf32: bool
+) -> results.Table:
+    """Bias and spread of the estimators on the model of the run file `path`, columns results.ESTIMATORS.
+
+    Graded on test points, and on as many points that the model itself generated, for which annealed importance sampling
+    also runs backward from an exact posterior sample and gives an upper bound. Raises UserError if the run diverged.
+    """
+    started, chosen = time.perf_counter(), device(where, threads, tf32)
+    run = results.read_run(path)
+    if run.status != "completed":
+        raise UserError(f"{path} diverged ({run.reason}), so there is no model to grade estimators on; take it out of estimators")
+    parameters = {name: torch.from_numpy(value).to(chosen).view(1, -1, value.shape[-1]) for name, value in run.weights.items()}
+    test = Joint(parameters, data.test[: options.datapoints].to(chosen).unsqueeze(0), run.likelihood)
+    name = (run.experiment, run.latent_dim, run.seed)
+    progress = _Progress(f"estimators on {Run(run.experiment, run.algorithm, *name[1:]).name}", 2 * (options.replicates + 1))
+    rows = []
+    for kind in ("test", "simulated"):
+        generator = stream("estimators", *name, algorithm=kind)
+        joint, exact = (test, None) if kind == "test" else _simulated(test, generator)
+        reference, truth = _reference(joint, generator, sampling)
+        progress()
+        errors: dict[tuple[str, int], list[np.ndarray]] = {}
+        seconds: dict[tuple[str, int], list[float]] = {}
+        for replicate in range(options.replicates):
+            generator = stream("estimators", *name, algorithm=kind, block=replicate + 1)
+            for what, draws, estimate, spent in _all_estimates(joint, exact, generator, options, sampling):
+                errors.setdefault((what, draws), []).append(estimate.value - truth.value)
+                seconds.setdefault((what, draws), []).append(spent / len(estimate.value))
+            progress()
+        value, error = _mean(truth)
+        shared = {"latent_dim": run.latent_dim, "data": kind, "reference": reference, "reference_value": value, "reference_se": error}
+        for (what, draws), stacked in errors.items():
+            error = np.stack(stacked)  # (replicates, N)
+            rows.append(
+                {
+                    **shared,
+                    "estimator": what,
+                    "samples": draws,
+                    "bias": error.mean(),
+                    "bias_se": error.mean(1).std(ddof=1) / np.sqrt(len(error)),
+                    "spread": np.sqrt(error.var(0, ddof=1).mean()),
+                    "seconds": np.mean(seconds[what, draws]),
+                }
+            )
+    settings = {"estimators": options.model_dump(), "evidence": sampling.model_dump()}
+    return results.Table(pd.DataFrame(rows, columns=list(results.ESTIMATORS)), _attributes(settings, chosen, started))
+
+
+def _all_estimates(joint: Joint, exact, generator: np.random.Generator, options, sampling):
+    """(estimator, samples, Estimate, seconds) of every estimator at every number of samples, with noise of one replicate.
+
+    A chain is as long as the largest number; smaller ones are its beginning, as they would be had it been stopped there.
+    """
+    proposal = evidence.from_encoder(joint.parameters, joint.x)
+    started, longest = time.perf_counter(), max(options.draws)
+    few = joint.latent_dim <= QUADRATURE_DIMS  # in more dimensions hardly one draw of the prior comes near
+    start = evidence.prior_start(joint, generator, START_DRAWS) if few else proposal.sample(generator, 1)[0]
+    samples = evidence.posterior_samples(joint, start, generator, longest, sampling.warmup, sampling.leapfrog, sampling.acceptance)
+    per_draw = (time.perf_counter() - started) / (longest + sampling.warmup)
+    for draws in options.draws:
+        part = samples._replace(z=samples.z[:draws], log_joint=samples.log_joint[:draws])
+        for density in ("kde", "gaussian"):
+            started = time.perf_counter()
+            estimate = evidence.reciprocal(part, density)
+            yield f"hmc_{density}", draws, estimate, time.perf_counter() - started + per_draw * (draws + sampling.warmup)
+        started = time.perf_counter()
+        estimate = evidence.importance(joint, proposal, generator, draws)
+        yield "importance", draws, estimate, time.perf_counter() - started
+        started = time.perf_counter()
+        estimate = evidence.importance(joint, evidence.from_samples(part), generator, draws)
+        yield "importance_hmc", draws, estimate, time.perf_counter() - started + per_draw * (draws + sampling.warmup)
+        for what, source in (("ais", None), ("ais_backward", exact)):
+            if what == "ais" or exact is not None:
+                started = time.perf_counter()
+                estimate = evidence.annealed(joint, generator, draws, CHAINS, sampling.leapfrog, sampling.acceptance, source)
+                yield what, draws, estimate, time.perf_counter() - started
