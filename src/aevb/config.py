@@ -87,6 +87,7 @@ class Evidence(Strict):
     acceptance: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="acceptance rate the step size is tuned towards in warm-up")
     warmup: Count = Field(50, description="transitions before the first sample is kept")
     importance_draws: Count = Field(200, description="importance samples per datapoint, from a proposal fitted to the HMC samples")
+    memory_mb: Count = Field(500, description="memory for temporary arrays of the estimators; less makes smaller chunks")
 
 
 class Experiment(Strict):
@@ -127,12 +128,12 @@ class EstimatorStudy(Strict):
 
     experiment: ShortName
     latent_dims: list[Count] = Field(min_length=1)
-    datapoints: Count = Field(60, description="first test points, and as many that the model itself generates")
+    datapoints: Count = Field(50, description="first test points, and as many that the model itself generates")
     replicates: Annotated[int, BeforeValidator(_whole), Field(ge=2)] = Field(
-        8, description="independent repetitions, which give bias and spread"
+        5, description="independent repetitions, which give bias and spread"
     )
     draws: list[Annotated[int, BeforeValidator(_whole), Field(ge=8)]] = Field(
-        [10, 20, 50, 100, 200, 500, 1000], min_length=1, description="numbers of samples per datapoint"
+        [10, 20, 50, 100, 200, 500], min_length=1, description="numbers of samples per datapoint"
     )
 
 

@@ -1,7 +1,7 @@
 """What a study is about to do and what it will cost on this machine, from a calibration of a few seconds.
 
-`python -m aevb.cost` reads {"config": ..., "cores": ..., "train": runs, "pilots": runs} as JSON from stdin and prints to
-stderr.
+`python -m aevb.cost` reads {"config": ..., "cores": ..., "due": {"train": runs, "pilot": runs, "evidence": runs, "estimators":
+runs}} as JSON from stdin and prints to stderr.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from types import SimpleNamespace
 import torch
 
 from . import config as configuration
-from . import plan
+from . import nets, plan
 from .config import Config, Run
 from .console import duration
 from .data import DATASETS
 from .errors import UserError
+from .joint import Joint
 from .training import Settings, grid, stack_of
 
 EVALUATION_COST = 0.5  # of a training step, per datapoint: a forward pass against a forward and a backward pass
@@ -41,6 +42,20 @@ def seconds_per_sample(config: Config, run: Run) -> float:
     return (time.perf_counter() - started) / stack.samples
 
 
+def seconds_per_gradient(config: Config, run: Run) -> float:
+    """Time of one gradient of log p(x, z) with a model of the right shape, many at once as the estimators of log p(x) go."""
+    experiment = config.experiments[run.experiment]
+    layout = nets.Layout(math.prod(DATASETS[experiment.dataset].shape), experiment.hidden, run.latent_dim, experiment.likelihood)
+    rows, repeats = 500, 10
+    joint = Joint(layout.view(0.1 * torch.randn(1, layout.n_parameters)), torch.rand(1, rows, layout.pixels), experiment.likelihood)
+    z = torch.randn(1, rows, run.latent_dim)
+    joint.value_and_gradient(z)
+    started = time.perf_counter()
+    for _ in range(repeats):
+        joint.value_and_gradient(z)
+    return (time.perf_counter() - started) / (repeats * rows)
+
+
 def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> float:
     """Training and evaluation of one run, to its budget in a study of `samples`."""
     options = config.evaluation
@@ -52,26 +67,38 @@ def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> fl
     return per_sample * (samples + evaluations * (dataset.n_train + dataset.n_test) * EVALUATION_COST)
 
 
-def announce(config: Config, cores: int, todo: list[Run], pilots: list[Run]) -> None:
-    """Print what is to be trained (`todo`, after `pilots`), its estimated cost, and what smaller budgets would cost."""
+def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
+    """Print what is to be trained, its estimated cost with all that follows, and what smaller budgets would cost.
+
+    `due` has the runs to train, those of pilots, and the models on which log p(x) is estimated (evidence, estimators).
+    """
     started = time.perf_counter()
+    cores_used = max(1, cores // config.threads)
+    todo, pilots = due["train"], due["pilot"]
     by_curve = {run.curve: seconds_per_sample(config, run) for run in {run.curve: run for run in (*todo, *pilots)}.values()}
+    estimating = sum(
+        plan.gradients(config, kind) * seconds_per_gradient(config, run) for kind in ("evidence", "estimators") for run in due[kind]
+    )
     calibration = time.perf_counter() - started
 
     def seconds(samples: int) -> float:
         training = sum(run_seconds(config, run, by_curve[run.curve], samples) for run in todo)
         piloting = sum(by_curve[run.curve] * plan.pilot_samples(config, run) for run in pilots)
-        return (training + piloting) / max(1, cores // config.threads)
+        return (training + piloting + estimating) / cores_used
 
     algorithms = ", ".join(dict.fromkeys(run.algorithm for run in todo))
     experiments = ", ".join(dict.fromkeys(run.experiment for run in todo))
     budgets = " or ".join(dict.fromkeys(f"{config.budget(run.experiment):.3g}" for run in todo))
     rates = [1 / value for value in by_curve.values()]
+    for_estimates = f" ({duration(estimating / cores_used)} of it to estimate log p(x))" if estimating else ""
+    if not todo:  # pilots or estimates alone
+        print(f"\nEstimated time on {cores} core(s): {duration(seconds(config.samples))}{for_estimates}.\n", file=sys.stderr, flush=True)
+        return
     lines = [
         f"To train: {len(todo)} models ({experiments}; {algorithms}) of {budgets} samples each, "
         f"{sum(config.budget(run.experiment) for run in todo):.2g} in all, after {len(pilots)} pilots.",
         f"Measured here in {calibration:.0f} s: {min(rates):,.0f} to {max(rates):,.0f} samples/s a process of {config.threads} thread(s).",
-        f"Estimated time on {cores} core(s): {duration(seconds(config.samples))}, results in {config.folder}/.",
+        f"Estimated time on {cores} core(s): {duration(seconds(config.samples))}{for_estimates}, results in {config.folder}/.",
     ]
     smaller = [n for n in SMALLER if config.training.batch_size < n < config.samples]
     if smaller and seconds(config.samples) > 600:
@@ -83,7 +110,7 @@ def announce(config: Config, cores: int, todo: list[Run], pilots: list[Run]) -> 
 if __name__ == "__main__":
     request = json.load(sys.stdin)
     try:
-        runs = ([Run(*run) for run in request[kind]] for kind in ("train", "pilots"))
-        announce(configuration.load(request["config"]), request["cores"], *runs)
+        due = {kind: [Run(*run) for run in runs] for kind, runs in request["due"].items()}
+        announce(configuration.load(request["config"]), request["cores"], due)
     except UserError as error:
         sys.exit(f"error: {error}")

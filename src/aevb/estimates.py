@@ -92,13 +92,16 @@ def figure3(path: str, data: Data, options: configuration.Evidence, where: str, 
 
 
 def _estimate(joint: Joint, generator: np.random.Generator, options: configuration.Evidence, check: bool) -> dict[str, float]:
-    start = evidence.prior_start(joint, generator, START_DRAWS)
-    samples = evidence.posterior_samples(joint, start, generator, options.draws, options.warmup, options.leapfrog, options.acceptance)
-    hmc = evidence.reciprocal(samples)
-    importance = evidence.importance(joint, evidence.from_samples(samples), generator, options.importance_draws)
+    memory = {"memory_mb": options.memory_mb}
+    start = evidence.prior_start(joint, generator, START_DRAWS, **memory)
+    samples = evidence.posterior_samples(
+        joint, start, generator, options.draws, options.warmup, options.leapfrog, options.acceptance, **memory
+    )
+    hmc = evidence.reciprocal(samples, **memory)
+    importance = evidence.importance(joint, evidence.from_samples(samples), generator, options.importance_draws, **memory)
     quadrature = np.nan
     if check and joint.latent_dim <= QUADRATURE_DIMS:
-        quadrature = _mean(evidence.quadrature(joint, samples.z))[0]
+        quadrature = _mean(evidence.quadrature(joint, samples.z, **memory))[0]
     (value, error), (hmc_value, hmc_error) = _mean(importance), _mean(hmc)
     return {
         **{"importance": value, "importance_se": error, "hmc": hmc_value, "hmc_se": hmc_error, "quadrature": quadrature},
@@ -127,15 +130,16 @@ def _simulated(joint: Joint, generator: np.random.Generator) -> tuple[Joint, tor
 
 def _reference(joint: Joint, generator: np.random.Generator, options: configuration.Evidence) -> tuple[str, Estimate]:
     """The truth, or the tightest of two stochastic lower bounds."""
+    memory = {"memory_mb": options.memory_mb}
     if joint.latent_dim <= QUADRATURE_DIMS:
         proposal = evidence.from_encoder(joint.parameters, joint.x)
-        return "quadrature", evidence.quadrature(joint, proposal.sample(generator, 4))
+        return "quadrature", evidence.quadrature(joint, proposal.sample(generator, 4), **memory)
     start = evidence.from_encoder(joint.parameters, joint.x).sample(generator, 1)[0]
-    samples = evidence.posterior_samples(joint, start, generator, BOUND_CHAIN, BOUND_CHAIN, options.leapfrog, options.acceptance)
+    samples = evidence.posterior_samples(joint, start, generator, BOUND_CHAIN, BOUND_CHAIN, options.leapfrog, options.acceptance, **memory)
     bounds = {
-        f"importance, {BOUND_DRAWS} samples": evidence.importance(joint, evidence.from_samples(samples), generator, BOUND_DRAWS),
+        f"importance, {BOUND_DRAWS} samples": evidence.importance(joint, evidence.from_samples(samples), generator, BOUND_DRAWS, **memory),
         f"ais, {BOUND_TEMPERATURES} temperatures": evidence.annealed(
-            joint, generator, BOUND_TEMPERATURES, BOUND_CHAINS, options.leapfrog, options.acceptance
+            joint, generator, BOUND_TEMPERATURES, BOUND_CHAINS, options.leapfrog, options.acceptance, **memory
         ),
     }
     return max(bounds.items(), key=lambda item: item[1].value.mean())
@@ -195,26 +199,29 @@ def _all_estimates(joint: Joint, exact, generator: np.random.Generator, options,
 
     A chain is as long as the largest number; smaller ones are its beginning, as they would be had it been stopped there.
     """
+    memory = {"memory_mb": sampling.memory_mb}
     proposal = evidence.from_encoder(joint.parameters, joint.x)
     started, longest = time.perf_counter(), max(options.draws)
     few = joint.latent_dim <= QUADRATURE_DIMS  # in more dimensions hardly one draw of the prior comes near
-    start = evidence.prior_start(joint, generator, START_DRAWS) if few else proposal.sample(generator, 1)[0]
-    samples = evidence.posterior_samples(joint, start, generator, longest, sampling.warmup, sampling.leapfrog, sampling.acceptance)
+    start = evidence.prior_start(joint, generator, START_DRAWS, **memory) if few else proposal.sample(generator, 1)[0]
+    samples = evidence.posterior_samples(
+        joint, start, generator, longest, sampling.warmup, sampling.leapfrog, sampling.acceptance, **memory
+    )
     per_draw = (time.perf_counter() - started) / (longest + sampling.warmup)
     for draws in options.draws:
         part = samples._replace(z=samples.z[:draws], log_joint=samples.log_joint[:draws])
         for density in ("kde", "gaussian"):
             started = time.perf_counter()
-            estimate = evidence.reciprocal(part, density)
+            estimate = evidence.reciprocal(part, density, **memory)
             yield f"hmc_{density}", draws, estimate, time.perf_counter() - started + per_draw * (draws + sampling.warmup)
         started = time.perf_counter()
-        estimate = evidence.importance(joint, proposal, generator, draws)
+        estimate = evidence.importance(joint, proposal, generator, draws, **memory)
         yield "importance", draws, estimate, time.perf_counter() - started
         started = time.perf_counter()
-        estimate = evidence.importance(joint, evidence.from_samples(part), generator, draws)
+        estimate = evidence.importance(joint, evidence.from_samples(part), generator, draws, **memory)
         yield "importance_hmc", draws, estimate, time.perf_counter() - started + per_draw * (draws + sampling.warmup)
         for what, source in (("ais", None), ("ais_backward", exact)):
             if what == "ais" or exact is not None:
                 started = time.perf_counter()
-                estimate = evidence.annealed(joint, generator, draws, CHAINS, sampling.leapfrog, sampling.acceptance, source)
+                estimate = evidence.annealed(joint, generator, draws, CHAINS, sampling.leapfrog, sampling.acceptance, source, **memory)
                 yield what, draws, estimate, time.perf_counter() - started

@@ -77,32 +77,36 @@ def pilot_jobs(config: Config) -> list[Job]:
     return _pack(config, pilot_runs(config), lambda run: nominal_seconds(config, run, pilot_samples(config, run)))
 
 
+def gradients(config: Config, kind: str) -> int:
+    """About how many gradients of log p(x, z) the estimates on one model cost: "evidence" of a run of Figure 3, "estimators" of
+    a model of the estimator study."""
+    options = config.evidence
+    if kind == "evidence":
+        evaluations = 1.7 * config.figure3.points  # those before the first even one lie more densely
+        per_point = (options.draws + options.warmup) * (options.leapfrog + 1) + options.importance_draws
+        return round(evaluations * 2 * options.datapoints * per_point)
+    study = config.estimators
+    # a chain; for each number of samples two importance samplers, and annealing of a pilot and two chains, on simulated data both ways
+    annealing = 1.5 * 3 * options.leapfrog
+    per_replicate = max(study.draws) * (options.leapfrog + 1) + sum(study.draws) * (2 + annealing)
+    return round(2 * study.datapoints * study.replicates * per_replicate)
+
+
+def _estimate_jobs(config: Config, runs: list[Run], kind: str) -> list[Job]:
+    def seconds(run: Run) -> float:  # many rows at once cost less than the small steps of training
+        return nominal_seconds(config, run._replace(algorithm="mcem"), gradients(config, kind)) / 3
+
+    return _pack(config, runs, seconds)
+
+
 def evidence_jobs(config: Config) -> list[Job]:
     """The runs of Figure 3, in jobs that estimate log p(x) at their evaluations."""
-    options = config.evidence
-    per_point = (options.draws + options.warmup) * (options.leapfrog + 1) + options.importance_draws
-    evaluations = 2 * config.figure3.points if config.figure3 else 0  # about: the first ones lie more densely
-
-    def seconds(run: Run) -> float:
-        return nominal_seconds(config, run._replace(algorithm="mcem"), 2 * evaluations * options.datapoints * per_point)
-
-    return _pack(config, config.figure3_runs(), seconds)
+    return _estimate_jobs(config, config.figure3_runs(), "evidence")
 
 
 def estimator_jobs(config: Config) -> list[Job]:
     """The models of the estimator study, in jobs."""
-    options = config.estimators
-    if options is None:
-        return []
-    # chains and importance samples; annealing with two or three chains, forward on both kinds of data and backward on one
-    per_point = options.replicates * (
-        max(options.draws) * config.evidence.leapfrog + sum(options.draws) * (1 + 4.5 * config.evidence.leapfrog)
-    )
-
-    def seconds(run: Run) -> float:
-        return nominal_seconds(config, run._replace(algorithm="mcem"), round(2 * options.datapoints * per_point))
-
-    return _pack(config, config.estimator_models(), seconds)
+    return _estimate_jobs(config, config.estimator_models(), "estimators")
 
 
 def settings(config: Config, experiment: str) -> dict:

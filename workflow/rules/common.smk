@@ -41,18 +41,14 @@ if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
 
 
 onstart:
-    due = {"train_": [], "pilot_": []}
+    due = {"train": [], "pilot": [], "evidence": [], "estimators": []}
     for job in workflow.dag.needrun_jobs():
-        if job.rule.name[:6] in due:
-            due[job.rule.name[:6]] += job.params.runs
+        kind = job.rule.name.split("_")[0]
+        if kind in due:
+            due[kind] += job.params.runs
     if any(due.values()):
         # torch is imported and timed in a process of its own, which is gone before the jobs start
-        request = {
-            "config": config,
-            "cores": workflow.cores or 1,
-            "train": due["train_"],
-            "pilots": due["pilot_"],
-        }
+        request = {"config": config, "cores": workflow.cores or 1, "due": due}
         if subprocess.run(
             [sys.executable, "-m", "aevb.cost"],
             input=json.dumps(request),

@@ -22,6 +22,7 @@ for job in plan.evidence_jobs(STUDY):
         resources:
             mem_mb=3000,
         params:
+            runs=[tuple(run) for run in job.runs],
             settings=plan.estimate_settings(STUDY, "evidence", job.experiment),
         script:
             "../scripts/evidence.py"
@@ -49,6 +50,7 @@ for job in plan.estimator_jobs(STUDY):
         resources:
             mem_mb=3000,
         params:
+            runs=[tuple(run) for run in job.runs],
             settings=plan.estimate_settings(STUDY, "estimators", job.experiment),
         script:
             "../scripts/estimators.py"
