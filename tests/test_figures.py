@@ -62,6 +62,7 @@ FULL_DIGITS = {
     **DIGITS,
     "experiments": {**DIGITS["experiments"], "digits_300": {**DIGITS["experiments"]["digits_bernoulli"], "n_train": 300}},
     "figure3": {"experiments": ["digits_300"], "latent_dim": 2, "samples": 3e5},
+    "evidence": {"datapoints": 100},
     "estimators": {"experiment": "digits_bernoulli", "latent_dims": [2, 3]},
 }
 
@@ -130,7 +131,7 @@ def synthetic_evidence(study, run, result):
         value = value + OFFSETS[run.seed]
         frame = pd.DataFrame({"samples": samples, "seconds": result.curve["seconds"], "split": split, "importance": value})
         frame = frame.assign(importance_se=0.02, hmc=value + BIAS[split], hmc_se=0.05, quadrature=np.nan, efficiency=0.4, khat_bad=0.01)
-        frame = frame.assign(acceptance=0.91, rhat=1.01, chain_ess=33.0)
+        frame = frame.assign(quadrature_error=1e-4, divergences=2.0, acceptance=0.91, rhat=1.01, chain_ess=33.0)
         frame.loc[len(frame) - 1, "quadrature"] = value[-1] + (0.01 if split == "train" else -0.03)
         frames.append(frame)
     return results.Table(pd.concat(frames, ignore_index=True)[list(results.EVIDENCE)], {"config": "{}", "seconds": 180.0})
@@ -140,7 +141,8 @@ def synthetic_estimators(study, run):
     """Made-up biases of a model: they fall with the number of samples and grow with N_z."""
     rows = []
     for data in ("test", "simulated"):
-        for estimator, size in {"hmc_kde": 4, "hmc_gaussian": 9, "importance": -0.5, "ais": -1.0, "ais_backward": 1.0}.items():
+        sizes = {"hmc_kde": 4, "hmc_gaussian": 9, "importance": -0.5, "importance_hmc": -0.2, "ais": -1.0, "ais_backward": 1.0}
+        for estimator, size in sizes.items():
             for samples in study.estimators.draws if estimator != "ais_backward" or data == "simulated" else ():
                 scale = run.latent_dim**2 / samples**0.7
                 place = {"latent_dim": run.latent_dim, "data": data, "estimator": estimator, "samples": samples}
@@ -169,10 +171,12 @@ def build(folder, raw=None, change=None):
         paths[run.name] = folder / f"{number}.h5"
         results.write_run(paths[run.name], result)
         made = {}
-        if result.status == "completed" and figures.in_figure3(study, run.experiment):
+        if figures.in_figure3(study, run.experiment):
             made["evidence"] = synthetic_evidence(study, run, result)
-        if result.status == "completed" and run in study.estimator_models():
+        if run in study.estimator_models():
             made["estimators"] = synthetic_estimators(study, run)
+        if result.status == "diverged":  # as estimates.py has it: no rows
+            made = {kind: results.Table(table.frame[:0], table.attributes) for kind, table in made.items()}
         for kind, table in made.items():
             tables[kind][run.name] = folder / f"{kind}{number}.h5"
             results.write_table(tables[kind][run.name], table)

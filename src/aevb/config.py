@@ -86,7 +86,9 @@ class Evidence(Strict):
     leapfrog: Count = Field(4, description="leapfrog steps of a transition")
     acceptance: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="acceptance rate the step size is tuned towards in warm-up")
     warmup: Count = Field(50, description="transitions before the first sample is kept")
-    importance_draws: Count = Field(200, description="importance samples per datapoint, from a proposal fitted to the HMC samples")
+    importance_draws: Annotated[int, BeforeValidator(_whole), Field(ge=25)] = Field(
+        200, description="importance samples per datapoint, from a proposal fitted to the HMC samples"
+    )
     memory_mb: Count = Field(500, description="memory for temporary arrays of the estimators; less makes smaller chunks")
 
 
@@ -219,6 +221,14 @@ class Config(Strict):
         for latent_dim in self.estimators.latent_dims if self.estimators else ():
             if (self.estimators.experiment, latent_dim) not in trained:
                 raise ValueError(f"estimators names N_z = {latent_dim} of '{self.estimators.experiment}', which no other figure trains")
+        for name in self.figure3.experiments if self.figure3 else ():
+            known = DATASETS[self.experiments[name].dataset]
+            if self.evidence.datapoints > min(self.experiments[name].n_train or known.n_train, known.n_test):
+                raise ValueError(f"evidence.datapoints is more than the training or the test set of {name} has")
+        if self.estimators and self.estimators.datapoints > DATASETS[self.experiments[self.estimators.experiment].dataset].n_test:
+            raise ValueError("estimators.datapoints is more than the test set has")
+        if self.figure3 and len(set(self.figure3.experiments)) < len(self.figure3.experiments):
+            raise ValueError("figure3.experiments lists an experiment twice")
         for seeds in (self.seeds, (self.figure3 and self.figure3.seeds) or []):
             if len(set(seeds)) < len(seeds):
                 raise ValueError("seeds lists a seed twice")

@@ -48,6 +48,9 @@ def job(log: str):
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
+        except KeyboardInterrupt:
+            print("stopped by Ctrl-C; run again to resume", file=sys.stderr)
+            sys.exit(130)
 
 
 def errors_in(folder: str, since: float) -> list[str]:

@@ -15,13 +15,12 @@ from types import SimpleNamespace
 import torch
 
 from . import config as configuration
-from . import nets, plan
+from . import nets, plan, training
 from .config import Config, Run
 from .console import duration
 from .data import DATASETS
 from .errors import UserError
 from .joint import Joint
-from .training import Settings, grid, stack_of
 
 EVALUATION_COST = 0.5  # of a training step, per datapoint: a forward pass against a forward and a backward pass
 SMALLER = (10**8, 10**7, 10**6, 10**5)
@@ -29,10 +28,10 @@ SMALLER = (10**8, 10**7, 10**6, 10**5)
 
 def seconds_per_sample(config: Config, run: Run) -> float:
     """Time of one block of real training steps on stand-in data (uniform noise) of the right shape, per sample."""
-    settings = Settings.from_dict(plan.settings(config, run.experiment))
+    settings = training.Settings.from_dict(plan.settings(config, run.experiment))
     x = torch.rand(1000, math.prod(DATASETS[settings.experiment.dataset].shape))
     data = SimpleNamespace(train=x, test=x, sha256="", max_log_density=float("inf"))
-    stack = stack_of([run], settings.training.step_sizes[:1], settings, data)
+    stack = training.stack_of([run], settings.training.step_sizes[:1], settings, data)
     stack.train_block(2)
     started = time.perf_counter()
     stack.step = 0
@@ -45,6 +44,7 @@ def seconds_per_sample(config: Config, run: Run) -> float:
 def seconds_per_gradient(config: Config, run: Run) -> float:
     """Time of one gradient of log p(x, z) with a model of the right shape, many at once as the estimators of log p(x) go."""
     experiment = config.experiments[run.experiment]
+    training.device(config.device, config.threads, tf32=False)
     layout = nets.Layout(math.prod(DATASETS[experiment.dataset].shape), experiment.hidden, run.latent_dim, experiment.likelihood)
     rows, repeats = 500, 10
     joint = Joint(layout.view(0.1 * torch.randn(1, layout.n_parameters)), torch.rand(1, rows, layout.pixels), experiment.likelihood)
@@ -59,12 +59,14 @@ def seconds_per_gradient(config: Config, run: Run) -> float:
 def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> float:
     """Training and evaluation of one run, to its budget in a study of `samples`."""
     options = config.evaluation
-    dataset = DATASETS[config.experiments[run.experiment].dataset]
+    experiment = config.experiments[run.experiment]
+    dataset = DATASETS[experiment.dataset]
     samples = config.model_copy(update={"samples": samples}).budget(run.experiment)
     if run.algorithm == "mcem":  # nothing to evaluate without an encoder
         return per_sample * samples
-    evaluations = len(grid(options.first, samples, options.points_per_decade, 1))
-    return per_sample * (samples + evaluations * (dataset.n_train + dataset.n_test) * EVALUATION_COST)
+    even = plan.settings(config, run.experiment).get("snapshots", 0)
+    evaluations = len(training.grid(options.first, samples, options.points_per_decade, 1, even))
+    return per_sample * (samples + evaluations * ((experiment.n_train or dataset.n_train) + dataset.n_test) * EVALUATION_COST)
 
 
 def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
@@ -76,8 +78,11 @@ def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
     cores_used = max(1, cores // config.threads)
     todo, pilots = due["train"], due["pilot"]
     by_curve = {run.curve: seconds_per_sample(config, run) for run in {run.curve: run for run in (*todo, *pilots)}.values()}
+    per_gradient = {(run.experiment, run.latent_dim): seconds_per_gradient(config, run) for run in due["evidence"][:1] + due["estimators"]}
     estimating = sum(
-        plan.gradients(config, kind) * seconds_per_gradient(config, run) for kind in ("evidence", "estimators") for run in due[kind]
+        plan.gradients(config, kind) * per_gradient.get((run.experiment, run.latent_dim), next(iter(per_gradient.values())))
+        for kind in ("evidence", "estimators")
+        for run in due[kind]
     )
     calibration = time.perf_counter() - started
 

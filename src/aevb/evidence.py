@@ -511,7 +511,8 @@ def annealed(
     With `backward_from` (N, N_z), exact samples of p(z|x), as simulated data have (z ~ p(z), x ~ p(x|z)), the chains go from the
     posterior to the prior, and the value is on average an upper bound (bidirectional Monte Carlo: Grosse et al. 2015).
 
-    Standard error by the delta method over chains. Diagnostics: ess of the weights; acceptance, the mean.
+    Standard error by the delta method over chains; backward, the chains share their start, so it is too small.
+    Diagnostics: ess of the weights; acceptance, the mean.
     """
     _check(joint)
     for name, number, least in (("chains", chains, 2), ("leapfrog", leapfrog, 1)):

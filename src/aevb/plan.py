@@ -127,7 +127,9 @@ def pilot_settings(config: Config, experiment: str) -> dict:
 
 def estimate_settings(config: Config, kind: str, experiment: str) -> dict:
     """The slice that decides estimates of log p(x), `kind` "evidence" or "estimators" (see estimates.py)."""
-    chosen = config.model_dump(include={"evidence", kind, "threads", "tf32"})
+    chosen = config.model_dump(include={"evidence", kind, "threads"})
+    if kind == "estimators":  # which have datapoints and numbers of samples of their own
+        chosen["evidence"] = {name: chosen["evidence"][name] for name in ("warmup", "leapfrog", "acceptance", "memory_mb")}
     return {"experiment": config.experiments[experiment].model_dump(), "where": config.device, **chosen}
 
 

@@ -7,6 +7,7 @@ the paper shows or how something is defined. Identical results give an identical
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from pathlib import Path
 
@@ -354,7 +355,11 @@ def _closeness(table: pd.DataFrame, study: Config, what: str) -> str:
         sizes = rows["difference"].abs()
         worst = rows.loc[sizes.idxmax()]
         where = _sizes(study, name) if in_figure3(study, name) else label(name)
-        within = f"{sum(sizes <= rows['tolerance'])} within the noise" if rows["tolerance"].notna().any() else "one seed: noise not known"
+        within = "one seed: noise not known"
+        if rows["tolerance"].notna().any():
+            within = (
+                f"{sum(sizes <= rows['tolerance'])} within the noise, of half-width {number(rows['tolerance'].median(), digits)} (median)"
+            )
         parts.append(
             f"on {where}, near {count(rows['target'].iloc[0])} samples, by a median of {number(sizes.median(), digits)} nats "
             f"over {plural(len(rows), 'curve')} ({within}; largest: {number(worst['difference'], digits, sign=True)}, "
@@ -593,8 +598,9 @@ def orderings(gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
     """The algorithms of Figure 3 from best to worst, here and in the paper, at COMPARE_AT and the last count all reach.
 
     One entry for each experiment, split and count: experiment, split, samples; ours and theirs: (algorithm, log p(x)) from
-    best to worst (theirs: those of which the paper has a value there); agree: whether the algorithms that both have come in
-    the same order (None if fewer than two).
+    best to worst (theirs: those of which the paper has a value there); agree: whether every two algorithms that are apart on
+    both sides come in the same order (None if no two are). Apart: here by more than the standard deviation over
+    seeds of their difference, in the paper by more than it can be read.
     """
     study = load(gathered.config)
     entries = []
@@ -606,16 +612,29 @@ def orderings(gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
         last = float(min(curves[0]["samples"].iloc[-1] for curves in done.values()))
         for split in ("train", "test"):
             for samples in [*(at for at in COMPARE_AT[3] if first <= at < last), last]:
-                ours = {a: float(np.mean([_at(curve, split, samples) for curve in curves])) for a, curves in done.items()}
+                values = {a: [_at(curve, split, samples) for curve in curves] for a, curves in done.items()}
+                ours = {a: float(np.mean(replicates)) for a, replicates in values.items()}
                 curves = {a: paper_curve(paper, study, name, latent_dim, a, split) for a in done}
                 theirs = {a: _at(curve, "value", samples) for a, curve in curves.items() if curve is not None}
                 ours, theirs = (
                     sorted(((a, v) for a, v in side.items() if np.isfinite(v)), key=lambda pair: -pair[1]) for side in (ours, theirs)
                 )
-                both = [[a for a, _ in side if a in dict(other)] for side, other in ((ours, theirs), (theirs, ours))]
-                agree = both[0] == both[1] if len(both[0]) > 1 else None
+                both = sorted(set(dict(ours)) & set(dict(theirs)))
+                reading = 2 * READING.get(study.experiments[name].dataset, 0.0)
+                apart = [
+                    (dict(ours)[a] - dict(ours)[b], dict(theirs)[a] - dict(theirs)[b])
+                    for a, b in itertools.combinations(both, 2)
+                    if abs(dict(ours)[a] - dict(ours)[b]) > _paired_sd(values[a], values[b])
+                    and abs(dict(theirs)[a] - dict(theirs)[b]) > reading
+                ]
+                agree = all((here > 0) == (there > 0) for here, there in apart) if apart else None
                 entries.append({"experiment": name, "split": split, "samples": samples, "ours": ours, "theirs": theirs, "agree": agree})
     return entries
+
+
+def _paired_sd(a: list[float], b: list[float]) -> float:
+    """Standard deviation of a - b over seeds, which both algorithms share; 0 for one seed, or where a replica is missing."""
+    return float(np.std(np.subtract(a, b), ddof=1)) if len(a) == len(b) > 1 else 0.0
 
 
 def _ranked(pairs, values: bool = True) -> str:
@@ -633,8 +652,9 @@ def _best_first(entries: list[dict], study: Config) -> list[str]:
             text += f"; the paper: {_ranked(last['theirs'])}"
         if known:
             others = [entry for entry in known if not entry["agree"]]
-            text += f". The order is the paper's at {sum(entry['agree'] for entry in known)} of {plural(len(known), 'count')}"
-            text += f" ({', '.join(count(entry['samples']) for entry in known)}), among the algorithms of which it has a value there"
+            agreeing = f"{sum(entry['agree'] for entry in known)} of {plural(len(known), 'count')}"
+            text += f". The order, of those that are apart in both, is the paper's at {agreeing}"
+            text += f" ({', '.join(count(entry['samples']) for entry in known)})"
             text += "".join(
                 f"; at {count(entry['samples'])} it is {_ranked(entry['ours'], False)}, the paper's {_ranked(entry['theirs'], False)}"
                 for entry in others
@@ -666,7 +686,7 @@ def seconds_to(done: list[pd.DataFrame], split: str, level: float) -> tuple[floa
     and whether the first evaluation is already there (the seconds are then those of that evaluation). NaN if never."""
     mean = pd.concat(done).groupby("samples")[["seconds", split]].mean()
     seconds, values = np.log(mean["seconds"].to_numpy()), mean[split].to_numpy()
-    there = np.flatnonzero(values >= level)
+    there = np.flatnonzero(values >= level - 1e-9)  # the level may be this mean, summed in another order
     if not len(there) or there[0] == 0:
         return (float(np.exp(seconds[0])), True) if len(there) else (np.nan, False)
     step = there[0]
@@ -814,7 +834,7 @@ def _looseness(gathered: Gathered) -> list[str]:
         return []
     return [
         "Where the reference is a lower bound, biases are too high by as much as it is loose. On simulated points, annealed importance "
-        f"sampling run backward from the true z is an upper bound; its distance from the reference in nats: {'; '.join(parts)}."
+        f"sampling run backward from the true z is an upper bound on average; its distance from the reference in nats: {'; '.join(parts)}."
     ]
 
 

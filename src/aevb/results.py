@@ -61,8 +61,10 @@ EVIDENCE = {
     "hmc": "log p(x) by the paper's estimator (appendix D, kernel density)",
     "hmc_se": "Monte Carlo standard error of hmc, blind to its bias",
     "quadrature": "log p(x) by quadrature, at the last evaluation; elsewhere not a number",
+    "quadrature_error": "largest disagreement of its two lattices over datapoints",
     "efficiency": "median over datapoints of effective importance samples, as a share of those drawn",
     "khat_bad": "share of datapoints whose Pareto k-hat exceeds 0.7",
+    "divergences": "HMC transitions whose energy error exceeded 1,000 nats, warm-up left out",
     "acceptance": "mean acceptance of the HMC transitions",
     "rhat": "95 % quantile of split R-hat over datapoints and coordinates",
     "chain_ess": "median effective sample size of a chain",
@@ -76,7 +78,7 @@ ESTIMATORS = {
     "ais (annealed, forward) or ais_backward (simulated data only)",
     "samples": "samples per datapoint; for annealed importance sampling: temperatures",
     "bias": "mean over datapoints and replicates of estimate minus reference",
-    "bias_se": "its standard error, from the spread over replicates",
+    "bias_se": "its standard error: from the spread over replicates (backward: over datapoints), and the reference's own",
     "spread": "standard deviation of one datapoint's estimate over replicates, root mean square over datapoints",
     "seconds": "seconds per datapoint and estimate",
     "reference": "quadrature (the truth), or the tightest lower bound: importance or ais, with its number of samples",
@@ -302,7 +304,9 @@ def gather(
             _write_pilot_group(file.create_group(f"pilots/{name}"), read_pilot(source))
         for kind, sources in tables.items():
             for name, source in sources.items():
-                _write_table_group(file.create_group(f"{kind}/{name}"), read_table(source, TABLES[kind]))
+                table = read_table(source, TABLES[kind])
+                if len(table.frame):  # a run that diverged has none
+                    _write_table_group(file.create_group(f"{kind}/{name}"), table)
 
 
 def read_gathered(path: str | Path) -> Gathered:
