@@ -268,7 +268,7 @@ def test_density_and_draws_of_the_t_proposal():
     proposal = evidence.from_samples(exact(model, 300), inflation=1.0)
     z = proposal.sample(np.random.default_rng(0), 20_000)
     for n in range(2):
-        reference = stats.multivariate_t(proposal.mean[n].numpy(), (proposal.root[n] @ proposal.root[n].T).numpy(), df=5)
+        reference = stats.multivariate_t(proposal.mean[0, n].numpy(), (proposal.root[0, n] @ proposal.root[0, n].T).numpy(), df=5)
         np.testing.assert_allclose(proposal.log_density(z[:5])[:, n], reference.logpdf(z[:5, n].numpy()), atol=1e-8)
         np.testing.assert_allclose(np.cov(z[:, n].numpy().T), 5 / 3 * reference.shape, rtol=0.2, atol=0.01)
 
@@ -500,6 +500,34 @@ def weighing(model, z, draws=30, points=10):
 
 def diverged(model):
     return replace(model, parameters={name: p * torch.nan for name, p in model.parameters.items()})
+
+
+def test_a_proposal_around_the_modes_covers_all_of_them():
+    """Two far modes of unequal mass, of which a chain sees one: the mixture's estimate is the truth, the chain's half of it."""
+    means = torch.tensor([[-2.0, 0.0], [2.0, 1.0]], dtype=torch.float64)
+    model = Mixture(means, torch.tensor([0.05, 0.1]).double(), torch.tensor([0.0, -1.0]).double(), torch.zeros(1, 3, 2).double())
+    truth = evidence.quadrature(model).value
+    proposal = evidence.from_modes(model)
+    estimate = evidence.importance(model, proposal, np.random.default_rng(0), 2000)
+    assert (np.abs(estimate.value - truth) < 5 * estimate.standard_error + 1e-3).all() and (estimate.standard_error < 0.05).all()
+    np.testing.assert_allclose(proposal.share.sum(0), 1.0)
+    z = proposal.sample(np.random.default_rng(1), 4000)
+    assert 0.05 < (z[:, 0, 0] > 0).double().mean() < 0.95
+    both = evidence.StudentT(proposal.mean[:1], proposal.root[:1], torch.ones(1, 3).double()) | proposal
+    estimate = evidence.importance(model, both, np.random.default_rng(0), 2000)
+    assert (np.abs(estimate.value - truth) < 5 * estimate.standard_error + 1e-3).all()
+
+
+def test_the_density_of_the_mixture_is_normalised():
+    root = torch.tensor([[[[0.3]]], [[[0.1]]]]).double()
+    proposal = evidence.StudentT(torch.tensor([[[-1.0]], [[0.5]]]).double(), root, torch.tensor([[0.3], [0.7]]).double())
+    grid = torch.linspace(-60, 60, 240_001, dtype=torch.float64).view(-1, 1, 1)
+    density = torch.exp(proposal.log_density(grid))[:, 0]
+    assert torch.trapezoid(density, grid[:, 0, 0]).item() == pytest.approx(1.0, abs=1e-4)
+    draws = proposal.sample(np.random.default_rng(0), 40_000)[:, 0, 0].numpy()
+    for edge in (-1.0, 0.0, 0.5):
+        mass = torch.trapezoid(density * (grid[:, 0, 0] < edge), grid[:, 0, 0]).item()
+        assert (draws < edge).mean() == pytest.approx(mass, abs=0.012)
 
 
 @pytest.mark.parametrize(

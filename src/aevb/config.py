@@ -87,7 +87,7 @@ class Evidence(Strict):
     acceptance: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="acceptance rate the step size is tuned towards in warm-up")
     warmup: Count = Field(50, description="transitions before the first sample is kept")
     importance_draws: Annotated[int, BeforeValidator(_whole), Field(ge=25)] = Field(
-        200, description="importance samples per datapoint, from a proposal fitted to the HMC samples"
+        100, description="importance samples per datapoint, from a proposal fitted to HMC samples and modes"
     )
     memory_mb: Count = Field(500, description="memory for temporary arrays of the estimators; less makes smaller chunks")
 

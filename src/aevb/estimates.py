@@ -33,7 +33,7 @@ BOUND_CHAIN = 500  # HMC samples to which their proposal is fitted
 BOUND_TEMPERATURES = 1000  # of its annealed rival, with BOUND_CHAINS chains
 BOUND_CHAINS = 4
 CHAINS = 2  # of annealed importance sampling in the study
-QUADRATURE_DIMS = 3
+LATTICE_DIMS = 3  # up to which quadrature and the search for modes work
 QUADRATURE_ERROR = 0.01  # nats, and share of the mass cut off: for any datapoint more, and quadrature is no truth
 KHAT_LIMIT = 0.7  # Vehtari et al. 2024
 
@@ -71,7 +71,7 @@ def _attributes(options: dict, where: torch.device, started: float) -> dict:
 
 def _quadrature(joint: Joint, hints: torch.Tensor, memory: dict) -> Estimate | None:
     """The truth, or None where it cannot be had: too many dimensions, or (said on stderr) no convergence."""
-    if joint.latent_dim > QUADRATURE_DIMS:
+    if joint.latent_dim > LATTICE_DIMS:
         return None
     truth = evidence.quadrature(joint, hints, **memory)
     off = {name: truth.diagnostics[name].max() for name in ("discretisation", "truncation")}
@@ -91,7 +91,8 @@ def figure3(path: str, data: Data, options: configuration.Evidence, where: str, 
     """Log p(x) of the run file `path` at each of its snapshots, columns results.EVIDENCE; no rows if it diverged.
 
     Every algorithm is treated alike, encoder or not: chains start from draws of the prior resampled by p(x|z), HMC gives the
-    samples of appendix D, and a t distribution fitted to the same samples is the proposal of importance sampling. Where an
+    samples of appendix D; the proposal of importance sampling is a mixture of a t distribution fitted to the same samples and
+    of others around the posterior's modes. Where an
     estimator gives up, the reason goes to stderr and the row holds no numbers. Raises UserError if the run kept no snapshots.
     """
     started, chosen = time.perf_counter(), device(where, threads, tf32=False)
@@ -128,7 +129,10 @@ def _estimate(joint: Joint, generator: np.random.Generator, options: configurati
         joint, start, generator, options.draws, options.warmup, options.leapfrog, options.acceptance, **memory
     )
     hmc = evidence.reciprocal(samples, **memory)
-    importance = evidence.importance(joint, evidence.from_samples(samples), generator, options.importance_draws, **memory)
+    proposal = evidence.from_samples(samples)
+    if joint.latent_dim <= LATTICE_DIMS:
+        proposal = proposal | evidence.from_modes(joint, **memory)
+    importance = evidence.importance(joint, proposal, generator, options.importance_draws, **memory)
     truth = _quadrature(joint, samples.z, memory) if check else None
     (value, error), (hmc_value, hmc_error) = _mean(importance), _mean(hmc)
     return {
@@ -236,7 +240,7 @@ def _all_estimates(joint: Joint, exact, generator: np.random.Generator, options,
     slow = {**memory, "progress": progress.part}
     proposal = evidence.from_encoder(joint.parameters, joint.x)
     started, longest = time.perf_counter(), max(options.draws)
-    few = joint.latent_dim <= QUADRATURE_DIMS  # in more dimensions hardly one draw of the prior comes near
+    few = joint.latent_dim <= LATTICE_DIMS  # in more dimensions hardly one draw of the prior comes near
     start = evidence.prior_start(joint, generator, START_DRAWS, **memory) if few else proposal.sample(generator, 1)[0]
     to_start, started = time.perf_counter() - started, time.perf_counter()
     tuning = (sampling.warmup, sampling.leapfrog, sampling.acceptance)

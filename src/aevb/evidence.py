@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil, lgamma, log, pi
 from typing import NamedTuple, Protocol
 
@@ -400,25 +401,41 @@ class DiagonalGaussian:
 
 @dataclass(frozen=True)
 class StudentT:
-    """Multivariate t distribution: heavier tails than the posterior's, so that no weight is huge."""
+    """A mixture of C multivariate t distributions for each datapoint: heavier tails than the posterior's, so that no importance
+    weight is huge."""
 
-    mean: Tensor  # (N, N_z)
-    root: Tensor  # (N, N_z, N_z), scale matrix = root root^T
-    log_det: Tensor  # (N,), of root
+    mean: Tensor  # (C, N, N_z)
+    root: Tensor  # (C, N, N_z, N_z), scale matrix = root root^T
+    share: Tensor  # (C, N), of the components
     degrees: int = 5
 
     def sample(self, generator: np.random.Generator, draws: int) -> Tensor:
-        dim = self.mean.shape[1]
-        noise = _normal(generator, (draws, len(self.mean), dim + self.degrees), self.mean)
-        chi_square = noise[..., dim:].square().sum(-1, keepdim=True)
-        return self.mean + (self.root @ (noise[..., :dim] * (self.degrees / chi_square).sqrt()).unsqueeze(-1)).squeeze(-1)
+        components, points, dim = self.mean.shape
+        noise = _normal(generator, (draws, points, 1 + dim + self.degrees), self.mean)  # all in one array: the order fits any chunks
+        uniform = torch.special.ndtr(noise[..., 0])
+        component = (uniform.unsqueeze(1) > self.share.cumsum(0)).sum(1).clamp(max=components - 1)
+        chosen = component, torch.arange(points, device=component.device)
+        chi_square = noise[..., 1 + dim :].square().sum(-1, keepdim=True)
+        return self.mean[chosen] + (
+            self.root[chosen] @ (noise[..., 1 : 1 + dim] * (self.degrees / chi_square).sqrt()).unsqueeze(-1)
+        ).squeeze(-1)
+
+    @cached_property
+    def _inverse(self) -> tuple[Tensor, Tensor]:
+        """Inverse of root, and log |det root|."""
+        return torch.linalg.inv(self.root), torch.linalg.slogdet(self.root)[1]
 
     def log_density(self, z: Tensor) -> Tensor:
-        dim, nu = self.mean.shape[1], self.degrees
-        residual = (z - self.mean).unsqueeze(-1)
-        square = torch.linalg.solve(self.root.expand(len(z), -1, -1, -1), residual).square().sum((-2, -1))
+        dim, nu = self.mean.shape[2], self.degrees
+        inverse, log_det = self._inverse
+        square = (inverse @ (z.unsqueeze(1) - self.mean).unsqueeze(-1)).square().sum((-2, -1))
         normaliser = lgamma((nu + dim) / 2) - lgamma(nu / 2) - 0.5 * dim * log(nu * pi)
-        return normaliser - self.log_det - 0.5 * (nu + dim) * torch.log1p(square / nu)
+        return normaliser + torch.logsumexp(self.share.log() - log_det - 0.5 * (nu + dim) * torch.log1p(square / nu), 1)
+
+    def __or__(self, other: StudentT) -> StudentT:
+        """The mixture of both, half and half."""
+        pairs = ((self.mean, other.mean), (self.root, other.root), (0.5 * self.share, 0.5 * other.share))
+        return StudentT(*(torch.cat(pair) for pair in pairs), self.degrees)
 
 
 @torch.no_grad()
@@ -434,9 +451,42 @@ def from_samples(samples: Samples, inflation: float = 1.2) -> StudentT:
     fewer than 4 N_z samples) times `inflation`^2."""
     _at_least("the number of samples", len(samples.z), 2)
     z = samples.z.double().transpose(0, 1)
-    mean, w, log_det, _ = _whitening(z, _full(*z.shape[1:]))
+    mean, w, _, _ = _whitening(z, _full(*z.shape[1:]))
     root = inflation * torch.linalg.inv(w)
-    return StudentT(*(a.to(samples.z) for a in (mean[:, 0], root, z.shape[2] * log(inflation) - log_det)))
+    return StudentT(mean[None, :, 0].to(samples.z), root.unsqueeze(0).to(samples.z), samples.z.new_ones(1, len(z)))
+
+
+@torch.no_grad()
+def from_modes(joint, inflation: float = 1.2, memory_mb: float = 500) -> StudentT:
+    """A mixture of t distributions around the modes of each posterior, in one to three dimensions: it covers posteriors of several
+    modes, of which one chain knows one.
+
+    Newton's method climbs from the highest local maxima of a coarse lattice. `inflation`^2 times the inverse curvature at a mode
+    is the scale matrix, and the component's share follows the mass of a Gaussian there, a tenth spread evenly.
+    """
+    _check(joint)
+    points, dim = joint.x.shape[1], joint.latent_dim
+    if dim not in COARSE:
+        raise UserError(f"modes are sought on a lattice of 1 to 3 latent dimensions, not {dim}; take from_samples")
+    axis = torch.linspace(-EXTENT, EXTENT, round(EXTENT / (0.75 * COARSE[dim])) + 1).to(joint.x)
+    width = int(memory_mb * 2**20 / (3 * 4 * len(axis) ** dim))
+    if width < 1:
+        raise UserError(
+            f"memory_mb = {memory_mb:g} does not hold the lattice of one datapoint; give at least {ceil(12e-6 * len(axis) ** dim)}"
+        )
+    parts = []
+    for start in range(0, points, width):
+        part = replace(joint, x=joint.x[:, start : start + width])
+        number = part.x.shape[1]
+        nodes, where, found = _peaks(part, axis, memory_mb, PROPOSED)
+        where = torch.where(torch.isfinite(found), where, where[:, :1])  # too few local maxima: the highest again
+        modes = _climb(part, torch.arange(number, device=where.device).repeat_interleave(where.shape[1]), nodes[where.flatten()], memory_mb)
+        shape = (number, where.shape[1])
+        mass = modes.value - 0.5 * np.linalg.slogdet(modes.precision)[1]
+        share = torch.from_numpy(mass.reshape(shape)).softmax(1)
+        root = inflation * np.linalg.cholesky(np.linalg.inv(modes.precision)).reshape(*shape, dim, dim)
+        parts.append((torch.from_numpy(modes.z.reshape(*shape, dim)), torch.from_numpy(root), 0.9 * share + 0.1 / shape[1]))
+    return StudentT(*(torch.cat(part).transpose(0, 1).to(joint.x) for part in zip(*parts, strict=True)))
 
 
 @torch.no_grad()
@@ -616,6 +666,7 @@ def _anneal(joint, z, schedule, step_sizes, leapfrog, generator, memory_mb, prog
 COARSE = {1: 0.01, 2: 0.05, 3: 0.2}  # spacing of the lattice that is searched for modes
 EXTENT = 5.0  # its half-width
 SEEDS = 12  # local maxima of that lattice to climb from, and hints
+PROPOSED = 6  # local maxima on a lattice half as fine again, around which importance samples are proposed
 DEPTH = 18.0  # nats below the mode at which a posterior is cut: mass 1e-7 of a Gaussian in three dimensions
 SPACING = 1.25  # of the first lattice, in posterior standard deviations: trapezoid error 2 exp(-2 pi^2 / 1.25^2) = 7e-6
 HALVINGS = 4
@@ -684,7 +735,9 @@ def _at(joint, what: str, point: Tensor, z: Tensor, memory_mb: float):
     return parts if len(parts) > 1 else parts[0]
 
 
-def _modes(joint, axis: Tensor, hints: Tensor, memory_mb: float) -> _Modes:
+def _peaks(joint, axis: Tensor, memory_mb: float, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Nodes (G, d) of a lattice with that `axis`; numbers and values (N, number) of the highest local maxima of the log joint on
+    it, with values of -inf where there are fewer."""
     points, dim = joint.x.shape[1], joint.latent_dim
     nodes = torch.cartesian_prod(*[axis] * dim).view(-1, dim)
     values = shared_log_likelihood(joint, nodes, memory_mb).mul_(joint.temperature).add_(objectives.log_prior(nodes))
@@ -692,8 +745,14 @@ def _modes(joint, axis: Tensor, hints: Tensor, memory_mb: float) -> _Modes:
         bad = _numpy(~torch.isfinite(values).all(1)).astype(bool)
         raise UserError(f"log p(x, z) is not finite for {_which(bad)}; check that the model has not diverged")
     peaks = values.masked_fill(_highest_nearby(values.view(points, *[len(axis)] * dim)).view_as(values) > values, -torch.inf)
-    found, where = peaks.topk(min(SEEDS, len(nodes)), 1)
-    point = torch.arange(points, device=values.device).unsqueeze(1).expand_as(where)[torch.isfinite(found)]
+    found, where = peaks.topk(min(number, len(nodes)), 1)
+    return nodes, where, found
+
+
+def _modes(joint, axis: Tensor, hints: Tensor, memory_mb: float) -> _Modes:
+    points, dim = joint.x.shape[1], joint.latent_dim
+    nodes, where, found = _peaks(joint, axis, memory_mb, SEEDS)
+    point = torch.arange(points, device=where.device).unsqueeze(1).expand_as(where)[torch.isfinite(found)]
     z = nodes[where[torch.isfinite(found)]]
     if len(hints) > SEEDS:
         hints = hints[torch.linspace(0, len(hints) - 1, SEEDS).long()]
