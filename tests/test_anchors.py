@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aevb import config, data, download, training
+from aevb import config, data, download, estimates, results, training
 from aevb.config import Run
 
 ROOT = Path(__file__).parent.parent
@@ -17,17 +17,21 @@ EXPERIMENTS = {
 pytestmark = pytest.mark.slow
 
 
-def train(run: Run, step_size: float, samples: int, folder: Path):
-    name, experiment = run.experiment, EXPERIMENTS[run.experiment]
-    prepared = ROOT / f"data/{name}.h5"
-    if not prepared.exists():
+def prepared(name: str, folder: Path) -> Path:
+    path = ROOT / f"data/{name}.h5"
+    if not path.exists():
         if "AEVB_MIRROR" not in os.environ:
             pytest.skip(f"{name} is not here: set AEVB_MIRROR, or run the pipeline on it once")
         download.fetch(name, folder, os.environ["AEVB_MIRROR"])
-        prepared = folder / f"{name}.h5"
-        data.prepare(name, folder, prepared)
+        path = folder / f"{name}.h5"
+        data.prepare(name, folder, path)
+    return path
+
+
+def train(run: Run, step_size: float, samples: int, folder: Path):
+    experiment = EXPERIMENTS[run.experiment]
     settings = training.Settings(experiment, config.Training(), config.Evaluation(), samples)
-    (result,) = training.train([run], [step_size], settings, data.load(prepared, experiment))
+    (result,) = training.train([run], [step_size], settings, data.load(prepared(run.experiment, folder), experiment))
     return result.curve.set_index(result.curve["samples"].astype(int))
 
 
@@ -60,3 +64,16 @@ def test_wake_sleep_on_frey_face_sits_at_the_bound_of_a_model_without_latents(tm
 
 def test_aevb_on_mnist_passes_the_first_anchor(tmp_path):
     assert train(Run("mnist", "aevb", 20, 7), 0.02, 320_000, tmp_path)["test"].iloc[-1] > -150
+
+
+def test_monte_carlo_em_on_1000_points_passes_the_papers_first_values(tmp_path):
+    """Figure 3, N_train = 1000: the paper has -146.5 (train) and -156.9 (test) at 6.1e5 samples."""
+    experiment = config.Experiment(dataset="mnist", likelihood="bernoulli", hidden=100, n_train=1000)
+    images = data.load(prepared("mnist", tmp_path), experiment)
+    settings = training.Settings(experiment, config.Training(), config.Evaluation(), 41 * 15_000, snapshots=1)
+    (result,) = training.train([Run("mnist_1000", "mcem", 3, 7)], [0.1], settings, images)
+    results.write_run(tmp_path / "run.h5", result)
+    last = estimates.figure3(tmp_path / "run.h5", images, config.Evidence(), "cpu", 1).frame.iloc[-2:].set_index("split")
+    print(last[["importance", "quadrature", "hmc"]])
+    assert (last["importance"] - last["quadrature"]).abs().max() < 0.02
+    assert last["importance"]["train"] == pytest.approx(-146.5, abs=6) and last["importance"]["test"] == pytest.approx(-156.9, abs=6)

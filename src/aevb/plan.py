@@ -12,6 +12,8 @@ from typing import NamedTuple
 from .config import Config, Run
 from .data import DATASETS
 
+SEARCH = 900  # gradients' worth of the search for modes and of the kernel density, per datapoint (measured: MNIST, N_z = 3)
+
 PILOT_POINTS = 1000  # of the training set, on which the pilot of Monte Carlo EM runs
 
 
@@ -83,7 +85,7 @@ def gradients(config: Config, kind: str) -> int:
     options = config.evidence
     if kind == "evidence":
         evaluations = 1.7 * config.figure3.points  # those before the first even one lie more densely
-        per_point = (options.draws + options.warmup) * (options.leapfrog + 1) + options.importance_draws
+        per_point = (options.draws + options.warmup) * (options.leapfrog + 1) + options.importance_draws + SEARCH
         return round(evaluations * 2 * options.datapoints * per_point)
     study = config.estimators
     # a chain; for each number of samples two importance samplers, and annealing of a pilot and two chains, on simulated data both ways

@@ -681,6 +681,33 @@ def _iterations(gathered: Gathered, entries: list[dict], study: Config) -> list[
     return sentences
 
 
+def _chain_values(gathered: Gathered, paper: pd.DataFrame, study: Config) -> list[str]:
+    """Whether the paper's training values of Monte Carlo EM are nearer to our log p(x), or to log p(x, z) at our chains, which lag
+    behind the posterior of parameters that change, as sentences."""
+    sentences = []
+    for name, latent_dim, algorithms in _curves_of(study, 3):
+        theirs = paper_curve(paper, study, name, latent_dim, "mcem", "train") if "mcem" in algorithms else None
+        runs = [run for run in replicas(gathered, name, "mcem", latent_dim) if run.status == "completed"]
+        if theirs is None or not runs:
+            continue
+        points = theirs[(theirs["samples"] >= runs[0].curve["samples"].iloc[0]) & (theirs["samples"] <= runs[0].samples)]
+        curves = [shown(gathered, run).merge(run.curve[["samples", "running"]], on="samples") for run in runs]
+        away = {
+            column: np.median(
+                [abs(np.mean([_at(curve, column, at) for curve in curves]) - value) for at, value in points.to_numpy()] or np.nan
+            )
+            for column in ("train", "running")
+        }
+        if len(points):
+            lag = away["running"] < away["train"]
+            sentences.append(
+                f"{_sizes(study, name)}: the {plural(len(points), 'training value')} of MCEM in the paper lie a median of "
+                f"{number(away['train'])} nats from our log p(x), and {number(away['running'])} from the mean of log p(x, z) at our chains"
+                + (": they are like values at chains that lag behind the posterior." if lag else ".")
+            )
+    return sentences
+
+
 def seconds_to(done: list[pd.DataFrame], split: str, level: float) -> tuple[float, bool]:
     """Seconds of training until the mean over replicas reaches `level`, between evaluations in the logarithm of the seconds,
     and whether the first evaluation is already there (the seconds are then those of that evaluation). NaN if never."""
@@ -858,7 +885,13 @@ def _evidence(gathered: Gathered, paper: pd.DataFrame, study: Config) -> dict:
         "experiments3": experiments,
         "compared3": bool(table["paper"].notna().any()),
         "order3": ranks,
-        "found3": [*filter(None, near), *_iterations(gathered, ranks, study), *_durations(gathered, study), *_checked(checks)],
+        "found3": [
+            *filter(None, near),
+            *_iterations(gathered, ranks, study),
+            *_chain_values(gathered, paper, study),
+            *_durations(gathered, study),
+            *_checked(checks),
+        ],
         "best_first": _best_first(ranks, study),
         "checks": checks.to_dict("records"),
         "counting": _counting(paper) if mcem else [],
