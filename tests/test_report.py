@@ -400,7 +400,8 @@ def test_the_papers_monte_carlo_em_is_held_against_the_chains_too(full_path):
     gathered, study, paper = results.read_gathered(full_path), config.load(FULL), pd.read_csv(PAPER)
     small, large = report._chain_values(gathered, paper, study)  # synthetic: log p(x) is the paper's plus 1, the chains are at -250
     assert "nats from our log p(x)" in small and " training values of MCEM in the paper" in small
-    assert "a median of 1.00 nats from our log p(x)" in large and not large.endswith("posterior.")
+    assert float(re.search(r"a median of ([\d.]+) nats from our log p", large)[1]) == pytest.approx(1, abs=0.05)
+    assert not large.endswith("posterior.")
     for run in gathered.runs.values():
         if run.algorithm == "mcem":
             curve = gathered.evidence[figures.run_name(run)].frame.query("split == 'train'").set_index("samples")["importance"]

@@ -46,7 +46,7 @@ def planned(output):
         ((), 73, 23, 18, 5, 2),
         (("--config", "samples=1e6"), 73, 23, 18, 5, 2),
         (("--configfile", str(ROOT / "config/reference.yaml")), 67, 23, 12, 5, 2),
-        (("--configfile", QUICK), 6, 4, 2, 1, 1),
+        (("--configfile", QUICK), 6, 4, 4, 1, 1),
     ],
 )
 def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, datasets):
