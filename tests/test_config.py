@@ -51,8 +51,13 @@ def test_the_default_is_the_papers_grid():
 
 def test_the_reference_grid_is_the_papers():
     paper, reference = raw("paper"), raw("reference")
-    for part in ("experiments", "figure2", "figure4", "figure5", "estimators"):
+    for part in ("figure2", "figure4", "figure5"):
         assert paper[part] == reference[part]
+    third = raw("figure3")
+    assert paper["estimators"] == third["estimators"]
+    assert all(third["figure3"][key] == value for key, value in paper["figure3"].items())
+    assert paper["experiments"] == {**reference["experiments"], **third["experiments"]}
+    assert config.load(third).budget("mnist_1000") == config.FIGURE3_SAMPLES
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from .errors import UserError
 from .files import atomic, new_h5
 
 SCHEMA = 2
+READABLE = (1, 2)  # 1 has no seconds in curve/, which then are not a number; no snapshots and no estimates of log p(x)
 
 # One row per evaluation of a run.
 CURVE = {
@@ -168,16 +169,18 @@ def read_run(path: str | Path) -> RunResult:
 
 
 def _read_run_group(group: h5py.Group, where: str) -> RunResult:
-    if group.attrs.get("schema") != SCHEMA:
-        raise UserError(f"{where} has schema {group.attrs.get('schema')}, this version reads {SCHEMA}; delete the file and run again")
-    absent = [name for name in ATTRIBUTES if name not in group.attrs] + [f"curve/{c}" for c in CURVE if f"curve/{c}" not in group]
+    schema = group.attrs.get("schema")
+    if schema not in READABLE:
+        raise UserError(f"{where} has schema {schema}, this version reads {READABLE}; delete the file and run again")
+    columns = [column for column in CURVE if schema == SCHEMA or column != "seconds"]
+    absent = [name for name in ATTRIBUTES if name not in group.attrs] + [f"curve/{c}" for c in columns if f"curve/{c}" not in group]
     if absent:
         raise UserError(f"{where} lacks {', '.join(absent)}; delete the file and run again")
     try:
         attributes = {name: kind(group.attrs[name]) for name, kind in ATTRIBUTES.items()}
     except (TypeError, ValueError) as error:
         raise UserError(f"{where} holds an attribute of the wrong kind ({error}); delete the file and run again") from None
-    curve = pd.DataFrame({column: group[f"curve/{column}"][:] for column in CURVE})
+    curve = pd.DataFrame({column: group[f"curve/{column}"][:] for column in columns}).reindex(columns=list(CURVE))
     weights = {name: data[:] for name, data in group["weights"].items()} if "weights" in group else {}
     return RunResult(attributes, curve, weights, group["snapshots"][:] if "snapshots" in group else None)
 
@@ -220,7 +223,7 @@ def read_pilot(path: str | Path) -> Pilot:
 
 def _read_pilot_group(group: h5py.Group, where: str) -> Pilot:
     try:
-        if group.attrs["schema"] != SCHEMA:
+        if group.attrs["schema"] not in READABLE:
             raise KeyError(f"schema {group.attrs['schema']}")
         kinds = {"experiment": str, "algorithm": str, "latent_dim": int, "seed": int, "step_size": float, "seconds": float}
         attributes = {name: kind(group.attrs[name]) for name, kind in kinds.items()}
@@ -312,8 +315,8 @@ def gather(
 def read_gathered(path: str | Path) -> Gathered:
     """Read and check the gathered results of a study. Raises UserError."""
     with _open(path) as file:
-        if file.attrs.get("schema") != SCHEMA or "config" not in file.attrs:
-            raise UserError(f"{path} is not a gathered result file of schema {SCHEMA}; delete it and run again")
+        if file.attrs.get("schema") not in READABLE or "config" not in file.attrs:
+            raise UserError(f"{path} is not a gathered result file of schema {READABLE}; delete it and run again")
         config = json.loads(file.attrs["config"])
         order = dict.fromkeys(run.name for run in load(config).runs())
         runs = {name: _read_run_group(file[f"runs/{name}"], f"{path}, run {name}") for name in order if f"runs/{name}" in file}
