@@ -42,6 +42,7 @@ ESTIMATORS = {
     "ais_backward": ("AIS, backward", "#009E73", "v", (0, (2.0, 1.2))),
 }
 DATA = {"test": "test points", "simulated": "points simulated by the model"}
+OFF_SCALE = 200.0  # nats: with a handful of samples a kernel density is wrong by any amount; such points leave the axis
 PAPER_DRAWS = 50  # samples per datapoint of the paper's estimator (section 5)
 
 TITLES = {"mnist": "MNIST", "frey": "Frey Face"}
@@ -423,11 +424,12 @@ def estimators(gathered: Gathered) -> Figure:
         for axis in axes.flat:
             draws = study.estimators.draws
             axis.set(xscale="log", xlim=(0.8 * min(draws), 1.25 * max(draws)))
-            axis.xaxis.set_major_locator(FixedLocator([10**k for k in range(9)] if max(draws) / min(draws) >= 100 else draws))
+            axis.xaxis.set_major_locator(FixedLocator([10**k for k in range(9)] if max(draws) / min(draws) > 10 else draws))
             axis.xaxis.set_major_formatter("{x:g}")
             axis.axvline(PAPER_DRAWS, color="0.45", linestyle=(0, (1, 1.5)), linewidth=0.8, zorder=1.5)
             axis.xaxis.set_minor_locator(NullLocator())
         axes[2, 0].set(yscale="log", ylabel="spread on test points,\nnats")
+        axes[2, 0].set_ylim(top=min(axes[2, 0].get_ylim()[1], OFF_SCALE))
         axes[2, 0].yaxis.set_minor_locator(NullLocator())
         for line, kind in zip(axes, DATA.values(), strict=False):
             line[0].set(ylabel=f"bias on {kind},\nnats per datapoint".replace(" by the model", ""))
@@ -465,7 +467,7 @@ def _symlog(panels: list) -> None:
     low, high = (2 * side(values[np.isfinite(values)], initial=0.0) for side in (np.min, np.max))
     for panel in panels:
         panel.set_yscale("symlog", linthresh=0.1, linscale=0.6)
-        panel.set_ylim(min(low, -0.2), max(high, 0.2))
+        panel.set_ylim(max(min(low, -0.2), -OFF_SCALE), min(max(high, 0.2), OFF_SCALE))
         panel.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=0.1))
 
 
