@@ -158,7 +158,10 @@ def test_interrupted_as_by_ctrl_c_it_resumes_to_the_same_numbers(study, tmp_path
     _, made, _ = study
     arguments = ["--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "--", "results/quick-4e4/curves.csv"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
-    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # A shell starts its background jobs with SIGINT ignored, and children inherit that.
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, preexec_fn=heed, **quiet)
     while process.poll() is None and not list(tmp_path.glob("results/**/[!.]*.checkpoint.h5")):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
