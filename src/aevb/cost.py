@@ -41,14 +41,14 @@ def seconds_per_sample(config: Config, run: Run) -> float:
     return (time.perf_counter() - started) / stack.samples
 
 
-def seconds_per_gradient(config: Config, run: Run) -> float:
+def seconds_per_gradient(config: Config, name: str, latent_dim: int) -> float:
     """Time of one gradient of log p(x, z) with a model of the right shape, many at once as the estimators of log p(x) go."""
-    experiment = config.experiments[run.experiment]
+    experiment = config.experiments[name]
     training.device(config.device, config.threads, tf32=False)
-    layout = nets.Layout(math.prod(DATASETS[experiment.dataset].shape), experiment.hidden, run.latent_dim, experiment.likelihood)
+    layout = nets.Layout(math.prod(DATASETS[experiment.dataset].shape), experiment.hidden, latent_dim, experiment.likelihood)
     rows, repeats = 500, 10
     joint = Joint(layout.view(0.1 * torch.randn(1, layout.n_parameters)), torch.rand(1, rows, layout.pixels), experiment.likelihood)
-    z = torch.randn(1, rows, run.latent_dim)
+    z = torch.randn(1, rows, latent_dim)
     joint.value_and_gradient(z)
     started = time.perf_counter()
     for _ in range(repeats):
@@ -78,18 +78,15 @@ def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
     cores_used = max(1, cores // config.threads)
     todo, pilots = due["train"], due["pilot"]
     by_curve = {run.curve: seconds_per_sample(config, run) for run in {run.curve: run for run in (*todo, *pilots)}.values()}
-    per_gradient = {(run.experiment, run.latent_dim): seconds_per_gradient(config, run) for run in due["evidence"][:1] + due["estimators"]}
-    estimating = sum(
-        plan.gradients(config, kind) * per_gradient.get((run.experiment, run.latent_dim), next(iter(per_gradient.values())))
-        for kind in ("evidence", "estimators")
-        for run in due[kind]
-    )
+    models = [(kind, run) for kind in ("evidence", "estimators") for run in due[kind]]
+    per_gradient = {shape: seconds_per_gradient(config, *shape) for shape in {(run.experiment, run.latent_dim) for _, run in models}}
+    estimating = sum(plan.gradients(config, kind, run) * per_gradient[run.experiment, run.latent_dim] for kind, run in models)
     calibration = time.perf_counter() - started
 
     def seconds(samples: int) -> float:
-        training = sum(run_seconds(config, run, by_curve[run.curve], samples) for run in todo)
+        curves = sum(run_seconds(config, run, by_curve[run.curve], samples) for run in todo)
         piloting = sum(by_curve[run.curve] * plan.pilot_samples(config, run) for run in pilots)
-        return (training + piloting + estimating) / cores_used
+        return (curves + piloting + estimating) / cores_used
 
     algorithms = ", ".join(dict.fromkeys(run.algorithm for run in todo))
     experiments = ", ".join(dict.fromkeys(run.experiment for run in todo))

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from .config import Config, Run
 from .data import DATASETS
 
-SEARCH = 900  # gradients' worth of the search for modes and of the kernel density, per datapoint (measured: MNIST, N_z = 3)
-
+SEARCH = 1700  # gradients' worth of the search for modes and of the kernel density, per datapoint (measured: MNIST, N_z = 3)
+REFERENCE = 45_000  # gradients' worth, per datapoint, of the long annealing that is the reference where quadrature is out of reach
 PILOT_POINTS = 1000  # of the training set, on which the pilot of Monte Carlo EM runs
 
 
@@ -79,9 +79,9 @@ def pilot_jobs(config: Config) -> list[Job]:
     return _pack(config, pilot_runs(config), lambda run: nominal_seconds(config, run, pilot_samples(config, run)))
 
 
-def gradients(config: Config, kind: str) -> int:
-    """About how many gradients of log p(x, z) the estimates on one model cost: "evidence" of a run of Figure 3, "estimators" of
-    a model of the estimator study."""
+def gradients(config: Config, kind: str, run: Run) -> int:
+    """About how many gradients of log p(x, z) the estimates on the model `run` cost: `kind` "evidence" (a run of Figure 3) or
+    "estimators" (a model of the estimator study)."""
     options = config.evidence
     if kind == "evidence":
         evaluations = 1.7 * config.figure3.points  # those before the first even one lie more densely
@@ -91,12 +91,13 @@ def gradients(config: Config, kind: str) -> int:
     # a chain; for each number of samples two importance samplers, and annealing of a pilot and two chains, on simulated data both ways
     annealing = 1.5 * 3 * options.leapfrog
     per_replicate = max(study.draws) * (options.leapfrog + 1) + sum(study.draws) * (2 + annealing)
-    return round(2 * study.datapoints * study.replicates * per_replicate)
+    reference = 0 if run.latent_dim <= 3 else REFERENCE
+    return round(2 * study.datapoints * (study.replicates * per_replicate + reference))
 
 
 def _estimate_jobs(config: Config, runs: list[Run], kind: str) -> list[Job]:
     def seconds(run: Run) -> float:  # many rows at once cost less than the small steps of training
-        return nominal_seconds(config, run._replace(algorithm="mcem"), gradients(config, kind)) / 3
+        return nominal_seconds(config, run._replace(algorithm="mcem"), gradients(config, kind, run)) / 3
 
     return _pack(config, runs, seconds)
 

@@ -846,7 +846,7 @@ def _trust(graded: pd.DataFrame, checks: pd.DataFrame, study: Config) -> list[st
     if len(checks):
         added = checks["hmc"] - checks["importance"]
         text += f"; in this study's models of Figure 3 it adds {_range(added)} nats"
-    return [f"{text}. So far can its values be trusted."]
+    return [f"{text}. That is how far its values can be trusted."]
 
 
 def _looseness(gathered: Gathered) -> list[str]:
