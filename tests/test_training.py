@@ -33,40 +33,6 @@ def same(a: results.RunResult, b: results.RunResult) -> bool:
     )
 
 
-@pytest.mark.parametrize("prior", ["weights", "all", "none"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the fused and the plain path
-def test_adagrad_is_torchs_with_epsilon_inside_the_root(prior, dtype):
-    generator = torch.Generator().manual_seed(0)
-    decay, epsilon, steps = 0.05, 1e-8, [0.02, 0.1]
-    regularised = {"weights": ["w"], "all": ["w", "b"], "none": []}[prior]
-    theta = {"w": torch.randn(2, 4, 3, generator=generator).to(dtype), "b": torch.randn(2, 1, 3, generator=generator).to(dtype)}
-    reference = {name: [torch.nn.Parameter(row.double()) for row in value] for name, value in theta.items()}
-    # an initial accumulator of epsilon and eps=0 are what epsilon inside the square root means
-    optimizers = [
-        torch.optim.Adagrad([reference["w"][r], reference["b"][r]], lr=lr, eps=0.0, initial_accumulator_value=epsilon, maximize=True)
-        for r, lr in enumerate(steps)
-    ]
-    accumulator = {name: torch.full_like(value, epsilon) for name, value in theta.items()}
-    for _ in range(5):
-        gradient = {name: torch.randn(value.shape, generator=generator).to(dtype) for name, value in theta.items()}
-        for name, rows in reference.items():
-            for r, row in enumerate(rows):
-                row.grad = gradient[name][r].double() - (decay * row.detach() if name in regularised else 0)
-        for optimizer in optimizers:
-            optimizer.step()
-        training.adagrad(theta, gradient, accumulator, torch.tensor(steps).view(2, 1, 1), decay, regularised)
-    for name, rows in reference.items():
-        torch.testing.assert_close(theta[name].double(), torch.stack(list(rows)).detach(), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_warm_up_accumulates_without_moving(dtype):
-    theta, accumulator = {"w": torch.ones(1, 4, dtype=dtype)}, {"w": torch.full((1, 4), 1e-8, dtype=dtype)}
-    training.adagrad(theta, {"w": torch.full((1, 4), 2.0, dtype=dtype)}, accumulator, None, 0.5, [])
-    assert torch.equal(theta["w"], torch.ones(1, 4, dtype=dtype))
-    torch.testing.assert_close(accumulator["w"], torch.full((1, 4), 4 + 1e-8, dtype=dtype))
-
-
 @pytest.mark.parametrize(("prior", "regularised"), [("weights", nets.WEIGHTS), ("all", nets.WEIGHTS + nets.BIASES), ("none", ())])
 def test_a_block_is_adagrad_on_the_map_objective_after_the_warm_up(make, prior, regularised):
     """Twenty steps of the engine against autograd, in float64, of sum of bounds + (M/N) log p(theta)."""

@@ -29,8 +29,8 @@ SMALLER = (10**8, 10**7, 10**6, 10**5)
 def seconds_per_sample(config: Config, run: Run) -> float:
     """Time of one block of real training steps on stand-in data (uniform noise) of the right shape, per sample."""
     settings = training.Settings.from_dict(plan.settings(config, run.experiment))
-    x = torch.rand(1000, math.prod(DATASETS[settings.experiment.dataset].shape))
-    data = SimpleNamespace(train=x, test=x, sha256="", max_log_density=float("inf"))
+    x = torch.randint(0, 256, (1000, math.prod(DATASETS[settings.experiment.dataset].shape))).float().div_(255)
+    data = SimpleNamespace(train=x, test=x, scale=255.0, sha256="", max_log_density=float("inf"))
     stack = training.stack_of([run], settings.training.step_sizes[:1], settings, data)
     stack.train_block(2)
     started = time.perf_counter()

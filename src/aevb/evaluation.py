@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import nets, objectives
+from . import fast, nets, objectives
 
 CHUNK = 1000  # rows at a time: activations stay in cache, matrix products stay efficient
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[E_q(z_j|x)] exceeds this (Burda, Grosse & Salakhutdinov 2016)
@@ -64,4 +64,4 @@ def _log_likelihood(x, mean, log_variance, parameters, layout, generator) -> Ten
     """log p(x|z) at one draw z ~ q(z|x): (1, M, D) -> (1, M)."""
     noise = torch.from_numpy(generator.standard_normal(mean.shape, dtype=np.float32)).to(mean)
     z = mean + torch.exp(0.5 * log_variance) * noise
-    return objectives.log_likelihood(x, nets.decode(z, parameters), layout.likelihood)
+    return fast.log_likelihood(x, nets.decode(z, parameters), layout.likelihood)

@@ -20,7 +20,7 @@ import torch
 from arviz_stats.base import array_stats
 from torch import Tensor
 
-from . import hmc, nets, objectives
+from . import fast, hmc, nets, objectives
 from .errors import UserError
 from .joint import Joint
 
@@ -139,7 +139,7 @@ def shared_log_likelihood(joint, z: Tensor, memory_mb: float = 500) -> Tensor:
         decoded = nets.decode(z[None, start : start + rows], joint.parameters)[0]
         part = result[:, start : start + rows]
         if joint.likelihood == "bernoulli":
-            part.copy_(nets.product(x[None], decoded.T[None])[0])
+            part.copy_(fast.product(x[None], decoded.T[None])[0])
             part -= objectives.softplus(decoded).sum(-1)
         else:
             logits, log_variance = decoded.double().chunk(2, dim=-1)

@@ -14,60 +14,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import hmc, nets, objectives
+from . import fast, hmc, nets, objectives
+from .fast import Parameters
 from .joint import Joint
-
-Parameters = dict[str, Tensor]
 
 
 def decoder_gradient(p: Parameters, x: Tensor, z: Tensor, likelihood: str) -> tuple[Tensor, Parameters, Tensor]:
     """Value and gradient of log p(x|z), the gradient as (1/L) of the sum over datapoints and draws.
 
-    x (R, M, D), z (R, L*M, N_z). Returns the mean of log p(x|z), (R,); the gradient with respect to the decoder's
-    parameters; and that with respect to the decoder's tanh layer before the tanh, (R, L*M, H).
+    x (..., M, D), z (..., L*M, N_z). Returns the mean of log p(x|z), (...); the gradient with respect to the decoder's
+    parameters; and that with respect to the decoder's tanh layer before the tanh, (..., L*M, H).
     """
-    replicas, batch, pixels = x.shape
-    draws = z.shape[1] // batch
+    draws = z.shape[-2] // x.shape[-2]
     h = nets.hidden(z, p, "decoder")
-    a = nets.output(h, p, "decoder").view(replicas, draws, batch, -1)
-    x = x.unsqueeze(1)
-    if likelihood == "bernoulli":  # d/da of x a - softplus(a), eq. 11
-        value = (x * a).sum((1, 2, 3)) - objectives.softplus(a).sum((1, 2, 3))
-        da = torch.sub(x, a.sigmoid_(), out=a)
-    else:  # eq. 12: value, then d/d(mean's logits) and d/d(log-variance), written over `a`
-        mean, log_variance = a[..., :pixels].sigmoid(), a[..., pixels:]
-        precision = torch.exp(-log_variance)
-        residual = x - mean
-        scaled = residual * precision
-        squared = scaled * residual
-        value = -0.5 * ((log_variance + squared).sum((1, 2, 3)) + draws * batch * pixels * log(2 * pi))
-        a[..., :pixels] = scaled.mul_(mean).mul_(1 - mean)
-        a[..., pixels:] = squared.sub_(1).mul_(0.5)
-        da = a
+    decoded = nets.output(h, p, "decoder")
+    rows = decoded.unflatten(-2, (draws, -1))
+    value = fast.log_likelihood(x.unsqueeze(-3), rows, likelihood, gradient=True).mean((-2, -1))
     if draws > 1:
-        da.div_(draws)
-    gradient, dh = _net_gradient(p, "decoder", z, h, da.view(replicas, draws * batch, -1))
-    return value / (draws * batch), gradient, dh
+        decoded.div_(draws)
+    gradient, dh = _net_gradient(p, "decoder", z, h, decoded)
+    return value, gradient, dh
 
 
 def _net_gradient(p: Parameters, net: str, inputs: Tensor, h: Tensor, dout: Tensor) -> tuple[Parameters, Tensor]:
     """Back-propagate `dout`, the gradient at the output of `net`, whose tanh layer gave `h` from `inputs`: the gradient
     with respect to the parameters of `net`, and that before the tanh."""
-    dh = nets.product(dout, p[f"{net}.output.weight"].transpose(1, 2))
-    dh.addcmul_(dh, h.square(), value=-1)  # tanh' = 1 - tanh^2
+    dh = fast.tanh_backward(fast.product(dout, p[f"{net}.output.weight"].mT), h)
     gradient = {
-        f"{net}.output.weight": nets.product(h.transpose(1, 2), dout),
-        f"{net}.output.bias": dout.sum(1, keepdim=True),
-        f"{net}.hidden.weight": nets.product(inputs.transpose(1, 2), dh),
-        f"{net}.hidden.bias": dh.sum(1, keepdim=True),
+        f"{net}.output.weight": fast.product(h.mT, dout),
+        f"{net}.output.bias": dout.sum(-2, keepdim=True),
+        f"{net}.hidden.weight": fast.product(inputs.mT, dh),
+        f"{net}.hidden.bias": dh.sum(-2, keepdim=True),
     }
     return gradient, dh
 
 
 def _draw_z(mean: Tensor, log_variance: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """z = mean + sd * noise (eq. 4 and 10): noise (R, L, M, N_z) -> z (R, L*M, N_z) and sd * noise (R, L, M, N_z)."""
-    spread = torch.exp(0.5 * log_variance).unsqueeze(1) * noise
-    return (mean.unsqueeze(1) + spread).flatten(1, 2), spread
+    """z = mean + sd * noise (eq. 4 and 10): noise (..., L, M, N_z) -> z (..., L*M, N_z) and sd * noise (..., L, M, N_z)."""
+    spread = torch.exp(0.5 * log_variance).unsqueeze(-3) * noise
+    return (mean.unsqueeze(-3) + spread).flatten(-3, -2), spread
 
 
 class Learner(ABC):
@@ -82,8 +67,8 @@ class Learner(ABC):
 
     @abstractmethod
     def gradient(self, p: Parameters, x: Tensor, noise: list[Tensor]) -> tuple[Tensor, Parameters]:
-        """The minibatch's mean bound per datapoint, (R,), in nats, and the ascent direction, summed over the minibatch,
-        for every parameter. x (R, M, D); `noise` are the arrays of `noise()` at this step, stacked over replicas."""
+        """The minibatch's mean bound per datapoint, (...), in nats, and the ascent direction, summed over the minibatch, for every
+        parameter. x (..., M, D); `noise` are the arrays of `noise()` at this step."""
 
 
 class AEVB(Learner):
@@ -98,18 +83,22 @@ class AEVB(Learner):
         mean, log_variance = out.chunk(2, dim=-1)
         z, spread = _draw_z(mean, log_variance, noise[0])
         value, gradient, dh = decoder_gradient(p, x, z, self.likelihood)
-        dz = nets.product(dh, p["decoder.hidden.weight"].transpose(1, 2)).view_as(spread)  # carries the factor 1/L
+        dz = fast.product(dh, p["decoder.hidden.weight"].mT).view_as(spread)  # carries the factor 1/L
+        dout = torch.empty_like(out)
+        dmean, dlog_variance = dout.chunk(2, dim=-1)
         if self.estimator == "A":  # + log p(z) - log q(z|x): -z, and 1/2 for each log-variance
             z = z.view_as(spread)
-            value = value + (objectives.log_prior(z) + 0.5 * (log(2 * pi) + log_variance.unsqueeze(1) + noise[0] ** 2).sum(-1)).mean((1, 2))
+            value = value + (objectives.log_prior(z) + 0.5 * (log(2 * pi) + log_variance.unsqueeze(-3) + noise[0] ** 2).sum(-1)).mean(
+                (-2, -1)
+            )
             dz = dz - z / self.draws
-            dmean = dz.sum(1)
-            dlog_variance = 0.5 * (dz * spread).sum(1) + 0.5
+            torch.sum(dz, -3, out=dmean)
+            torch.sum(dz * spread, -3, out=dlog_variance).mul_(0.5).add_(0.5)
         else:  # - KL, in closed form (appendix B)
-            value = value - objectives.kl_to_prior(mean, log_variance).mean(1)
-            dmean = dz.sum(1) - mean
-            dlog_variance = 0.5 * ((dz * spread).sum(1) + 1 - torch.exp(log_variance))
-        return value, gradient | _net_gradient(p, "encoder", x, h, torch.cat((dmean, dlog_variance), -1))[0]
+            value = value - objectives.kl_to_prior(mean, log_variance).mean(-1)
+            torch.sub(dz.sum(-3), mean, out=dmean)
+            torch.sub((dz * spread).sum(-3).add_(1), torch.exp(log_variance), out=dlog_variance).mul_(0.5)
+        return value, gradient | _net_gradient(p, "encoder", x, h, dout)[0]
 
 
 class WakeSleep(Learner):
@@ -133,24 +122,26 @@ class WakeSleep(Learner):
         mean, log_variance = nets.encode(x, p)
         z, _ = _draw_z(mean, log_variance, noise[0])
         value, gradient, _ = decoder_gradient(p, x, z, self.likelihood)
-        value = value - objectives.kl_to_prior(mean, log_variance).mean(1)
+        value = value - objectives.kl_to_prior(mean, log_variance).mean(-1)
 
-        z = noise[1].flatten(1, 2)
+        z = noise[1].flatten(-3, -2)
         fantasy = self._fantasy(nets.decode(z, p), noise[2])
         h = nets.hidden(fantasy, p, "encoder")
-        mean, log_variance = nets.output(h, p, "encoder").chunk(2, dim=-1)
+        out = nets.output(h, p, "encoder")
+        mean, log_variance = out.chunk(2, dim=-1)
+        dout = torch.empty_like(out)
+        dmean, dlog_variance = dout.chunk(2, dim=-1)
         residual = z - mean
-        dmean = residual * torch.exp(-log_variance)
-        dlog_variance = 0.5 * (residual * dmean - 1)
-        dout = torch.cat((dmean, dlog_variance), -1).div_(self.draws)
-        return value, gradient | _net_gradient(p, "encoder", fantasy, h, dout)[0]
+        torch.mul(residual, torch.exp(-log_variance), out=dmean)
+        torch.mul(residual, dmean, out=dlog_variance).sub_(1).mul_(0.5)
+        return value, gradient | _net_gradient(p, "encoder", fantasy, h, dout.div_(self.draws))[0]
 
     def _fantasy(self, decoded: Tensor, noise: Tensor) -> Tensor:
-        """x ~ p(x|z) from uniform (Bernoulli) or standard normal (Gaussian) noise, (R, L*M, D)."""
+        """x ~ p(x|z) from uniform (Bernoulli) or standard normal (Gaussian) noise, (..., L*M, D). Overwrites `decoded`."""
         if self.likelihood == "bernoulli":
-            return (noise < decoded.sigmoid_()).to(decoded.dtype)
+            return decoded.sigmoid_().gt_(noise)
         logits, log_variance = decoded.chunk(2, dim=-1)
-        return torch.sigmoid(logits) + torch.exp(0.5 * log_variance) * noise
+        return torch.exp(log_variance.mul_(0.5)).mul_(noise).add_(logits.sigmoid_())
 
 
 LEARNERS: dict[str, type[Learner]] = {"aevb": AEVB, "wake_sleep": WakeSleep}

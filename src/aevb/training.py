@@ -24,13 +24,13 @@ import torch
 from torch import Tensor
 
 from . import config as configuration
-from . import evaluation, nets, provenance, results
+from . import evaluation, fast, nets, provenance, results
 from .config import Run
 from .console import duration
 from .data import Data
 from .errors import UserError
 from .files import new_h5
-from .learners import LEARNERS, MonteCarloEM, Parameters
+from .learners import LEARNERS, MonteCarloEM
 from .plan import PILOT_POINTS
 from .streams import stream
 
@@ -87,36 +87,6 @@ def device(name: str, threads: int, tf32: bool) -> torch.device:
     return torch.device(chosen)
 
 
-def adagrad(theta: Parameters, gradient: Parameters, accumulator: Parameters, step_size: Tensor | None, decay: float, regularised) -> None:
-    """One Adagrad step of ascent, in place, on named parameters (R, ...).
-
-    The prior N(0, I) adds (M/N) grad log p(theta) = -decay theta to the gradient of the parameters in `regularised`.
-    `accumulator` starts at epsilon, which puts epsilon inside the square root; `step_size` is (R, 1, 1), or None to
-    accumulate only (warm-up).
-    """
-    first = next(iter(theta.values()))
-    if first.device.type == "cpu" and first.dtype == torch.float32:
-        return _fused_adagrad(theta, gradient, accumulator, step_size, decay, regularised)
-    for name, parameter in theta.items():
-        g = gradient[name] - decay * parameter if name in regularised else gradient[name]
-        accumulator[name].addcmul_(g, g)
-        if step_size is not None:
-            parameter.add_(step_size * g * torch.rsqrt(accumulator[name]))
-
-
-def _fused_adagrad(theta, gradient, accumulator, step_size, decay, regularised) -> None:
-    """The same by the kernel of torch.optim.Adagrad(fused=True): one pass over memory instead of five."""
-    groups = [([name for name in theta if name in regularised], decay), ([name for name in theta if name not in regularised], 0.0)]
-    for row in range(len(next(iter(theta.values())))):
-        rate = 0.0 if step_size is None else step_size[row].item()
-        for names, weight_decay in groups:
-            if not names:
-                continue
-            tensors = [[parameters[name][row] for name in names] for parameters in (theta, gradient, accumulator)]
-            steps = [torch.zeros(())] * len(names)  # counted for a decaying step size, which this is not
-            torch._fused_adagrad_(*tensors, steps, lr=rate, lr_decay=0.0, weight_decay=weight_decay, eps=0.0, maximize=True)
-
-
 def grid(first: int, last: int, points_per_decade: int, quantum: int, even: int = 0) -> list[int]:
     """Sample counts of the evaluations: a logarithmic grid from `first`, rounded to `quantum`, and `last` itself; with `even`,
     that many spread evenly up to `last`, and the logarithmic grid only before the first of them."""
@@ -162,6 +132,7 @@ class Stack:
         # the other, which keeps its parameters in cache and its bits independent of the others.
         self.together = self.device.type != "cpu"
         self.train, self.test = data.train.to(self.device), data.test.to(self.device)
+        self.rows = fast.Rows(self.train, data.scale)
         self.batch = training.batch_size
         self.samples_per_step = self.batch
         self.decay = self.batch / len(data.train)
@@ -204,23 +175,26 @@ class Stack:
         stacked = [torch.from_numpy(np.stack(arrays, 1)).to(self.device) for arrays in zip(*noise, strict=True)]
         return torch.from_numpy(np.stack(indices, 1)).to(self.device), stacked
 
-    def _step_sizes(self) -> Tensor:
-        return torch.tensor(self.step_sizes, dtype=torch.float32, device=self.device).view(-1, 1, 1)
-
     def _advance(self, steps: int) -> Tensor:
         """Take `steps` steps, all in one block; returns the sum over them of the live replicas' minibatch bounds."""
         indices, noise = self._block_noise(self.step // self.block)
-        total = torch.zeros(len(self.live), device=self.device)
-        step_sizes = self._step_sizes()
-        for rows in [slice(None)] if self.together else [slice(row, row + 1) for row in range(len(self.live))]:
-            parameters, accumulators = self.layout.view(self.theta[rows]), self.layout.view(self.accumulator[rows])
-            for i in range(steps):
-                index = indices[i, rows]
-                x = torch.index_select(self.train, 0, index.flatten()).view(*index.shape, -1)
-                value, gradient = self.learner.gradient(parameters, x, [array[i, rows] for array in noise])
-                total[rows] += value
-                step_size = step_sizes[rows] if self.step + i >= self.settings.training.warmup_steps else None
-                adagrad(parameters, gradient, accumulators, step_size, self.decay, self.regularised)
+        if self.together:
+            step_sizes = torch.tensor(self.step_sizes, dtype=torch.float32, device=self.device).view(-1, 1, 1)
+            return self._steps(self.theta, self.accumulator, step_sizes, indices[:steps], noise)
+        rows = range(len(self.live))
+        parts = [(self.theta[r], self.accumulator[r], self.step_sizes[r], indices[:steps, r], [n[:, r] for n in noise]) for r in rows]
+        return torch.stack([self._steps(*part) for part in parts])
+
+    def _steps(self, theta: Tensor, accumulator: Tensor, step_size: float | Tensor, indices: Tensor, noise: list[Tensor]) -> Tensor:
+        """Steps of one replica, theta (P,) and indices (steps, M), or of a stack of them, theta (R, P) and indices (steps, R, M);
+        returns the sum of the minibatch bounds, () or (R,)."""
+        parameters, accumulators = self.layout.view(theta), self.layout.view(accumulator)
+        warmup = self.settings.training.warmup_steps - self.step
+        total = torch.zeros(theta.shape[:-1], device=self.device)
+        for i, index in enumerate(indices):
+            value, gradient = self.learner.gradient(parameters, self.rows[index], [array[i] for array in noise])
+            total += value
+            fast.adagrad(parameters, gradient, accumulators, None if i < warmup else step_size, self.decay, self.regularised)
         return total
 
     def train_block(self, last_step: int) -> None:
@@ -380,7 +354,7 @@ class ChainStack(Stack):
             generator = stream("learner", run.experiment, run.latent_dim, run.seed, algorithm=run.algorithm, block=self.step)
             noise.append(self.learner.noise(generator, len(self.train), run.latent_dim))
         noise = [torch.from_numpy(np.stack(arrays)).to(self.device) for arrays in zip(*noise, strict=True)]
-        step_sizes, x = self._step_sizes(), self.train.unsqueeze(0)
+        x = self.train.unsqueeze(0)
         for rows in [slice(None)] if self.together else [slice(row, row + 1) for row in range(len(self.live))]:
             parameters, accumulators = (
                 {name: part for name, part in self.layout.view(flat[rows]).items() if name.startswith("decoder")}
@@ -391,11 +365,12 @@ class ChainStack(Stack):
                 parameters, x, chains, [array[rows] for array in noise], self.leapfrog_size[rows]
             )
             self.stuck[rows] = torch.where(acceptance > 0, 0, self.stuck[rows] + 1)
+            step_size = torch.tensor(self.step_sizes[rows], dtype=torch.float32, device=self.device).view(-1, 1, 1)
             for update in range(options.updates):
                 value, gradient = self.learner.gradient(parameters, x, chains)
                 total[rows] += value / options.updates
-                step_size = step_sizes[rows] if first + update >= options.warmup_updates else None
-                adagrad(parameters, gradient, accumulators, step_size, self.decay, self.regularised)
+                warm = first + update >= options.warmup_updates
+                fast.adagrad(parameters, gradient, accumulators, step_size if warm else None, self.decay, self.regularised)
         return total
 
     def train_block(self, last_step: int) -> None:
