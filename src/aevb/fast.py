@@ -14,6 +14,7 @@ from torch import Tensor
 # oneDNN's float32 product, which torch.compile uses and eager torch does not. It has no backward pass and is no public name of
 # torch: where it is missing, or a gradient is wanted, torch's own product takes its place.
 _onednn_linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+SMALL = 500_000  # multiplications: oneDNN takes 12 us to begin, in which MKL has done a product of this size
 _MINUS_ONE, _ZERO = torch.tensor(-1.0), torch.tensor(0.0)
 
 Parameters = dict[str, Tensor]
@@ -22,7 +23,8 @@ Parameters = dict[str, Tensor]
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a b + bias: (..., M, K), (..., K, N), (..., 1, N) -> (..., M, N)."""
     wants_gradient = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
-    if _onednn_linear is None or wants_gradient or a.device.type != "cpu" or a.dtype != torch.float32:
+    small = a.shape[-2] * b.numel() <= SMALL * (len(b) if b.dim() == 3 else 1) and a.shape[-1] <= 200
+    if small or _onednn_linear is None or wants_gradient or a.device.type != "cpu" or a.dtype != torch.float32:
         if a.dim() == 2:
             return torch.mm(a, b) if bias is None else torch.addmm(bias, a, b)
         return torch.bmm(a, b) if bias is None else torch.baddbmm(bias, a, b)
