@@ -96,6 +96,7 @@ def test_a_short_run_writes_its_records(tmp_path):
         assert record["contender"] == name and record["workload"] == "frey" and record["data"] == "stand-in data"
         assert record["device"] == "cpu" and record["rounds"] == 1 and record["seconds"] == 0.2
         assert record["processes"] >= 1 and record["threads"] == 1 and record["torch"] == torch.__version__ and record["processor"]
+        assert 0 < record["cpu_per_second"] <= 1.1
         assert 0 < record["samples_per_second_min"] <= record["samples_per_second"] <= record["samples_per_second_max"]
     assert most["products_seconds"] > 0 and most["adagrad_seconds"] > 0 and most["gflops"] > 0
     ratio, share = re.search(r"^ours .* (\d+\.\d\d) +(\d+)%$", done.stdout, re.MULTILINE).groups()
