@@ -1,134 +1,97 @@
-"""Training samples per second over all cores: this project's engine against the plain PyTorch idiom, in one run.
+"""Training samples per second of a sweep over all cores: this project against PyTorch's idioms, public libraries and the machine.
 
-    PYTHONPATH=src python benchmarks/throughput.py [--seconds 10] [--rounds 3] [--data data]
+    ./run bench [--seconds S] [--rounds N] [--workload NAME ...] [--contender NAME ...] [--data DIR]
 
-The work is that of a sweep on MNIST: AEVB (estimator B, L = 1), 500 hidden units, N_z = 20, minibatches of M = 100,
-Bernoulli cross-entropy on grey values, Adagrad, weight decay M/N. No evaluation is timed. The contenders:
+The workloads are AEVB (estimator B, L = 1) with minibatches of M = 100, Adagrad and weight decay M/N; nothing is evaluated:
 
-    ours                    a process of one thread per core, each training its own model with Stack.train_block
-    plain                   nn.Module, autograd, torch.optim.Adagrad and a DataLoader over torchvision's MNIST:
-                            one process, torch's default number of threads
-    plain, a process a core the same with one thread in one process per core, as a careful sweep would run it
+    mnist      784 pixels, 500 hidden units, N_z = 20, Bernoulli cross-entropy on grey values
+    frey       560 pixels, 200 hidden units, N_z = 10, Gaussian with a free log-variance and its mean through a sigmoid
+    figure3    784 pixels, 100 hidden units, N_z = 3, Bernoulli
 
-The plain ones run with no DataLoader workers and with 2, and the better counts. Before anything is timed, the plain
-module is held against ours: equal parameters, minibatch and noise must give the same bound and gradient to 1e-4.
+The contenders, each in a one-thread process per core unless another number is given (contenders.py, limit.py):
 
-In every round each contender in turn starts fresh processes, warms them up and is measured for --seconds; the measure
-is the number of samples finished by all its processes in that window, over the window. The table gives the median
-and the range over rounds; the last lines are the ratios. results/benchmark.json receives the better variants.
+    ours       each process trains its own model with Stack.train_block
+    plain      nn.Module, autograd, torch.optim.Adagrad, a DataLoader over torchvision's MNIST (frey: a TensorDataset), with no
+               loader workers or, on mnist, 2: once as one process with torch's default number of threads, once a process a core
+    fused      the same model with images in memory and torch.optim.Adagrad(fused=True); also tried as one process with
+               torch's default number of threads
+    pyro       Pyro's SVI with TraceMeanField_ELBO on the same networks, images in memory, its checks off
+    pythae     pythae's VAE with the same networks, trained by its BaseTrainer, without messages and progress bar
+    limit      what a step's matrix products and Adagrad's memory traffic alone would allow
 
-Cost: five measurements a round, each of --seconds and about 12 s of start and warm-up: 6 minutes as it stands, and
-1 GB of memory a core. The machine must be idle otherwise, or the numbers say little. MNIST is read from DIR/mnist/,
-where the pipeline puts its downloads (--data DIR); nothing is downloaded here and nothing takes its place.
+Where a contender has variants, the first round runs all of them, and the fastest counts and goes on. Before anything is timed,
+the others are held against ours: equal parameters, minibatch and noise must give the same bound and gradient to 1e-4.
+
+In every round each contender in turn starts fresh processes, warms them up and is measured for S seconds: the samples that all
+its processes finish in that window, over the window. The table has median and range over rounds; results/benchmark.json
+receives them as a list of records, with the CPU time over time of a process: less than 1 for one of a single thread, and without
+loader workers, means that other work disturbed it. Cost as it stands: 8 minutes on two idle cores, and 1 GB of memory a core.
+
+Data are read from DIR (mnist.h5 or mnist/*.gz, frey.h5 or frey/frey_rawface.mat, where the pipeline puts them); nothing is
+downloaded. What is not there is replaced by uniform bytes of the same shape, called stand-in data in table and records: the
+arithmetic is the same.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
+import hashlib
 import json
+import logging
+import math
 import multiprocessing
 import os
-import shutil
 import signal
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 
+import h5py
+import limit
+import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
-from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import MNIST
+from contenders import CONTENDERS, PER_CORE, WORKLOADS, Arrangement, Images, Workload, arrangements, check_equal, package
 
-from aevb import config, data, nets, provenance
+from aevb import data, provenance
 from aevb.errors import UserError
-from aevb.files import atomic
-from aevb.learners import AEVB
-from aevb.training import BLOCK, Settings, Stack
+from aevb.files import atomic, new_h5
 
-HIDDEN, LATENT, BATCH, STEP_SIZE = 500, 20, 100, 0.02
-WORKLOAD = f"MNIST, AEVB, {HIDDEN} hidden, N_z = {LATENT}, M = {BATCH}"
-# ToTensor divides by 255
-EXPERIMENT = config.Experiment(dataset="mnist", likelihood="bernoulli", hidden=HIDDEN, scale=255)
-N_TRAIN, PIXELS = data.DATASETS["mnist"].n_train, 28 * 28
-TOLERANCE = 1e-4  # relative, between our bound and gradient and the plain ones: float32 leaves about 1e-6
-FLOOR = 5
-WARMUP_SECONDS, WARMUP_SAMPLES = 2.0, 120 * BATCH  # beyond our first 100 steps, which only accumulate
+WARMUP_SECONDS, WARMUP_SAMPLES = 1.0, 12_000  # beyond our first 100 steps, which only accumulate
 START_SECONDS = 300  # a process that is not ready by then has failed
 OUTPUT = Path("results/benchmark.json")
+IDLE = 0.95  # CPU time over time of a one-thread process that nothing disturbs, at least
+STAND_IN = "stand-in data"
+NAMES = ("ours", "plain", "fused", "pyro", "pythae", "limit")
 
 
-@dataclass(frozen=True)
-class Contender:
-    name: str
-    processes: int
-    threads: int | None  # None: torch's default
-    loader_workers: int = 0
-
-    @property
-    def label(self) -> str:
-        return self.name if self.name == "ours" else f"{self.name}, num_workers={self.loader_workers}"
+class Finished(Exception):
+    """The window is over."""
 
 
-def contenders() -> list[Contender]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    plain = [Contender("plain", 1, None, workers) for workers in (0, 2)]
-    plain_a_core = [Contender("plain, a process a core", cores, 1, workers) for workers in (0, 2)]
-    return [Contender("ours", cores, 1), *plain, *plain_a_core]
+class Clock:
+    """Called with the samples of each step: warms up, waits for the other processes, counts in the window, then raises Finished."""
 
+    def __init__(self, seconds: float, wait: Callable[[], None]):
+        self.seconds, self.wait, self.samples, self.end = seconds, wait, 0.0, None
+        self.last = self.started = time.perf_counter()
 
-class VAE(nn.Module):
-    """The model as one would write it; `forward` gives minus the bound, summed over the minibatch (estimator B)."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Linear(PIXELS, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 2 * LATENT))
-        self.decoder = nn.Sequential(nn.Linear(LATENT, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, PIXELS))
-
-    def forward(self, x, noise):
-        mean, log_variance = self.encoder(x).chunk(2, dim=-1)
-        logits = self.decoder(mean + torch.exp(0.5 * log_variance) * noise)
-        reconstruction = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
-        kl = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum()
-        return reconstruction + kl
-
-
-def train_plain(contender: Contender, folder: Path) -> Iterator[int]:
-    """Train the plain model for ever; yields the number of samples of each step when it is done."""
-    dataset = MNIST(folder, train=True, transform=transforms.ToTensor())
-    dataset.data, dataset.targets = dataset.data[:N_TRAIN], dataset.targets[:N_TRAIN]  # the images that ours trains on
-    workers = contender.loader_workers
-    loader = DataLoader(dataset, batch_size=BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
-    model = VAE()
-    optimizer = torch.optim.Adagrad(model.parameters(), lr=STEP_SIZE, weight_decay=BATCH / N_TRAIN)
-    while True:
-        for images, _ in loader:
-            x = images.flatten(1)
-            optimizer.zero_grad()
-            loss = model(x, torch.randn(len(x), LATENT))
-            loss.backward()
-            optimizer.step()
-            yield len(x)
-
-
-def train_ours(index: int, folder: Path) -> Iterator[int]:
-    """Train a stack of one replica for ever, as a job of the pipeline does; yields the samples of each finished block."""
-    training = config.Training(batch_size=BATCH, draws=1, estimator="B")
-    settings = Settings(EXPERIMENT, training, config.Evaluation(), samples=sys.maxsize, device="cpu", threads=1)
-    stack = Stack([config.Run("mnist", "aevb", LATENT, index)], [STEP_SIZE], settings, data.load(folder / "mnist.h5", EXPERIMENT))
-    while stack.live:
-        stack.train_block(sys.maxsize)
-        yield BLOCK * BATCH
-    raise RuntimeError("our model diverged")
+    def __call__(self, samples: int) -> None:
+        before, self.last = self.last, time.perf_counter()
+        if self.end is not None:  # the last block by its part in the window: ours are long
+            self.samples += samples * min(1.0, (self.end - before) / (self.last - before))
+            if self.last >= self.end:
+                raise Finished
+            return
+        self.samples += samples
+        if self.last - self.started >= WARMUP_SECONDS and self.samples >= WARMUP_SAMPLES:
+            self.wait()
+            self.samples, self.last = 0.0, time.perf_counter()
+            self.end = self.last + self.seconds
 
 
 def initialise(shared: threading.Barrier) -> None:
@@ -136,164 +99,201 @@ def initialise(shared: threading.Barrier) -> None:
     global barrier
     barrier = shared
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    logging.disable(logging.WARNING)  # pythae's messages
 
 
-def work(contender: Contender, index: int, folder: Path, seconds: float) -> tuple[float, int]:
-    """One process of a contender: samples finished in the window, and threads."""
+def work(name: str, workload: Workload, arrangement: Arrangement, images: Images, index: int, seconds: float) -> dict[str, float]:
+    """One process of a contender: its samples per second, threads and CPU time over time, and what makes up the limit."""
+    started = []
+
+    def wait() -> None:
+        barrier.wait(START_SECONDS)
+        started.extend((time.perf_counter(), time.process_time()))
+
     try:
-        if contender.threads is not None:
-            torch.set_num_threads(contender.threads)
-        steps = train_ours(index, folder) if contender.name == "ours" else train_plain(contender, folder)
-        started, samples = time.perf_counter(), 0
-        while time.perf_counter() - started < WARMUP_SECONDS or samples < WARMUP_SAMPLES:
-            samples += next(steps)
+        if arrangement.threads is not None:
+            torch.set_num_threads(arrangement.threads)
+        if name == "limit":
+            found = limit.measure(workload, wait, seconds)
+        else:
+            clock = Clock(seconds, wait)
+            try:
+                CONTENDERS[name](workload).train(images, index, arrangement.loader_workers, clock)
+            except Finished:
+                found = {"samples_per_second": clock.samples / seconds}
     except Exception:
         barrier.abort()  # the others would wait for this one
         raise
-    barrier.wait(START_SECONDS)
-    now = time.perf_counter()
-    end, samples = now + seconds, 0.0
-    while now < end:
-        before, finished = now, next(steps)
-        now = time.perf_counter()
-        samples += finished * min(1.0, (end - before) / (now - before))  # the last block by its part in the window: ours are long
-    return samples, torch.get_num_threads()
+    busy = (time.process_time() - started[1]) / (time.perf_counter() - started[0])
+    return {"threads": torch.get_num_threads(), "cpu_per_second": busy, **found}
 
 
-def measure(contender: Contender, folder: Path, seconds: float) -> tuple[float, int]:
-    """Samples per second of all processes of a contender, and the threads of each."""
+def measure(name: str, workload: Workload, arrangement: Arrangement, images: Images, seconds: float) -> dict[str, float]:
+    """Samples per second of all processes of a contender together; the other values of `work` as means over processes."""
     context = multiprocessing.get_context("spawn")  # fresh: no threads, tensors or settings of this process or of the last contender
-    shared = context.Barrier(contender.processes)
-    with ProcessPoolExecutor(contender.processes, context, initialise, (shared,)) as pool:
-        futures = [pool.submit(work, contender, index, folder, seconds) for index in range(contender.processes)]
+    processes = arrangement.processes
+    with ProcessPoolExecutor(processes, context, initialise, (context.Barrier(processes),)) as pool:
+        futures = [pool.submit(work, name, workload, arrangement, images, index, seconds) for index in range(processes)]
         errors = [error for future in futures if (error := future.exception())]
     if errors:  # the reason itself before what it did to the others
         raise min(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError))
-    results = [future.result() for future in futures]
-    return sum(samples for samples, _ in results) / seconds, results[0][1]
+    found = [future.result() for future in futures]
+    means = {key: statistics.mean(one[key] for one in found) for key in found[0]}
+    return means | {"samples_per_second": means["samples_per_second"] * processes}
 
 
-def lay_out(source: Path, folder: Path) -> None:
-    """Put MNIST into `folder` twice: prepared, as our training reads it, and extracted, as torchvision does.
+def stand_in(dataset: str, file: Path) -> None:
+    """Write uniform bytes in place of a prepared file, laid out as aevb.data describes."""
+    known, generator = data.DATASETS[dataset], np.random.default_rng(0)
+    size = math.prod(known.shape)
+    train, test = (generator.integers(0, known.levels, (n, size), dtype=np.uint8) for n in (known.n_train, known.n_test))
+    digest = hashlib.sha256(train.tobytes() + test.tobytes()).hexdigest()
+    with new_h5(file) as output:
+        output["train"], output["test"] = train, test
+        output.attrs.update(schema=data.SCHEMA, dataset=dataset, shape=known.shape, levels=known.levels, sha256=digest, source=STAND_IN)
 
-    Raises UserError if the four files are not in source/mnist/, or are not the original ones.
+
+def lay_out(workload: Workload, source: Path, folder: Path) -> Images:
+    """The workload's images: those in `source`, or else stand-in data in `folder`; there MNIST also as torchvision reads it.
+
+    Raises UserError if the files in `source` are damaged.
     """
-    files = data.DATASETS["mnist"].files
-    if missing := [file.name for file in files if not (source / "mnist" / file.name).is_file()]:
-        raise UserError(
-            f"{source / 'mnist'} does not hold {', '.join(missing)}; let the pipeline fetch MNIST with "
-            "./run --cores 1 data/mnist.h5, or give the folder DIR that holds the files as DIR/mnist/*.gz with --data DIR"
-        )
-    data.prepare("mnist", source, folder / "mnist.h5")
-    raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for file in files:
-        with gzip.open(source / "mnist" / file.name) as packed, open(raw / file.name.removesuffix(".gz"), "wb") as extracted:
-            shutil.copyfileobj(packed, extracted)
+    dataset = workload.experiment.dataset
+    known, file = data.DATASETS[dataset], source / f"{dataset}.h5"
+    name = known.source.split(":")[0]
+    if not file.is_file():
+        file = folder / f"{dataset}.h5"
+        if all((source / dataset / original.name).is_file() for original in known.files):
+            data.prepare(dataset, source, file)
+        else:
+            name = STAND_IN
+            stand_in(dataset, file)
+            print(f"{workload.name}: {STAND_IN} (uniform bytes), as {source} does not hold {dataset}.", file=sys.stderr)
+    data.load(file, workload.experiment)  # raises what is wrong with it before anything starts
+    if dataset == "mnist":
+        raw = folder / "MNIST" / "raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        with h5py.File(file) as prepared:
+            images = prepared["train"][:].reshape(-1, *known.shape)
+        for kind, values in (("images-idx3", images), ("labels-idx1", images[:, 0, 0])):  # no contender looks at labels
+            header = np.array([2048 + values.ndim, *values.shape], ">i4").tobytes()
+            (raw / f"train-{kind}-ubyte").write_bytes(header + values.tobytes())
+            (raw / f"t10k-{kind}-ubyte").touch()  # must exist
+    return Images(file, folder, name)
 
 
-def check_equal(folder: Path) -> None:
-    """Raises UserError unless the plain module's loss and gradient are those of ours."""
-    generator = torch.Generator().manual_seed(0)
-    images = data.load(folder / "mnist.h5", EXPERIMENT).train[:BATCH]
-    dataset = MNIST(folder, train=True, transform=transforms.ToTensor())
-    x = torch.stack([dataset[i][0] for i in range(BATCH)]).flatten(1)
-    if not torch.allclose(x, images):
-        raise UserError("the plain contender does not read the images that ours reads; the comparison would mean nothing")
-    noise = torch.randn(BATCH, LATENT, generator=generator)
-
-    layout = nets.Layout(PIXELS, HIDDEN, LATENT, "bernoulli")
-    theta = 0.1 * torch.randn(1, layout.n_parameters, generator=generator)  # large enough that every term counts
-    ours = layout.view(theta)
-    bound, parts = AEVB("bernoulli").gradient(ours, images[None], [noise[None, None]])
-    bound, gradient = bound.item(), torch.cat([parts[name].flatten(1) for name in layout.shapes], 1)
-
-    model = VAE()
-    layers = {f"{net}.{part}": getattr(model, net)[i] for net in ("encoder", "decoder") for part, i in (("hidden", 0), ("output", 2))}
-    with torch.no_grad():
-        for name, layer in layers.items():
-            layer.weight.copy_(ours[f"{name}.weight"][0].T)
-            layer.bias.copy_(ours[f"{name}.bias"][0, 0])
-    loss = model(x, noise)
-    loss.backward()
-    plain = torch.empty_like(theta)  # gradient of the plain loss in our layout
-    for name, view in layout.view(plain).items():
-        layer, part = name.rsplit(".", 1)
-        view[0] = getattr(layers[layer], part).grad.t()  # t: a bias has one dimension
-
-    differences = abs(loss.item() / BATCH + bound) / abs(bound), ((plain + gradient).norm() / gradient.norm()).item()
-    if not max(differences) <= TOLERANCE:
-        raise UserError(
-            "the plain module does not compute what ours does, so that the comparison would mean nothing: relative difference "
-            f"{differences[0]:.1e} in the bound and {differences[1]:.1e} in its gradient, where {TOLERANCE:.0e} is allowed"
-        )
-    print(f"Equal to ours: bound {bound:.3f} nats to {differences[0]:.0e}, gradient to {differences[1]:.0e} (relative).", file=sys.stderr)
-
-
-def benchmark(folder: Path, seconds: float, rounds: int) -> list[dict]:
-    """A record for each contender of `contenders`."""
-    rates: dict[Contender, list[float]] = {contender: [] for contender in contenders()}
-    threads = {}
+def benchmark(workloads: list[Workload], names: list[str], images: dict[str, Images], seconds: float, rounds: int) -> list[dict]:
+    """A record for each workload and contender: that of its fastest variant."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    pairs = [(workload, name) for workload in workloads for name in names]
+    entries = {pair: {arrangement: [] for arrangement in arrangements(*pair, cores)} for pair in pairs}
     for number in range(1, rounds + 1):
-        for contender, measured in rates.items():
-            rate, threads[contender] = measure(contender, folder, seconds)
-            measured.append(rate)
-            print(f"round {number} of {rounds}: {contender.label}: {rate:,.0f} samples/s", file=sys.stderr, flush=True)
+        for (workload, name), variants in entries.items():
+            for arrangement, found in variants.items():
+                found.append(measure(name, workload, arrangement, images[workload.name], seconds))
+                shape = shown(arrangement.processes, found[-1]["threads"], arrangement.loader_workers)
+                rate = f"{found[-1]['samples_per_second']:,.0f} samples/s"
+                print(f"round {number} of {rounds}: {workload.name}, {name} ({shape}): {rate}", file=sys.stderr, flush=True)
+            best = max(variants, key=lambda one: variants[one][0]["samples_per_second"])
+            entries[workload, name] = {best: variants[best]}
     return [
         {
-            "workload": WORKLOAD,
-            "contender": contender.name,
+            "workload": workload.name,
+            "model": workload.model,
+            "data": images[workload.name].name,
+            "contender": name,
+            "package": package(name),
             "device": "cpu",
-            "processes": contender.processes,
-            "threads": threads[contender],
-            "loader_workers": contender.loader_workers,
-            "samples_per_second": statistics.median(measured),
-            "samples_per_second_min": min(measured),
-            "samples_per_second_max": max(measured),
+            "processes": arrangement.processes,
+            "loader_workers": arrangement.loader_workers,
+            **{key: statistics.median(one[key] for one in found) for key in found[0]},
+            "samples_per_second_min": min(one["samples_per_second"] for one in found),
+            "samples_per_second_max": max(one["samples_per_second"] for one in found),
             "rounds": rounds,
             "seconds": seconds,
             "torch": torch.__version__,
             "processor": provenance.processor(),
         }
-        for contender, measured in rates.items()
+        for (workload, name), variants in entries.items()
+        for arrangement, found in variants.items()
     ]
 
 
-def report(records: list[dict]) -> list[dict]:
-    """Print the table and the ratios; returns the better variant of each contender."""
-    best: dict[str, dict] = {}
-    print(f"{WORKLOAD}; torch {records[0]['torch']}, {records[0]['processor']}")
-    print(f"{'contender':24}{'processes x threads':>21}{'num_workers':>13}{'samples/s':>11}  min to max")
-    for record in records:
-        shape, rate = f"{record['processes']} x {record['threads']}", record["samples_per_second"]
-        workers = "-" if record["contender"] == "ours" else record["loader_workers"]
-        spread = f"{record['samples_per_second_min']:,.0f} to {record['samples_per_second_max']:,.0f}"
-        print(f"{record['contender']:24}{shape:>21}{workers:>13}{rate:>11,.0f}  {spread}")
-        if rate > best.get(record["contender"], record)["samples_per_second"] or record["contender"] not in best:
-            best[record["contender"]] = record
-    ours, *plain = best.values()
-    ratios = {record["contender"]: ours["samples_per_second"] / (record["samples_per_second"] or inf) for record in plain}
-    for name, ratio in ratios.items():
-        print(f"ours / {name}: {ratio:.2f}")
-    print(f"ours / the better of them: {min(ratios.values()):.2f} (at least {FLOOR} is wanted)")
-    return list(best.values())
+def shown(processes: int, threads: int, loader_workers: int) -> str:
+    return f"{processes} x {threads}" + (f" + {loader_workers} loaders" if loader_workers else "")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10, help="length of a measurement (%(default)s)")
+def table(records: list[dict]) -> str:
+    """The records as text, with the ratio of ours to each, and the share of the limit that each reaches."""
+    lines = [f"torch {records[0]['torch']}, {records[0]['processor']}"]
+    for workload in dict.fromkeys(record["workload"] for record in records):
+        rows = {record["contender"]: record for record in records if record["workload"] == workload}
+        first, rates = next(iter(rows.values())), {name: record["samples_per_second"] for name, record in rows.items()}
+        lines += ["", f"{workload}: {first['model']}; {first['data']}"]
+        lines += [f"{'contender':25}{'processes x threads':>21}{'samples/s':>11}{'min to max':>21}{'ours/it':>9}{'of limit':>10}"]
+        for name, record in rows.items():
+            shape = shown(record["processes"], record["threads"], record["loader_workers"])
+            spread = f"{record['samples_per_second_min']:,.0f} to {record['samples_per_second_max']:,.0f}"
+            ratio = f"{rates['ours'] / rates[name]:.2f}" if "ours" in rates else "-"
+            share = f"{rates[name] / rates['limit']:.0%}" if "limit" in rates else "-"
+            lines += [f"{name:25}{shape:>21}{rates[name]:>11,.0f}{spread:>21}{ratio:>9}{share:>10}"]
+        if one := rows.get("limit"):
+            lines += [
+                f"limit of a process: matrix products {1e3 * one['products_seconds']:.3f} ms a step ({one['gflops']:.0f} GFLOPS), "
+                f"Adagrad {1e3 * one['adagrad_seconds']:.3f} ms ({1e-9 * one['triad_bytes_per_second']:.0f} GB/s)"
+            ]
+    return "\n".join(lines)
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UserError(f"{message}; ./run bench --help says what can be given")
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="./run bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=3, help="length of a measurement (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each contender (%(default)s)")
-    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="MNIST lies in DIR/mnist/ (%(default)s)")
-    options = parser.parse_args()
-    if not (0 < options.seconds < inf and options.rounds > 0):
-        raise UserError("--seconds and --rounds must be larger than 0")
+    parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="these only")
+    parser.add_argument("--contender", nargs="+", choices=NAMES, help="these only; all that are installed unless given")
+    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="where the data sets lie (%(default)s)")
+    options = parser.parse_args(arguments)
+    if not (0 < options.seconds < math.inf and options.rounds > 0):
+        parser.error("--seconds and --rounds must be larger than 0")
+    return options
+
+
+def chosen(asked: list[str] | None) -> list[str]:
+    """The contenders to run, in the order of the table. Raises UserError if one that was asked for is not installed."""
+    names = [name for name in (*CONTENDERS, "limit") if name.split(",")[0] in (asked or NAMES)]
+    missing = [name for name in names if not package(name)]
+    advice = "./run bench installs it where there is a network, or pip install --requirement benchmarks/requirements.lock"
+    if missing and asked:
+        raise UserError(f"{missing[0]} is not installed: {advice}")
+    for name in missing:
+        print(f"{name} is not installed and left out: {advice}", file=sys.stderr)
+    return [name for name in names if name not in missing]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    names = chosen(options.contender)
+    workloads = [workload for name, workload in WORKLOADS.items() if name in options.workload]
     if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > 0.5:
         print(f"The machine is not idle (load average {load:.1f}): do not quote the numbers.", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="aevb-benchmark-") as temporary:
-        folder = Path(temporary)
-        lay_out(options.data, folder)
-        check_equal(folder)
-        records = report(benchmark(folder, options.seconds, options.rounds))
+    os.environ["TQDM_DISABLE"] = "1"  # pythae's progress bar costs time; read when a new process imports tqdm
+    with tempfile.TemporaryDirectory(prefix="aevb-benchmark-") as folder:
+        images = {workload.name: lay_out(workload, options.data, Path(folder)) for workload in workloads}
+        for workload in workloads:
+            for name in names:
+                if name not in ("ours", "limit", PER_CORE):  # the last is plain again
+                    bound, gradient = check_equal(name, workload, images[workload.name])
+                    print(f"{workload.name}: {name} equals ours, bound to {bound:.0e}, gradient to {gradient:.0e}", file=sys.stderr)
+        records = benchmark(workloads, names, images, options.seconds, options.rounds)
+    print(table(records))
+    alone = [record["cpu_per_second"] for record in records if record["threads"] == 1 and not record["loader_workers"]]
+    if min(alone, default=1.0) < IDLE:
+        print(f"Other work took up to {1 - min(alone):.0%} of a core from the processes: do not quote the numbers.", file=sys.stderr)
     with atomic(OUTPUT) as path:
         path.write_text(json.dumps(records, indent=2) + "\n")
     print(f"written to {OUTPUT}")

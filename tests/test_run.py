@@ -67,3 +67,32 @@ def test_another_lock_is_built_anew(checkout):
     (checkout / ".run-venv/requirements.lock").write_text("six==1.16.0\n")
     done = run(checkout, PYTHON="/nowhere/python")
     assert done.returncode == 1 and "no /nowhere/python here" in done.stderr
+
+
+@pytest.fixture
+def built(checkout):
+    """A checkout with an environment whose python says its arguments and PYTHONPATH, and whose uv says its own."""
+    script(checkout / ".run-venv/bin/python", '[ "$1" = -c ] || echo "python $* with $PYTHONPATH"')
+    shutil.copy(checkout / "requirements.lock", checkout / ".run-venv")
+    (checkout / "benchmarks").mkdir()
+    (checkout / "benchmarks/requirements.lock").write_text("pyro-ppl==1.9.2\n")
+    return checkout
+
+
+def test_the_benchmark_installs_its_libraries_once_for_each_lock(built, tmp_path):
+    script(tmp_path / "bin/uv", 'echo "uv $*"')
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    install = "uv pip install --python .run-venv/bin/python --require-hashes --requirement benchmarks/requirements.lock"
+    work = f"python benchmarks/throughput.py --rounds 1 with {built / 'src'}"
+    assert run(built, "bench", "--rounds", "1", PATH=path).stdout.splitlines() == [install, work]
+    assert run(built, "bench", "--rounds", "1", PATH=path).stdout.splitlines() == [work]
+    (built / "benchmarks/requirements.lock").write_text("pyro-ppl==1.9.1\n")
+    assert run(built, "bench", "--rounds", "1", PATH=path).stdout.splitlines() == [install, work]
+
+
+def test_without_a_network_the_benchmark_runs_and_tries_again_next_time(built, tmp_path):
+    script(tmp_path / "bin/uv", "exit 1")
+    for _ in range(2):
+        done = run(built, "bench", PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        assert done.returncode == 0 and done.stdout.startswith("python benchmarks/throughput.py with")
+        assert "could not be installed" in done.stderr
