@@ -74,6 +74,8 @@ def test_distances_hold_for_seeds_that_end_earlier_and_leave_out_the_diverged():
     np.testing.assert_allclose(test["seeds"], [2, 2, 1, 1])
     np.testing.assert_allclose(test["difference"], [3, 3, 1, 1], atol=1e-4)
     assert np.isnan(test["sd"].to_numpy()[2:]).all()
+    whole = distance.distances(study(change), paper_of()).set_index(["algorithm", "split", "reading"]).loc[("aevb", "test", "moment")]
+    assert whole["sd"] == pytest.approx(np.sqrt(8), abs=1e-4) and whole["seeds"] == 1 and whole["last"] == 1e8
 
 
 def test_all_48_curves_of_the_paper_are_measured():

@@ -151,11 +151,15 @@ def _beside(curves: list[pd.DataFrame], theirs: pd.DataFrame, split: str, readin
     return beside.assign(paper=at(theirs, "value", samples), difference=lambda frame: frame["ours"] - frame["paper"])
 
 
-def _rms(beside: pd.DataFrame, column: str = "difference") -> float:
-    """Root mean square of a column of `_beside` over the log axis of the samples, by the trapezoid rule; NaN without points."""
+def _average(beside: pd.DataFrame, values: pd.Series) -> float:
+    """Mean of `values` at the counts of `_beside` over the log axis of the samples, by the trapezoid rule; NaN without any."""
     steps = np.diff(np.log(beside["samples"])) if len(beside) > 1 else np.ones(1)
     weights = (np.append(steps, 0) + np.append(0, steps))[: len(beside)]
-    return float(np.sqrt(np.average(beside[column] ** 2, weights=weights))) if len(beside) else np.nan
+    return float(np.average(values, weights=weights)) if len(beside) else np.nan
+
+
+def _rms(beside: pd.DataFrame) -> float:
+    return _average(beside, beside["difference"] ** 2) ** 0.5
 
 
 def differences(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
@@ -183,15 +187,16 @@ def differences(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
 def distances(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     """How far our curves are from the paper's: one row a curve and reading of `differences`, nats per datapoint.
 
-    CURVE; seeds (fewest over the counts); first and last (the shared range of samples); rms (root mean square of the difference of
-    our mean and the paper's, over the log axis of the samples), sd (root mean square of the spread over seeds, to hold it
-    against), mean (of the difference), largest (the difference that is largest in size) and at (where it is).
+    CURVE; seeds (fewest over the counts); first and last (the shared range of samples); rms (root mean square over the log axis of the
+    samples of the difference between our mean and the paper's), sd (the same of the spread over seeds, where
+    two reach, to hold it against), mean (of the difference), largest (the difference that is largest in size) and at (where it is).
     """
     rows = []
     for place, part in differences(gathered, paper).groupby(CURVE, sort=False, dropna=False):
         worst = part.loc[part["difference"].abs().idxmax()]
         about = {"seeds": part["seeds"].min(), "first": part["samples"].min(), "last": part["samples"].max()}
-        size = {"rms": _rms(part), "sd": _rms(part, "sd"), "mean": part["difference"].mean()}
+        spread = part[part["sd"].notna()]
+        size = {"rms": _rms(part), "sd": _average(spread, spread["sd"] ** 2) ** 0.5, "mean": _average(part, part["difference"])}
         rows.append({**dict(zip(CURVE, place, strict=True)), **about, **size, "largest": worst["difference"], "at": worst["samples"]})
     return pd.DataFrame(rows, columns=DISTANCES)
 
@@ -207,15 +212,13 @@ def ablation(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     the shared range is empty. Panels count alike in the rows for all of them.
     """
     study, rows = load(gathered.config), []
-    split_names = [(run, *run.experiment.split("+", 1)) for run in gathered.runs.values() if "+" in run.experiment]
-    readings = [(run, base, variant) for run, base, variant in split_names if not TRADEOFF.fullmatch(variant)]
-    for base, algorithm, latent_dim in dict.fromkeys((base, run.algorithm, run.latent_dim) for run, base, _ in readings):
-        mine = {
-            reading: f"{base}+{reading}"
-            for run, b, reading in readings
-            if (b, run.algorithm, run.latent_dim) == (base, algorithm, latent_dim)
-        }
-        runs = {name: replicas(gathered, experiment, algorithm, latent_dim) for name, experiment in {"default": base, **mine}.items()}
+    readings: dict[tuple[str, str, int], dict[str, str]] = {}  # the experiments by curve and reading
+    for run in gathered.runs.values():
+        base, _, variant = run.experiment.partition("+")
+        if variant and not TRADEOFF.fullmatch(variant):
+            readings.setdefault((base, run.algorithm, run.latent_dim), {"default": base})[variant] = run.experiment
+    for (base, algorithm, latent_dim), names in readings.items():
+        runs = {name: replicas(gathered, experiment, algorithm, latent_dim) for name, experiment in names.items()}
         seeds = set.intersection(*({run.seed for run in part} for part in runs.values()))
         runs = {name: [run for run in part if run.seed in seeds] for name, part in runs.items()}
         done = {name: [run.curve for run in part if run.status == "completed"] for name, part in runs.items()}
