@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from aevb import config, figures, results
+from aevb import config, distance, figures, results
 from aevb.errors import UserError
 
 PAPER = Path(__file__).parents[1] / "report" / "paper_curves.csv"
@@ -161,8 +161,8 @@ def diverge(run, value=-1e9):
     return run
 
 
-def build(folder, raw=None, change=None):
-    """Write synthetic runs and pilots and gather them; `change(name, run)` may replace a run."""
+def build(folder, raw=None, change=None, baselines=None):
+    """Write synthetic runs and pilots and gather them, with `baselines`; `change(name, run)` may replace a run."""
     study = config.load(STUDY if raw is None else raw)
     paths, pilot_paths, tables = {}, {}, {"evidence": {}, "estimators": {}}
     for number, run in enumerate(study.runs()):
@@ -188,7 +188,7 @@ def build(folder, raw=None, change=None):
             pilot_paths[run.curve] = folder / f"pilot{number}.h5"
             results.write_pilot(pilot_paths[run.curve], pilot)
     keep = {run.name for run in study.figure_models()}
-    results.gather(study.model_dump(mode="json"), paths, pilot_paths, tables, keep, folder / "gathered.h5")
+    results.gather(study.model_dump(mode="json"), paths, pilot_paths, tables, keep, folder / "gathered.h5", baselines)
     return folder / "gathered.h5"
 
 
@@ -319,6 +319,22 @@ def test_one_runaway_evaluation_does_not_flatten_a_row(tmp_path):
 
     drawn = figures.figure2(results.read_gathered(build(tmp_path, change=runaway)), pd.read_csv(PAPER))
     assert drawn.axes[2].get_ylim()[1] < 5000
+
+
+def test_figure2_shows_the_bound_that_ignores_z(drawing, tmp_path):
+    baselines = {"mnist": {"train": -500.0, "test": -499.6}, "frey": {"train": 680.0, "test": 670.0}}
+    gathered = results.read_gathered(build(tmp_path, baselines=baselines))
+    assert gathered.baselines == baselines
+    drawn = figures.figure2(gathered, pd.read_csv(PAPER))
+    found = lines(panel(drawn, "Frey Face, $N_z$ = 2"))
+    for split in ("train", "test"):
+        assert set(found[f"ignoring z {split}"].get_ydata()) == {baselines["frey"][split]}
+        assert found[f"ignoring z {split}"].get_zorder() < found[f"aevb {split}"].get_zorder()
+    for title in ("MNIST, $N_z$ = 3", "MNIST, $N_z$ = 5"):  # below the axis
+        assert any(text.get_text() == "↓ ignoring z: −500" for text in panel(drawn, title).texts)
+        assert not any(name.startswith("ignoring") for name in lines(panel(drawn, title)))
+    assert "ignoring z" in [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert not any("ignoring" in text.get_text() for axis in drawing.axes for text in axis.texts)  # results without baselines
 
 
 def test_all_replicas_diverged(tmp_path):
@@ -492,6 +508,31 @@ def test_a_stand_in_has_a_figure3_without_the_papers_curves(tmp_path):
     assert "1 seed" in drawn.get_suptitle()
 
 
+def test_the_distance_has_a_panel_for_each_of_the_papers(full):
+    drawn = figures.distance(full, pd.read_csv(PAPER))
+    titles = ["MNIST, $N_z$ = 3", "MNIST, $N_z$ = 5", "Frey Face, $N_z$ = 2"]
+    titles += [f"MNIST, $N_z$ = 3\n$N_\\mathrm{{train}}$ = {n}" for n in (1000, 50000)]
+    assert [axis.get_title() for axis in drawn.axes] == titles
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["AEVB", "wake-sleep", "MCEM", "train", "test"]
+    table = distance.differences(full, pd.read_csv(PAPER))
+    for axis, (experiment, latent_dim) in zip(drawn.axes, [("mnist", 3), ("mnist", 5), ("frey", 2)], strict=False):
+        for algorithm in ("aevb", "wake_sleep"):
+            line = lines(axis)[f"{algorithm} test moment"]
+            rows = table[(table["experiment"] == experiment) & (table["latent_dim"] == latent_dim) & (table["algorithm"] == algorithm)]
+            np.testing.assert_allclose(np.column_stack(line.get_data()), rows[rows["split"] == "test"][["samples", "difference"]])
+            assert line.get_ydata()[-1] == pytest.approx(1.005)  # the paper's curve moved by 1 on average over seeds, and a little
+        assert {f"{a} train {reading}" for a in ("aevb", "wake_sleep") for reading in ("moment", "average")} <= set(lines(axis))
+        heights = [np.ptp(band.get_paths()[0].vertices[:, 1]) for band in axis.collections]
+        assert len(heights) == 4 and min(heights) > 2 * np.sqrt(2) - 1e-6
+    for axis in drawn.axes[3:]:
+        assert len(lines(axis)) == 6 and axis.get_xscale() == "log"
+
+
+def test_the_distance_of_a_stand_in_is_empty_panels(tmp_path):
+    drawn = figures.distance(results.read_gathered(build(tmp_path, FULL_DIGITS)), pd.read_csv(PAPER))
+    assert len(drawn.axes) == 3 and all("no such curve" in axis.texts[0].get_text() for axis in drawn.axes)
+
+
 def test_estimators_are_drawn_against_their_reference(full):
     drawn = figures.estimators(full)
     grid = np.array(drawn.axes).reshape(3, 3)
@@ -514,7 +555,7 @@ def test_estimators_are_drawn_against_their_reference(full):
 
 
 def test_equal_results_give_equal_bytes(full_path, tmp_path):
-    for name in config.load(FULL).figures:
+    for name in [*config.load(FULL).figures, "distance"]:
         first, second = ([tmp_path / f"{turn}-{name}.{suffix}" for suffix in ("pdf", "svg", "png")] for turn in "ab")
         figures.draw(name, full_path, PAPER, first)
         with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": "other", "axes.facecolor": "red"}):
@@ -529,7 +570,7 @@ def test_equal_results_give_equal_bytes(full_path, tmp_path):
     figures.draw("figure2", full_path, PAPER, [tmp_path / "again.svg"])
     assert matplotlib.rcParams["svg.hashsalt"] == before
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [f"{t}-{n}.{s}" for t in "ab" for n in config.load(FULL).figures for s in ("pdf", "svg", "png")] + ["again.svg"]
+        [f"{t}-{n}.{s}" for t in "ab" for n in [*config.load(FULL).figures, "distance"] for s in ("pdf", "svg", "png")] + ["again.svg"]
     )
 
 

@@ -23,7 +23,7 @@ from test_figures import (
     one_diverged,
 )
 
-from aevb import config, figures, report, results
+from aevb import config, distance, figures, report, results
 
 TEMPLATE = PAPER.parent / "report.html.j2"
 
@@ -404,7 +404,7 @@ def test_the_papers_monte_carlo_em_is_held_against_the_chains_too(full_path):
     assert not large.endswith("posterior.")
     for run in gathered.runs.values():
         if run.algorithm == "mcem":
-            curve = gathered.evidence[figures.run_name(run)].frame.query("split == 'train'").set_index("samples")["importance"]
+            curve = gathered.evidence[distance.run_name(run)].frame.query("split == 'train'").set_index("samples")["importance"]
             run.curve["running"] = curve.loc[run.curve["samples"]].to_numpy() - 1.0 - 2.0 * run.seed + 0.5
     assert report._chain_values(gathered, paper, study)[1].endswith("they are like values at chains that lag behind the posterior.")
 

@@ -55,7 +55,8 @@ def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, es
     packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators}
     for prefix, number in packs.items():
         assert sum(count for name, count in jobs.items() if name.startswith(prefix)) == number
-    others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "total"))}
+    assert sum(name.startswith("baseline_") for name in jobs) == {73: 2, 55: 2, 21: 1, 6: 2}[train]  # one for each row of Figure 2
+    others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "baseline_", "total"))}
     assert others == {"dataset": datasets, "gather": 1, "figure": 5 if evidence else 3, "report": 1, "all": 1}
 
 
@@ -97,6 +98,8 @@ def test_quick_study_end_to_end(study):
     assert "32 models" in output and "Estimated time" in output and "report.html" in output
     gathered = results.read_gathered(made / "gathered.h5")
     assert len(gathered.runs) == 32 and len(gathered.pilots) == 16
+    assert set(gathered.baselines) == {"digits_bernoulli", "digits_gaussian"}
+    assert all(np.isfinite(list(values.values())).all() for values in gathered.baselines.values())
     for name, run in gathered.runs.items():
         assert results.read_run(made / f"runs/{name}.h5").attributes == run.attributes
         step = 15 * run.n_train if run.algorithm == "mcem" else 100

@@ -20,9 +20,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from scipy.special import expit, ndtri
 
 from . import data
-from .config import Config, Experiment, Run, load, short
+from .config import Config, Run, load, short
+from .distance import differences, in_figure3, paper_curve, replicas, seeds_of, shown, training_points
 from .files import atomic
-from .results import Gathered, RunResult, read_gathered
+from .results import Gathered, read_gathered
 
 # Red, green and blue as in the paper, but apart for colour-blind readers (red leans to orange, green to blue). Those of
 # seaborn's colour-blind palette are equally light, the same grey in print; these are 20 or more apart in CIE lightness. The
@@ -46,9 +47,6 @@ OFF_SCALE = 200.0  # nats: with a handful of samples a kernel density is wrong b
 PAPER_DRAWS = 50  # samples per datapoint of the paper's estimator (section 5)
 
 TITLES = {"mnist": "MNIST", "frey": "Frey Face"}
-
-# The likelihood under which the paper's numbers were obtained; other models of the same data are not comparable.
-PAPER_LIKELIHOODS = {"mnist": "bernoulli", "frey": "gaussian"}
 
 # Below this many seeds the band is the range: a standard deviation of so few says little.
 SEEDS_FOR_SD = 5
@@ -87,69 +85,6 @@ def _settle(figure: Figure) -> None:
 def label(experiment: str) -> str:
     """The name of an experiment for people: 'mnist' -> 'MNIST', 'mnist_1000' -> 'MNIST 1000'."""
     return " ".join(TITLES.get(part, part) for part in experiment.split("_"))
-
-
-def in_figure3(study: Config, experiment: str) -> bool:
-    return study.figure3 is not None and experiment in study.figure3.experiments
-
-
-def seeds_of(study: Config, experiment: str) -> list[int]:
-    """The seeds of every curve of `experiment`."""
-    return (study.figure3.seeds if in_figure3(study, experiment) else None) or study.seeds
-
-
-def training_points(experiment: Experiment) -> int:
-    """N_train: datapoints that the models of an experiment are trained on."""
-    return experiment.n_train or data.DATASETS[experiment.dataset].n_train
-
-
-def paper_curve(paper: pd.DataFrame, study: Config, name: str, latent_dim: int, algorithm: str, split: str) -> pd.DataFrame | None:
-    """The paper's curve for experiment `name` of a study (columns samples and value in nats per datapoint, by samples), or None.
-
-    From its Figure 3 (log p(x)) if the experiment is one of the study's Figure 3, else from its Figure 2 (bound). None
-    also when the experiment models other values than the paper did (binarised, dequantised or under another likelihood),
-    or was trained on another number of datapoints: such values differ by far more than the effects shown.
-    """
-    experiment, third = study.experiments[name], in_figure3(study, name)
-    fits = PAPER_LIKELIHOODS.get(experiment.dataset) == experiment.likelihood and not experiment.binarise and not experiment.dequantise
-    if not fits or not (third or training_points(experiment) == data.DATASETS[experiment.dataset].n_train):
-        return None
-    chosen = paper[
-        (paper["figure"] == (3 if third else 2))
-        & (paper["dataset"] == experiment.dataset)
-        & (paper["latent_dim"] == latent_dim)
-        & (paper["algorithm"] == algorithm)
-        & (paper["split"] == split)
-    ]
-    chosen = chosen[chosen["n_train"] == training_points(experiment)] if third else chosen
-    return None if chosen.empty else chosen[["samples", "value"]].sort_values("samples", ignore_index=True)
-
-
-def run_name(run: RunResult) -> str:
-    return Run(run.experiment, run.algorithm, run.latent_dim, run.seed).name
-
-
-def replicas(gathered: Gathered, experiment: str, algorithm: str, latent_dim: int) -> list[RunResult]:
-    """The runs of one curve, one for each seed."""
-    seeds = seeds_of(load(gathered.config), experiment)
-    return [gathered.runs[Run(experiment, algorithm, latent_dim, seed).name] for seed in seeds]
-
-
-def shown(gathered: Gathered, run: RunResult) -> pd.DataFrame:
-    """What figures show of a run, one row an evaluation: samples, seconds, train, test, train_se and test_se.
-
-    Bounds (with the other columns of CURVE); for a run of Figure 3 log p(x) by importance sampling, with the other columns
-    of EVIDENCE by split (train_hmc, test_hmc, ...), and nothing if it diverged.
-    """
-    if not in_figure3(load(gathered.config), run.experiment):
-        return run.curve
-    if run_name(run) not in gathered.evidence:
-        return run.curve.assign(train=np.nan, test=np.nan)
-    table = gathered.evidence[run_name(run)].frame
-    seconds = table.groupby("samples")["seconds"].first()
-    wide = table.drop(columns="seconds").pivot(index="samples", columns="split")
-    wide.columns = [f"{split}_{name}".replace("_importance", "") for name, split in wide.columns]
-    return wide.assign(seconds=seconds).reset_index()
 
 
 def decode(weights: dict[str, np.ndarray], z: np.ndarray, likelihood: str) -> np.ndarray:
@@ -224,6 +159,7 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             line[0].set(ylim=_limits([panel for panel, _ in panels], skip=0.2, fence=3), ylabel="bound, nats per datapoint")
             for panel, latent_dim in panels:
                 _crosses(panel, gathered, row.experiment, latent_dim, row.algorithms)
+                _ignoring_z(panel, gathered.baselines.get(row.experiment, {}))
             for panel in line[len(panels) :]:
                 panel.remove()
         height = _make_room(figure, 0.4)
@@ -232,6 +168,20 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         _legend(figure, [algorithm for row in study.figure2 for algorithm in row.algorithms])
         _settle(figure)
     return figure
+
+
+def _ignoring_z(axis, baseline: dict[str, float]) -> None:
+    """The bound of a model that ignores z (see baseline.py), by split: lines, or an arrow and the number where they lie off the axis."""
+    low, high = axis.get_ylim()
+    inside = {split: value for split, value in baseline.items() if low <= value <= high}
+    for split, value in inside.items():
+        axis.axhline(value, color="0.45", linestyle=DASHES[split], linewidth=0.7, zorder=1.2, label=f"ignoring z {split}")
+    if not inside and np.isfinite(baseline.get("test", np.nan)):
+        below = baseline["test"] < low
+        place = {"x": 0.03, "y": 0.02 if below else 0.98, "ha": "left", "va": "bottom" if below else "top"}
+        text = f"{'↓' if below else '↑'} ignoring z: {baseline['test']:.0f}".replace("-", "−")
+        box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6}
+        axis.text(s=text, **place, transform=axis.transAxes, fontsize=6, color="0.3", bbox=box, zorder=5)
 
 
 def figure3(gathered: Gathered, paper: pd.DataFrame) -> Figure:
@@ -390,9 +340,63 @@ def _legend(figure: Figure, algorithms: list[str]) -> None:
     handles += [Line2D([], [], color="0.25", linestyle=dashes, label=split) for split, dashes in DASHES.items()]
     if any(name.startswith("paper") for name in drawn):
         handles.append(Line2D([], [], color="0.65", linewidth=0.7, label="the paper (thin, pale)"))
+    if any(name.startswith("ignoring z") for name in drawn):
+        handles.append(Line2D([], [], color="0.45", linewidth=0.7, label="ignoring z"))
     if any(name.endswith("diverged") for name in drawn):
         handles.append(Line2D([], [], color="0.25", marker="x", markersize=5, linestyle="none", label="diverged"))
     figure.legend(handles=handles, loc="lower center", ncols=7, frameon=False, handlelength=2.4, columnspacing=1.2)
+
+
+def distance(gathered: Gathered, paper: pd.DataFrame) -> Figure:
+    """Ours minus the paper's along every curve of Figures 2 and 3 that both have: a row of panels for each data set, then Figure 3.
+
+    Lines are means over the seeds, at the paper's points; bands one standard deviation over the seeds to each side. Train: the bound
+    at that moment (thin) and averaged as the paper's most likely is; in Figure 3 log p(x) by importance sampling.
+    """
+    study, table = load(gathered.config), differences(gathered, paper)
+    rows = [[(row.experiment, latent_dim) for latent_dim in row.latent_dims] for row in study.figure2]
+    rows += [[(name, study.figure3.latent_dim) for name in study.figure3.experiments]] if study.figure3 else []
+    columns = max(map(len, rows))
+    with _style():
+        figure = Figure(figsize=(WIDTH, 0.75 + 1.75 * len(rows)), layout="constrained")
+        axes = figure.subplots(len(rows), columns, squeeze=False, sharey="row")
+        for row, line in zip(rows, axes, strict=True):
+            mine = table[table["experiment"].isin([name for name, _ in row])]
+            reached = [study.evaluation.first, *mine["samples"]]
+            for panel, (experiment, latent_dim) in zip(line, row, strict=False):
+                title = f"{label(experiment)}, $N_z$ = {latent_dim}"
+                if in_figure3(study, experiment):
+                    n_train = training_points(study.experiments[experiment])
+                    title = f"{label(study.experiments[experiment].dataset)}, $N_z$ = {latent_dim}\n$N_\\mathrm{{train}}$ = {n_train}"
+                panel.set(title=title, xscale="log", xlim=(0.9 * min(reached), 1.2 * max(reached)))
+                panel.axhline(0, color="0.3", linewidth=0.8, zorder=1.5)
+                _apart(panel, mine[(mine["experiment"] == experiment) & (mine["latent_dim"] == latent_dim)])
+                _log_ticks(panel)
+            line[0].set(ylabel="ours − paper, nats", ylim=_limits(list(line[: len(row)]), skip=0.0, fence=3))
+            for panel in line[len(row) :]:
+                panel.remove()
+        height = _make_room(figure, 0.4)
+        figure.text(0.5, 0.28 / height, "# training samples evaluated", ha="center", va="bottom")
+        figure.suptitle("Ours minus the paper's curves, at its points: mean and ± 1 sd over seeds. Train: averaged (thin: at that moment)")
+        _legend(figure, list(dict.fromkeys(table["algorithm"])))
+        _settle(figure)
+    return figure
+
+
+def _apart(axis, table: pd.DataFrame) -> None:
+    """The curves of one panel of `distance` (rows of distance.differences)."""
+    for (algorithm, split, reading), part in table.groupby(["algorithm", "split", "reading"], sort=False):
+        if reading == "hmc":
+            continue
+        thin = split == "train" and reading == "moment"
+        style = {"color": COLOURS[algorithm], "linestyle": DASHES[split], "linewidth": 0.6 if thin else 1.2, "zorder": 2 if thin else 3}
+        style |= {} if thin else {"marker": MARKERS[algorithm], "markersize": 2.2, "markeredgewidth": 0, "markevery": 1 + len(part) // 25}
+        axis.plot("samples", "difference", data=part, label=f"{algorithm} {split} {reading}", **style)
+        if not thin:
+            low, high = part["difference"] - part["sd"], part["difference"] + part["sd"]
+            axis.fill_between(part["samples"], low, high, color=COLOURS[algorithm], alpha=0.18, linewidth=0, zorder=1.8)
+    if table.empty:
+        axis.text(0.5, 0.5, "the paper has\nno such curve", transform=axis.transAxes, ha="center", va="center", fontsize=7)
 
 
 def estimators(gathered: Gathered) -> Figure:
@@ -523,12 +527,12 @@ def figure5(gathered: Gathered) -> Figure:
 
 
 def draw(name: str, gathered_path, paper_path, outputs) -> None:
-    """Draw the figure `name`, one of Config.figures, from a gathered file into each of `outputs` (.pdf, .svg or .png).
+    """Draw the figure `name`, one of Config.figures or "distance", from a gathered file into each of `outputs` (.pdf, .svg or .png).
 
-    `paper_path`: the paper's curves (CSV), for Figures 2 and 3. Raises UserError for a bad gathered file.
+    `paper_path`: the paper's curves (CSV), for Figures 2 and 3 and the distance. Raises UserError for a bad gathered file.
     """
     gathered = read_gathered(gathered_path)
-    with_paper = {"figure2": figure2, "figure3": figure3}
+    with_paper = {"figure2": figure2, "figure3": figure3, "distance": distance}
     if name in with_paper:
         figure = with_paper[name](gathered, pd.read_csv(paper_path))
     else:

@@ -18,20 +18,16 @@ from scipy import stats
 
 from . import results
 from .config import FIGURE3_SAMPLES, Config, Run, Strict, load, short
+from .distance import PAPER_WINDOW, averaged_bound, in_figure3, paper_curve, replicas, run_name, seeds_of, shown, training_points
+from .distance import at as _at
+from .distance import panels_of as _curves_of
 from .figures import (
     ALGORITHMS,
     DATA,
     ESTIMATORS,
     PAPER_DRAWS,
     SEEDS_FOR_SD,
-    in_figure3,
     label,
-    paper_curve,
-    replicas,
-    run_name,
-    seeds_of,
-    shown,
-    training_points,
 )
 from .files import atomic
 from .results import Gathered, Pilot, RunResult, read_gathered
@@ -47,9 +43,6 @@ PAPER_MCEM = (10, 5)  # leapfrog steps and updates of an iteration (appendix E)
 PAPER_RELIABLE = 5  # below so many dimensions the paper calls its estimator of log p(x) reliable
 PAPER_FIGURE4 = {"frey": 10, "mnist": 20}
 PAPER_FIGURE5 = (2, 5, 10, 20)
-
-# The author's loop evaluated about every so many samples; its train curve is most likely the mean bound in between.
-PAPER_WINDOW = 240_000
 
 # A point of the paper's curve this many steps of our evaluation grid from a wanted count takes its place.
 NEAR = 1.5
@@ -94,14 +87,6 @@ def plural(amount: int, noun: str) -> str:
 
 COLUMNS = ["experiment", "latent_dim", "target", "algorithm", "split", "samples", "ours", "sd", "standard_error", "replicas", "averaged"]
 COLUMNS += ["hmc", "paper", "difference", "tolerance", "interpolated"]
-
-
-def _curves_of(study: Config, figure: int) -> list[tuple[str, int, list[str]]]:
-    """The panels of Figure 2 or 3: experiment, N_z and algorithms."""
-    if figure == 2:
-        return [(row.experiment, latent_dim, row.algorithms) for row in study.figure2 for latent_dim in row.latent_dims]
-    part = study.figure3
-    return [(name, part.latent_dim, part.algorithms) for name in part.experiments] if part else []
 
 
 def _done(gathered: Gathered, experiment: str, algorithm: str, latent_dim: int) -> list[pd.DataFrame]:
@@ -180,23 +165,6 @@ def _tolerance(sd: float, replicas: int, reading: float) -> float:
     Student's t for the spread of a further run about the mean of `replicas`, plus the accuracy of reading the paper.
     """
     return reading + stats.t.ppf(0.975, replicas - 1) * sd * np.sqrt(1 + 1 / replicas) if replicas > 1 else np.nan
-
-
-def _at(curve: pd.DataFrame, column: str, samples: float) -> float:
-    """A column of a curve at `samples`, between its points in the logarithm of the samples; NaN outside them."""
-    return float(np.interp(np.log(samples), np.log(curve["samples"].to_numpy(float)), curve[column], left=np.nan, right=np.nan))
-
-
-def averaged_bound(curve: pd.DataFrame, samples: float, window: float = PAPER_WINDOW) -> float:
-    """Mean of the minibatch bounds over the last `window` training samples before `samples`, nats per datapoint.
-
-    From the column `running` of a run's curve, which holds that mean between neighbouring evaluations: within one
-    interval nothing finer is known, and before the first sample there is nothing.
-    """
-    ends = np.concatenate([[0.0], curve["samples"].to_numpy(float)])
-    sums = np.concatenate([[0.0], np.cumsum(curve["running"].to_numpy(float) * np.diff(ends))])
-    start = max(samples - window, 0.0)
-    return float((np.interp(samples, ends, sums) - np.interp(start, ends, sums)) / (samples - start))
 
 
 def _crossing(curve: pd.DataFrame, value: float, near: float) -> float:

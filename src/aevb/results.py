@@ -13,8 +13,8 @@ datapoint, NaN once diverged; the chosen step size as attribute step_size.
 Estimates of log p(x), one file a run of Figure 3 with the columns of EVIDENCE, and one file a model of the estimator
 study with those of ESTIMATORS: attributes schema, config, seconds and provenance, one dataset a column.
 
-The gathered file: attributes schema, config (JSON), units; groups runs/<run name>, pilots/<curve name>, evidence/<run name>
-and estimators/<run name>.
+The gathered file: attributes schema, config (JSON), units; groups runs/<run name>, pilots/<curve name>, evidence/<run name>,
+estimators/<run name> and baselines/<experiment> (attributes train and test, see baseline.py).
 All bounds are nats per datapoint.
 """
 
@@ -279,6 +279,7 @@ class Gathered:
     pilots: dict[str, Pilot]  # by curve name
     evidence: dict[str, Table] = field(default_factory=dict)  # by run name, columns EVIDENCE; runs of Figure 3 that did not diverge
     estimators: dict[str, Table] = field(default_factory=dict)  # by run name, columns ESTIMATORS
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)  # by experiment: bound that ignores z, by split
 
 
 TEXT = ("split", "data", "estimator", "reference")
@@ -287,10 +288,16 @@ TABLES = {"evidence": EVIDENCE, "estimators": ESTIMATORS}
 
 
 def gather(
-    config: dict, runs: dict[str, str], pilots: dict[str, str], tables: dict[str, dict[str, str]], decoders: set[str], path: str | Path
+    config: dict,
+    runs: dict[str, str],
+    pilots: dict[str, str],
+    tables: dict[str, dict[str, str]],
+    decoders: set[str],
+    path: str | Path,
+    baselines: dict[str, dict[str, float]] | None = None,
 ) -> None:
     """Copy the run files `runs` (name -> path), `pilots` and `tables` ("evidence", "estimators" -> name -> path) into one file;
-    of the weights only the decoders of the runs in `decoders`.
+    of the weights only the decoders of the runs in `decoders`; and `baselines` (experiment -> split -> value).
 
     Raises UserError if a file is damaged or the gathered file cannot be written.
     """
@@ -310,6 +317,8 @@ def gather(
                 table = read_table(source, TABLES[kind])
                 if len(table.frame):  # a run that diverged has none
                     _write_table_group(file.create_group(f"{kind}/{name}"), table)
+        for name, values in (baselines or {}).items():
+            file.create_group(f"baselines/{name}").attrs.update(values)
 
 
 def read_gathered(path: str | Path) -> Gathered:
@@ -326,7 +335,8 @@ def read_gathered(path: str | Path) -> Gathered:
             kind: {n: _read_table_group(file[f"{kind}/{n}"], f"{path}, {kind} {n}", columns) for n in order if f"{kind}/{n}" in file}
             for kind, columns in TABLES.items()
         }
-    return Gathered(config, runs, pilots, **tables)
+        baselines = {name: {split: float(group.attrs[split]) for split in SPLITS} for name, group in file.get("baselines", {}).items()}
+    return Gathered(config, runs, pilots, **tables, baselines=baselines)
 
 
 def curves_table(gathered: Gathered) -> pd.DataFrame:

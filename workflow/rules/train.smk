@@ -55,6 +55,29 @@ for job in plan.train_jobs(STUDY):
             "../scripts/train.py"
 
 
+for name in dict.fromkeys(row.experiment for row in STUDY.figure2):
+
+    rule:
+        """The bound of a model that ignores z, for one row of Figure 2."""
+        name:
+            f"baseline_{name}"
+        input:
+            data=f"{STUDY.data}/{STUDY.experiments[name].dataset}.h5",
+            code=[f"{SOURCE}/aevb/{module}.py" for module in ("baseline", "data")],
+        output:
+            f"{FOLDER}/baselines/{name}.json",
+        log:
+            f"{FOLDER}/logs/baselines/{name}.log",
+        conda:
+            "../../environment.yml"
+        resources:
+            mem_mb=1000,
+        params:
+            experiment=STUDY.experiments[name].model_dump(),
+        script:
+            "../scripts/baseline.py"
+
+
 rule gather:
     """All runs in one HDF5 file and one tidy table: all that figures and report are made from."""
     input:
@@ -66,6 +89,10 @@ rule gather:
         estimators=[
             plan.table_path(STUDY, "estimators", run)
             for run in STUDY.estimator_models()
+        ],
+        baselines=[
+            f"{FOLDER}/baselines/{name}.json"
+            for name in dict.fromkeys(row.experiment for row in STUDY.figure2)
         ],
         code=f"{SOURCE}/aevb/results.py",
     output:

@@ -1,5 +1,8 @@
 """Gather the runs and pilots of a study."""
 
+import json
+from pathlib import Path
+
 from aevb import config, console, plan, results
 
 with console.job(snakemake.log[0]):
@@ -15,5 +18,6 @@ with console.job(snakemake.log[0]):
         },
         {run.name for run in study.figure_models()},
         snakemake.output.gathered,
+        {Path(path).stem: json.loads(Path(path).read_text()) for path in inputs.baselines},
     )
     results.write_curves(results.read_gathered(snakemake.output.gathered), snakemake.output.table)
