@@ -2,6 +2,16 @@
 autograd through nets.py and objectives.py, and torch.optim.Adagrad.
 
 Arrays are (..., rows, columns): with a leading axis of replicas, or without one, which costs less on a CPU.
+
+How much longer a step of AEVB takes without each trick alone, on MNIST with 500 hidden units and N_z = 20 (2.6 ms) and with 100 and
+N_z = 3 (0.9 ms); medians of alternating rounds on one core, AMD EPYC (Zen 5), torch 2.15:
+
+    gradients by hand (learners.py), on which oneDNN's products depend     1.9     1.7
+    oneDNN's float32 products (product)                                    1.7     1.3
+    Adagrad in one pass over memory (adagrad)                              1.3     1.15
+    tanh by a sigmoid, its derivative in one pass (tanh)                   1.06    1.02
+    one logarithm for 32 pixels, one sigmoid (_bernoulli)                  1.02    1.08
+    minibatches gathered as bytes (Rows)                                   1.00    1.01
 """
 
 from __future__ import annotations
