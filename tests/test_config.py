@@ -1,11 +1,12 @@
 """The configuration: what is shipped validates, what is wrong is named."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from aevb import config, plan
+from aevb import config, plan, training, variance
 from aevb.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -14,6 +15,15 @@ FILES = sorted((ROOT / "config").glob("*.yaml"))
 
 def raw(name="quick"):
     return yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+
+
+def reading(name="mine", experiment="digits_bernoulli", seeds=(0,), **changes):
+    """An ablation of one reading."""
+    return {"ablation": {"curves": [{"experiment": experiment, "latent_dims": [2]}], "readings": {name: changes}, "seeds": list(seeds)}}
+
+
+def tradeoff(**options):
+    return {"tradeoff": {"experiment": "digits_bernoulli", "latent_dim": 2, **options}}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -30,9 +40,11 @@ def test_the_default_is_the_papers_grid():
     study = config.load(raw("paper"))
     assert study.samples == 100_000_000 and study.folder == "results/paper-1e8"
     assert sum(len(row.latent_dims) * len(row.algorithms) for row in study.figure2) == 18
-    assert len(study.runs()) == 18 * 3 + 1 + 18  # three seeds, the model of MNIST with N_z = 2, and Figure 3
+    figures = [run for run in study.runs() if "+" not in run.experiment]
+    assert len(figures) == 18 * 3 + 1 + 18  # three seeds, the model of MNIST with N_z = 2, and Figure 3
+    assert len(study.runs()) == len(figures) + 8 * 8 + 15  # readings x curves of the ablation, and the trade-off
     assert [study.experiments[name].n_train for name in study.figure3.experiments] == [1000, None]
-    assert all(study.experiments[name].hidden == 100 and study.budget(name) == 60_000_000 for name in study.figure3.experiments)
+    assert all(study.experiments[run.experiment].hidden == 100 and study.budget(run) == 60_000_000 for run in study.figure3_runs())
     assert {(m.experiment, m.latent_dim) for m in study.figure_models()} == {
         ("frey", 2),
         ("mnist", 2),
@@ -57,7 +69,7 @@ def test_the_reference_grid_is_the_papers():
     assert paper["estimators"] == third["estimators"]
     assert all(third["figure3"][key] == value for key, value in paper["figure3"].items())
     assert paper["experiments"] == {**reference["experiments"], **third["experiments"]}
-    assert config.load(third).budget("mnist_1000") == config.FIGURE3_SAMPLES
+    assert config.load(third).budget(config.Run("mnist_1000", "mcem", 3, 0)) == config.FIGURE3_SAMPLES
 
 
 @pytest.mark.parametrize(
@@ -78,6 +90,29 @@ def test_the_reference_grid_is_the_papers():
         ({"training": {"batch_size": 10**9}}, ["batch_size"]),
         ({"training": {"initial_sd": float("nan")}}, ["'training.initial_sd'"]),
         ({"name": "../x"}, ["'name'"]),
+        ({"experiments": {**raw()["experiments"], "a+b": {}}}, ["'experiments.a+b"]),
+        (reading(warmup_stops=0), ["'ablation.readings.mine.warmup_stops'", "did you mean 'warmup_steps'"]),
+        (reading(initial_sd=-1), ["'ablation.readings.mine.initial_sd' is -1", "greater than 0"]),
+        (reading(dataset="mnist"), ["'ablation.readings.mine.dataset'"]),
+        (reading(scale=255), ["experiments.digits_bernoulli+mine.scale must be 16"]),
+        (reading(binarise=True, dequantise=True), ["experiments.digits_bernoulli+mine.binarise"]),
+        (reading(batch_size=10**6), ["training.batch_size of digits_bernoulli+mine is larger"]),
+        (reading(warmup_steps=100.0), ["ablation.readings.mine changes nothing"]),
+        (reading(), ["ablation.readings.mine changes nothing"]),
+        (reading("default", prior="all"), ["ablation.readings.default has a name that is taken"]),
+        (reading("l2-m50", prior="all"), ["ablation.readings.l2-m50 has a name that is taken"]),
+        (reading("a+b", prior="all"), ["'ablation.readings.a+b"]),
+        (reading(seeds=[3, 3], prior="all"), ["seeds lists a seed twice"]),
+        (reading(experiment="digits_300", prior="all"), ["figure3 shares the experiment 'digits_300'"]),
+        (reading(experiment="digit", prior="all"), ["ablation names the experiment 'digit'", "did you mean 'digits_"]),
+        ({"tradeoff": {"experiment": "digits", "latent_dim": 2}}, ["tradeoff names the experiment 'digits'"]),
+        (tradeoff(draws=[0]), ["'tradeoff.draws.0'", "greater than 0"]),
+        (tradeoff(batch_sizes=[100, 50_000]), ["training.batch_size of digits_bernoulli+l1-m50000 is larger"]),
+        ({"variance": {"experiment": "digits_gaussian", "latent_dims": [10]}}, ["variance names N_z = 10 of 'digits_gaussian'"]),
+        ({"variance": {"experiment": "digits_gaussian", "latent_dims": [2], "samples": [10**6]}}, ["variance.samples are all beyond"]),
+        ({"training": {"batch_size": 1}}, ["variance needs a training.batch_size of at least 2"]),
+        ({"extended": {"samples": 5e5, "seeds": [0]}}, ["extended.samples must be more than samples, 5e5"]),
+        ({"extended": {"samples": 1e6, "seeds": [7]}}, ["extended.seeds must be among seeds"]),
     ],
 )
 def test_wrong_configurations_are_named_in_one_line(change, words):
@@ -113,11 +148,99 @@ def test_short(samples, text):
 
 def test_small_runs_share_jobs_and_large_ones_do_not():
     quick, paper = config.load(raw("quick")), config.load(raw("paper"))
-    assert len(plan.train_jobs(quick)) == 6 and len(plan.pilot_jobs(quick)) == 4
+    assert len(plan.train_jobs(quick)) == 8 and len(plan.pilot_jobs(quick)) == 6
     # one job each, so that a curve or seed more makes no finished run stale
-    assert (
-        len(plan.train_jobs(paper)) == len(paper.runs()) and len(plan.pilot_jobs(paper)) == len(plan.pilot_runs(paper)) - 2
-    )  # MCEM: short
+    assert len(plan.train_jobs(paper)) == len(paper.runs())
+    shared = [run for job in plan.pilot_jobs(paper) if len(job.runs) > 1 for run in job.runs]  # those that are short
+    assert all(run.experiment in paper.figure3.experiments or "+step" in run.experiment for run in shared)
+
+
+STUDIES = ("ablation", "tradeoff", "variance", "extended")
+
+
+def test_a_reading_changes_what_it_names_and_nothing_else():
+    study = config.load({**raw("paper"), "seeds": [4, 5]})
+    base, changed = config.Run("mnist", "aevb", 20, 4), config.Run("mnist+warmup0-sd0.1", "aevb", 20, 4)
+    assert {base, changed} <= set(study.ablation_runs()) and config.Run("mnist", "aevb", 20, 5) not in study.ablation_runs()
+    before, after = plan.settings(study, base), plan.settings(study, changed)
+    assert (before["samples"], after["samples"]) == (10**8, 10**6)
+    assert after["training"] == {**before["training"], "warmup_steps": 0, "initial_sd": 0.1}
+    assert {**after, "samples": 0, "training": 0} == {**before, "samples": 0, "training": 0}
+    assert plan.pilot_settings(study, changed)["training"] == after["training"]
+    scaled = plan.settings(study, changed._replace(experiment="mnist+scale255"))
+    assert scaled["experiment"] == {**before["experiment"], "scale": 255} and scaled["training"] == before["training"]
+    assert study.experiment("mnist+scale255") == study.experiments["mnist"].model_copy(update={"scale": 255.0})
+    small = config.load({**raw("paper"), "samples": 2e5})
+    assert set(small.budgets().values()) == {200_000, 100_000, 40_000, 20_000}
+
+
+def test_the_study_lays_every_reading_beside_the_default():
+    study = config.load({**raw(), **reading(prior="all", seeds=[0, 7])})
+    names = [run.name for run in study.ablation_runs()]
+    assert names == [
+        f"digits_bernoulli{suffix}/{algorithm}-nz2-seed{seed}"
+        for suffix in ("", "+mine")
+        for algorithm in ("aevb", "wake_sleep")
+        for seed in (0, 7)
+    ]
+    assert set(names) <= {run.name for run in study.runs()}
+    budgets = {run.name: samples for run, samples in study.budgets().items()}
+    assert budgets["digits_bernoulli/aevb-nz2-seed0"] == budgets["digits_bernoulli/aevb-nz2-seed7"] == 500_000
+    assert {run.seed for run in plan.pilot_runs(study)} == {0}
+
+
+def test_the_trade_off_costs_the_same_whatever_l_and_m():
+    study = config.load(raw("paper"))
+    assert len(study.tradeoff_runs()) == 16
+    for draws in (1, 2, 5, 10):
+        for batch_size in (10, 20, 50, 100):
+            name = study.tradeoff_name(draws, batch_size)
+            assert name == ("mnist" if (draws, batch_size) == (1, 100) else f"mnist+l{draws}-m{batch_size}")
+            settings = plan.settings(study, config.Run(name, "aevb", 20, 0))
+            assert (settings["training"]["draws"], settings["training"]["batch_size"]) == (draws, batch_size)
+            assert settings["evaluation"]["first"] * draws == 100_000
+            assert settings["training"]["pilot_samples"] == 100_000
+            assert name == "mnist" or settings["samples"] * draws == 1_000_000
+    uneven = config.load({**raw(), **tradeoff(draws=[3], batch_sizes=[7], samples=1e4)})
+    assert uneven.budget(config.Run("digits_bernoulli+l3-m7", "aevb", 2, 0)) == 3334
+
+
+@pytest.mark.parametrize("name", ["paper", "quick"])
+def test_the_studies_change_nothing_about_the_runs_of_figures(name):
+    whole = config.load(raw(name))
+    alone = config.load({key: value for key, value in raw(name).items() if key not in STUDIES})
+    assert [run for run in whole.runs() if "+" not in run.experiment] == alone.runs()
+    jobs = [[job for job in plan.train_jobs(study) if "+" not in job.experiment] for study in (whole, alone)]
+    assert jobs[0] == jobs[1]
+    for job in jobs[0]:
+        for settings in (plan.settings, plan.pilot_settings):
+            assert json.dumps(settings(whole, job.runs[0])) == json.dumps(settings(alone, job.runs[0]))
+
+
+def test_some_seeds_go_on_and_their_grid_contains_the_others():
+    study = config.load({**raw("reference"), "seeds": [0, 1], "extended": {"samples": 1e7, "seeds": [1]}})
+    budgets = study.budgets()
+    assert all(samples == (10**7 if run.seed == 1 else 10**6) for run, samples in budgets.items())
+    jobs = plan.train_jobs(config.load({**raw(), "job_seconds": 10**6, "extended": {"samples": 6e5, "seeds": [1]}}))
+    for job in jobs:  # settings are those of the job's first run
+        assert len({run.seed for run in job.runs}) == 1 or job.experiment in ("digits_300", "digits_1500")
+    assert len({job.name for job in jobs}) == len(jobs)
+    settings = plan.settings(study, config.Run("mnist", "aevb", 3, 1))
+    assert settings["samples"] == 10**7
+    options = study.evaluation
+    short, long = (training.grid(options.first, samples, options.points_per_decade, 2000) for samples in (10**6, 10**7))
+    assert set(short) < set(long)
+
+
+def test_the_variance_study_gets_its_own_slice():
+    study = config.load({**raw("paper"), "samples": 1e5})
+    (run, _) = study.variance_models()
+    settings = plan.variance_settings(study, run)
+    assert settings["points"] == [0, 20_000, 100_000] and settings["minibatches"] == settings["replicates"] == 20
+    assert settings["training"] == {**plan.pilot_settings(study, run), "samples": 100_000}
+    assert [job.runs for job in plan.variance_jobs(study)] == [(run,) for run in study.variance_models()]
+    assert settings == plan.variance_settings(config.load({**raw("paper"), "samples": 2e5, "seeds": [0]}), run)
+    assert len(variance.ESTIMATORS) == plan.GRADIENT_ESTIMATORS
 
 
 def test_the_documentation_of_the_keys_is_in_step():

@@ -73,7 +73,7 @@ SECONDS = {"aevb": 20.0, "wake_sleep": 30.0, "mcem": 60.0}
 
 def synthetic_run(study, run, number):
     """A made-up run: the paper's test curve (or a straight line) plus an offset, and random decoder weights."""
-    experiment = study.experiments[run.experiment]
+    experiment = study.experiment(run.experiment)
     if figures.in_figure3(study, run.experiment):
         return synthetic_run3(study, run)
     paper = pd.read_csv(PAPER)
@@ -105,7 +105,7 @@ def synthetic_attributes(experiment, run, samples):
 
 def synthetic_run3(study, run):
     """A made-up run of Figure 3, evaluated at counts that its algorithm can reach; seed 1 takes a tenth more time."""
-    experiment, budget = study.experiments[run.experiment], study.budget(run.experiment)
+    experiment, budget = study.experiments[run.experiment], study.budget(run)
     unit = 15 * figures.training_points(experiment) if run.algorithm == "mcem" else 100
     wanted = np.unique(np.concatenate([budget * np.array([0.005, 1 / 60, 0.05]), np.linspace(0.1, 1, 10) * budget]))
     samples = np.unique(np.maximum(np.round(wanted / unit), 1).astype(int) * unit)

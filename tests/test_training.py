@@ -137,6 +137,14 @@ def test_algorithms_of_one_seed_share_start_and_minibatches():
     assert not np.array_equal(a, stream("minibatch", "mnist", 3, 0, block=1).integers(0, 10**6, 5))
 
 
+def test_a_variant_draws_the_numbers_of_its_base():
+    for purpose in ("initial", "minibatch", "learner"):
+        a, b = (stream(purpose, name, 3, 0, algorithm="aevb", block=2).integers(0, 10**6, 5) for name in ("mnist", "mnist+warmup0"))
+        assert np.array_equal(a, b)
+    # and a base those that it always drew
+    assert stream("minibatch", "mnist", 20, 1, block=7).integers(0, 50_000, 5).tolist() == [22276, 6171, 31943, 9483, 27345]
+
+
 def test_a_diverged_replica_stops_alone(make, tmp_path):
     settings, data = make("bernoulli", 20_000, warmup_steps=0)
     runs = [AEVB, AEVB._replace(seed=1)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from typing import Annotated, Literal, NamedTuple
+import re
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -35,7 +36,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
+Reading = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
 FIGURE3_SAMPLES = 60_000_000  # where the paper's axis ends
+TRADEOFF = re.compile(r"l(\d+)-m(\d+)")  # the variant with L draws and minibatches of M
 
 
 class Strict(BaseModel):
@@ -139,6 +143,55 @@ class EstimatorStudy(Strict):
     )
 
 
+class Ablation(Strict):
+    """Readings of the paper, one at a time against the study's own: all else stays, pilot apart, and random numbers too."""
+
+    curves: list[Curves] = Field(min_length=1, description="what is trained again under every reading: rows as those of figure2")
+    readings: dict[Reading, dict[str, Any]] = Field(
+        min_length=1,
+        description="name -> what changes: keys of `training`, and of an experiment all but `dataset` and `likelihood`. Its runs are "
+        "those of experiment BASE+NAME; the study's own reading, which is called default, is the base itself",
+    )
+    samples: Count = Field(1_000_000, description="budget of a curve, at most the study's `samples`")
+    seeds: list[Whole] | None = Field(None, min_length=1, description="unless given, the first of the study")
+
+
+class Tradeoff(Strict):
+    """AEVB with L draws and minibatches of M at equal cost, experiment BASE+lL-mM (the study's own L and M: BASE)."""
+
+    experiment: ShortName
+    latent_dim: Count
+    draws: list[Count] = Field([1, 2, 5, 10], min_length=1, description="L, samples of z per datapoint")
+    batch_sizes: list[Count] = Field([10, 20, 50, 100], min_length=1, description="M")
+    samples: Count = Field(
+        1_000_000,
+        description="cost of a curve, at most the study's `samples`: L x datapoints, gradients of single draws. L draws see samples / L "
+        "datapoints, to the next full minibatch, and are evaluated from evaluation.first / L on; the pilot is not divided",
+    )
+    seeds: list[Whole] | None = Field(None, min_length=1, description="unless given, the first of the study")
+
+
+class VarianceStudy(Strict):
+    """Variance of gradient and bound estimators at points of training (AEVB, first seed, minibatches of `training`, L = 1)."""
+
+    experiment: ShortName
+    latent_dims: list[Count] = Field(min_length=1)
+    samples: list[Whole] = Field(
+        [0, 20_000, 100_000, 1_000_000],
+        min_length=1,
+        description="training samples, rounded up to 20 steps, after which to measure; 0: the start. Those beyond `samples` are left out",
+    )
+    minibatches: Annotated[int, BeforeValidator(_whole), Field(ge=2)] = Field(20, description="minibatches at each point of training")
+    replicates: Annotated[int, BeforeValidator(_whole), Field(ge=2)] = Field(20, description="draws of the noise for each minibatch")
+
+
+class Extended(Strict):
+    """Seeds that go on: their curves of Figure 2, and so the models of Figures 4 and 5, to a larger budget than `samples`."""
+
+    samples: Count
+    seeds: list[Whole] = Field(min_length=1, description="some of the study's")
+
+
 class Manifold(Strict):
     """One panel of Figure 4 (AEVB, two latent dimensions)."""
 
@@ -155,9 +208,9 @@ class PriorSamples(Strict):
 
 
 class Run(NamedTuple):
-    """One trained model: its random numbers depend on these four fields and nothing else."""
+    """One trained model: its random numbers depend on these four fields and nothing else (of a variant, on its base)."""
 
-    experiment: str
+    experiment: str  # or a variant of one, BASE+VARIANT
     algorithm: str
     latent_dim: int
     seed: int
@@ -197,24 +250,92 @@ class Config(Strict):
     figure5: list[PriorSamples] = Field(min_length=1)
     figure3: Figure3 | None = None
     estimators: EstimatorStudy | None = None
+    ablation: Ablation | None = None
+    tradeoff: Tradeoff | None = None
+    variance: VarianceStudy | None = None
+    extended: Extended | None = None
 
     @model_validator(mode="after")
     def _consistent(self):
-        for part in ("figure2", "figure4", "figure5"):
-            for entry in getattr(self, part):
-                if entry.experiment not in self.experiments:
-                    raise ValueError(f"{part} names the experiment '{entry.experiment}'{_nearest(entry.experiment, self.experiments)}")
-        named = [("figure3", name) for name in self.figure3.experiments] if self.figure3 else []
-        named += [("estimators", self.estimators.experiment)] if self.estimators else []
-        for part, name in named:
-            if name not in self.experiments:
-                raise ValueError(f"{part} names the experiment '{name}'{_nearest(name, self.experiments)}")
-        others = {entry.experiment for part in ("figure2", "figure4", "figure5") for entry in getattr(self, part)}
-        for name in self.figure3.experiments if self.figure3 else ():
+        self._check_names()
+        self._check_readings()
+        for part in (self, self.figure3, self.ablation, self.tradeoff, self.extended):
+            seeds = (part and part.seeds) or []
+            if len(set(seeds)) < len(seeds):
+                raise ValueError("seeds lists a seed twice")
+        if self.extended and self.extended.samples <= self.samples:
+            raise ValueError(f"extended.samples must be more than samples, {short(self.samples)}; give more, or leave extended out")
+        if self.extended and not set(self.extended.seeds) <= set(self.seeds):
+            raise ValueError("extended.seeds must be among seeds")
+        budgets = self.budgets()
+        smallest: dict[str, int] = {}
+        for run, samples in budgets.items():
+            smallest[run.experiment] = min(samples, smallest.get(run.experiment, samples))
+        for name, samples in smallest.items():
+            training, what = self.training_of(name), f" of {name}" if "+" in name else ""
+            if training.batch_size > min(samples, training.pilot_samples):
+                raise ValueError(f"training.batch_size{what} is larger than the sample budget or the pilot")
+        for name in {**self.experiments, **smallest}:
+            self._check_experiment(name)
+        self._check_studies(budgets)
+        return self
+
+    def _check_names(self) -> None:
+        """Every part names experiments that exist, and Figure 3 some of its own."""
+        parts = {name: getattr(self, name) or [] for name in ("figure2", "figure4", "figure5")}
+        parts |= {name: [part] for name in ("estimators", "tradeoff", "variance") if (part := getattr(self, name))}
+        parts["ablation"] = self.ablation.curves if self.ablation else []
+        named = {name: [entry.experiment for entry in entries] for name, entries in parts.items()}
+        mine = self.figure3.experiments if self.figure3 else []
+        for part, names in {**named, "figure3": mine}.items():
+            for name in names:
+                if name not in self.experiments:
+                    raise ValueError(f"{part} names the experiment '{name}'{_nearest(name, self.experiments)}")
+        others = {name for part, names in named.items() if part != "estimators" for name in names}
+        for name in mine:
             if name in others:
                 raise ValueError(
-                    f"figure3 shares the experiment '{name}' with another figure; its budget differs, so give it one of its own"
+                    f"figure3 shares the experiment '{name}' with another figure or study; its budget differs, so give it one of its own"
                 )
+        if len(set(mine)) < len(mine):
+            raise ValueError("figure3.experiments lists an experiment twice")
+
+    def _check_readings(self) -> None:
+        """Every reading of the ablation has valid keys and values, and changes something."""
+        valid = [*Training.model_fields, *(name for name in Experiment.model_fields if name not in ("dataset", "likelihood"))]
+        for reading, changes in self.ablation.readings.items() if self.ablation else ():
+            where = f"ablation.readings.{reading}"
+            if reading == "default" or TRADEOFF.fullmatch(reading):
+                raise ValueError(f"{where} has a name that is taken; give it another")
+            for key in changes:
+                if key not in valid:
+                    raise ValueError(f"unknown key '{where}.{key}'{_nearest(key, valid)}")
+            bases = {row.experiment for row in self.ablation.curves}
+            try:
+                same = all(
+                    (self.experiment(f"{base}+{reading}"), self.training_of(f"{base}+{reading}")) == (self.experiments[base], self.training)
+                    for base in bases
+                )
+            except ValidationError as error:
+                raise ValueError(_sentences(error, where)) from None
+            if same:
+                raise ValueError(f"{where} changes nothing: its values are the study's own")
+
+    def _check_experiment(self, name: str) -> None:
+        """The preparation of the data of one experiment or variant fits its values."""
+        experiment, known = self.experiment(name), DATASETS[self.experiment(name).dataset]
+        where = f"experiments.{name}"
+        if experiment.dataset == "digits" and experiment.scale != 16:
+            raise ValueError(f"{where}.scale must be 16: the values of digits run from 0 to 16")
+        if experiment.dataset != "digits" and experiment.scale not in (255, 256):
+            raise ValueError(f"{where}.scale must be 255 or 256: the values are bytes")
+        if experiment.n_train and experiment.n_train > known.n_train:
+            raise ValueError(f"{where}.n_train is more than the {known.n_train} there are")
+        if experiment.binarise and (experiment.likelihood == "gaussian" or experiment.dequantise):
+            raise ValueError(f"{where}.binarise fits neither a Gaussian likelihood nor dequantise")
+
+    def _check_studies(self, budgets: dict[Run, int]) -> None:
+        """What measures on models has these models and enough datapoints."""
         trained = {(row.experiment, d) for row in (*self.figure2, *self.figure5) for d in row.latent_dims} | {
             (panel.experiment, 2) for panel in self.figure4
         }
@@ -227,23 +348,16 @@ class Config(Strict):
                 raise ValueError(f"evidence.datapoints is more than the training or the test set of {name} has")
         if self.estimators and self.estimators.datapoints > DATASETS[self.experiments[self.estimators.experiment].dataset].n_test:
             raise ValueError("estimators.datapoints is more than the test set has")
-        if self.figure3 and len(set(self.figure3.experiments)) < len(self.figure3.experiments):
-            raise ValueError("figure3.experiments lists an experiment twice")
-        for seeds in (self.seeds, (self.figure3 and self.figure3.seeds) or []):
-            if len(set(seeds)) < len(seeds):
-                raise ValueError("seeds lists a seed twice")
-        if self.training.batch_size > min(self.samples, self.training.pilot_samples):
-            raise ValueError("training.batch_size is larger than the sample budget or the pilot")
-        for name, experiment in self.experiments.items():
-            if experiment.dataset == "digits" and experiment.scale != 16:
-                raise ValueError(f"experiments.{name}.scale must be 16: the values of digits run from 0 to 16")
-            if experiment.dataset != "digits" and experiment.scale not in (255, 256):
-                raise ValueError(f"experiments.{name}.scale must be 255 or 256: the values are bytes")
-            if experiment.n_train and experiment.n_train > DATASETS[experiment.dataset].n_train:
-                raise ValueError(f"experiments.{name}.n_train is more than the {DATASETS[experiment.dataset].n_train} there are")
-            if experiment.binarise and (experiment.likelihood == "gaussian" or experiment.dequantise):
-                raise ValueError(f"experiments.{name}.binarise fits neither a Gaussian likelihood nor dequantise")
-        return self
+        for run in self.variance_models():
+            if run not in budgets:
+                raise ValueError(
+                    f"variance names N_z = {run.latent_dim} of '{run.experiment}', of which no other part trains AEVB with seed "
+                    f"{run.seed}, whose pilot gives the step size"
+                )
+        if self.variance and not self.variance_samples:
+            raise ValueError("variance.samples are all beyond samples")
+        if self.variance and self.training.batch_size < 2:
+            raise ValueError("variance needs a training.batch_size of at least 2: a baseline is the mean over the other datapoints")
 
     @property
     def folder(self) -> str:
@@ -255,17 +369,106 @@ class Config(Strict):
         wanted = {"figure2": True, "figure3": self.figure3, "figure4": True, "figure5": True, "estimators": self.estimators}
         return [name for name, part in wanted.items() if part]
 
+    def experiment(self, name: str) -> Experiment:
+        """The experiment called `name`, or as the variant BASE+VARIANT changes it. Raises KeyError if there is none."""
+        base, changes = self._variant(name)
+        return _with(self.experiments[base], changes)
+
+    def training_of(self, name: str) -> Training:
+        """How the runs of the experiment or variant `name` are optimised."""
+        return _with(self.training, self._variant(name)[1])
+
+    def evaluation_of(self, name: str) -> Evaluation:
+        """When they are evaluated: under L draws at the same costs as under one."""
+        if not TRADEOFF.fullmatch(name.partition("+")[2]):
+            return self.evaluation
+        draws = self.training_of(name).draws
+        return _with(self.evaluation, {"first": -(-self.evaluation.first * self.training.draws // draws)})
+
+    def _variant(self, name: str) -> tuple[str, dict[str, Any]]:
+        """The base of an experiment or variant, and the settings that the variant changes."""
+        base, _, variant = name.partition("+")
+        if not variant:
+            return base, {}
+        if sizes := TRADEOFF.fullmatch(variant):
+            return base, {"draws": int(sizes[1]), "batch_size": int(sizes[2])}
+        return base, self.ablation.readings[variant]
+
     def runs(self) -> list[Run]:
-        """Every run the figures need, without repetition, in the order of the figures."""
-        runs: dict[Run, None] = {}
-        for panel in self.figure2:
-            for latent_dim in panel.latent_dims:
-                for algorithm in panel.algorithms:
-                    for seed in self.seeds:
-                        runs[Run(panel.experiment, algorithm, latent_dim, seed)] = None
-        for run in (*self.figure_models(), *self.estimator_models(), *self.figure3_runs()):
-            runs[run] = None
-        return list(runs)
+        """Every run of the study, without repetition, in the order of its parts."""
+        return list(self.budgets())
+
+    def budgets(self) -> dict[Run, int]:
+        """Every run and its training samples, the most that a part of the study asks of it."""
+        longer = dict.fromkeys(self.extended.seeds, self.extended.samples) if self.extended else {}
+        asked = [(run, longer.get(run.seed, self.samples)) for run in self.figure_runs()]
+        if self.figure3:
+            samples = self.figure3.samples or min(self.samples, FIGURE3_SAMPLES)
+            asked += [(run, samples) for run in self.figure3_runs()]
+        if self.ablation:
+            asked += [(run, min(self.ablation.samples, self.samples)) for run in self.ablation_runs()]
+        if self.tradeoff:
+            cost = min(self.tradeoff.samples, self.samples)
+            asked += [(run, -(-cost // self.training_of(run.experiment).draws)) for run in self.tradeoff_runs()]
+        budgets: dict[Run, int] = {}
+        for run, samples in asked:
+            budgets[run] = max(samples, budgets.get(run, 0))
+        return budgets
+
+    def budget(self, run: Run) -> int:
+        """Training samples of `run`, one of the study's."""
+        return self.budgets()[run]
+
+    def figure_runs(self) -> list[Run]:
+        """The runs of Figures 2, 4 and 5 and of the estimator study, figure by figure; some may come twice."""
+        rows = [
+            Run(row.experiment, algorithm, latent_dim, seed)
+            for row in self.figure2
+            for latent_dim in row.latent_dims
+            for algorithm in row.algorithms
+            for seed in self.seeds
+        ]
+        return rows + self.figure_models() + self.estimator_models()
+
+    def ablation_runs(self) -> list[Run]:
+        """The runs that the ablation compares: under the study's own reading, then reading by reading."""
+        if self.ablation is None:
+            return []
+        return [
+            Run(row.experiment + suffix, algorithm, latent_dim, seed)
+            for suffix in ("", *(f"+{reading}" for reading in self.ablation.readings))
+            for row in self.ablation.curves
+            for latent_dim in row.latent_dims
+            for algorithm in row.algorithms
+            for seed in self.ablation.seeds or self.seeds[:1]
+        ]
+
+    def tradeoff_name(self, draws: int, batch_size: int) -> str:
+        """The experiment of the trade-off's curve with so many draws and datapoints a minibatch."""
+        own = (draws, batch_size) == (self.training.draws, self.training.batch_size)
+        return self.tradeoff.experiment + ("" if own else f"+l{draws}-m{batch_size}")
+
+    def tradeoff_runs(self) -> list[Run]:
+        """The runs of the trade-off between draws and minibatch size."""
+        if self.tradeoff is None:
+            return []
+        return [
+            Run(self.tradeoff_name(draws, batch_size), "aevb", self.tradeoff.latent_dim, seed)
+            for draws in self.tradeoff.draws
+            for batch_size in self.tradeoff.batch_sizes
+            for seed in self.tradeoff.seeds or self.seeds[:1]
+        ]
+
+    def variance_models(self) -> list[Run]:
+        """The models on which variances are measured: AEVB, first seed."""
+        if self.variance is None:
+            return []
+        return [Run(self.variance.experiment, "aevb", latent_dim, self.seeds[0]) for latent_dim in self.variance.latent_dims]
+
+    @property
+    def variance_samples(self) -> list[int]:
+        """Training samples after which variances are measured."""
+        return sorted({samples for samples in self.variance.samples if samples <= self.samples})
 
     def figure3_runs(self) -> list[Run]:
         """The runs of Figure 3, panel by panel."""
@@ -284,12 +487,6 @@ class Config(Strict):
             return []
         return [Run(self.estimators.experiment, "aevb", latent_dim, self.seeds[0]) for latent_dim in self.estimators.latent_dims]
 
-    def budget(self, experiment: str) -> int:
-        """Training samples of every curve of `experiment`."""
-        if self.figure3 is None or experiment not in self.figure3.experiments:
-            return self.samples
-        return self.figure3.samples or min(self.samples, FIGURE3_SAMPLES)
-
     def figure_models(self) -> list[Run]:
         """The models that Figures 4 and 5 draw: AEVB, first seed."""
         wanted = [(panel.experiment, 2) for panel in self.figure4]
@@ -301,6 +498,12 @@ def short(samples: int) -> str:
     """1000000 -> '1e6', 1500000 -> '1.5e6', 250 -> '2.5e2'."""
     mantissa, exponent = f"{samples:.6e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def _with(section: Strict, changes: dict[str, Any]) -> Strict:
+    """A section of the configuration with those of `changes` that are its keys. Raises ValidationError."""
+    changes = {key: value for key, value in changes.items() if key in type(section).model_fields}
+    return type(section).model_validate({**section.model_dump(), **changes}) if changes else section
 
 
 def _nearest(word: str, valid) -> str:
@@ -322,6 +525,22 @@ def _fields_at(path) -> list[str]:
     return list(model.model_fields)
 
 
+def _sentences(error: ValidationError, prefix: str = "") -> str:
+    """What pydantic found, in words: each key (under `prefix`), what is wrong with it and the nearest valid name."""
+    problems = []
+    for item in error.errors():
+        where = ".".join(filter(None, [prefix, *map(str, item["loc"])]))
+        if item["type"] == "extra_forbidden":
+            problems.append(f"unknown key '{where}'{_nearest(item['loc'][-1], _fields_at(item['loc']))}")
+        elif item["type"] == "value_error":
+            problems.append(f"'{where}' is {item['input']!r}: {item['ctx']['error']}" if where else str(item["ctx"]["error"]))
+        elif item["type"] == "missing":
+            problems.append(f"'{where}' is missing")
+        else:
+            problems.append(f"'{where}' is {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    return "; ".join(problems)
+
+
 def load(raw: dict) -> Config:
     """Validate a raw configuration.
 
@@ -330,18 +549,7 @@ def load(raw: dict) -> Config:
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            where = ".".join(map(str, item["loc"]))
-            if item["type"] == "extra_forbidden":
-                problems.append(f"unknown key '{where}'{_nearest(item['loc'][-1], _fields_at(item['loc']))}")
-            elif item["type"] == "value_error":
-                problems.append(f"'{where}' is {item['input']!r}: {item['ctx']['error']}" if where else str(item["ctx"]["error"]))
-            elif item["type"] == "missing":
-                problems.append(f"'{where}' is missing")
-            else:
-                problems.append(f"'{where}' is {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
-        raise UserError("the configuration is wrong: " + "; ".join(problems)) from None
+        raise UserError(f"the configuration is wrong: {_sentences(error)}") from None
     mirror = config.mirror or os.environ.get("AEVB_MIRROR") or None
     return config.model_copy(update={"mirror": mirror})
 
@@ -366,12 +574,16 @@ def reference() -> str:
         PriorSamples: "`figure5`: list of rows",
         Figure3: "`figure3` (optional)",
         EstimatorStudy: "`estimators` (optional)",
+        Ablation: "`ablation` (optional)",
+        Tradeoff: "`tradeoff` (optional)",
+        VarianceStudy: "`variance` (optional)",
+        Extended: "`extended` (optional)",
     }
     for model, title in titles.items():
         lines += ["", f"## {title}", "", model.__doc__.splitlines()[0], "", "| key | default | values | meaning |", "|---|---|---|---|"]
         schema = model.model_json_schema()
         for name, entry in schema["properties"].items():
-            if "$ref" in str(entry):
+            if model is Config and "$ref" in str(entry):
                 continue  # a section of its own
             default = "(required)" if name in schema.get("required", []) else f"`{entry.get('default')}`"
             kinds = entry.get("anyOf", [entry])

@@ -1,7 +1,7 @@
 """What a study is about to do and what it will cost on this machine, from a calibration of a few seconds.
 
 `python -m aevb.cost` reads {"config": ..., "cores": ..., "due": {"train": runs, "pilot": runs, "evidence": runs, "estimators":
-runs}} as JSON from stdin and prints to stderr.
+runs, "variance": runs}} as JSON from stdin and prints to stderr.
 """
 
 from __future__ import annotations
@@ -26,9 +26,16 @@ EVALUATION_COST = 0.5  # of a training step, per datapoint: a forward pass again
 SMALLER = (10**8, 10**7, 10**6, 10**5)
 
 
+def shape(config: Config, run: Run) -> tuple:
+    """What decides the speed of training `run`; most variants have that of their base."""
+    experiment, options = config.experiment(run.experiment), config.training_of(run.experiment)
+    model = (experiment.dataset, experiment.likelihood, experiment.hidden, run.latent_dim)
+    return (*model, run.algorithm, options.batch_size, options.draws)
+
+
 def seconds_per_sample(config: Config, run: Run) -> float:
     """Time of one block of real training steps on stand-in data (uniform noise) of the right shape, per sample."""
-    settings = training.Settings.from_dict(plan.settings(config, run.experiment))
+    settings = training.Settings.from_dict(plan.settings(config, run))
     x = torch.randint(0, 256, (1000, math.prod(DATASETS[settings.experiment.dataset].shape))).float().div_(255)
     data = SimpleNamespace(train=x, test=x, scale=255.0, sha256="", max_log_density=float("inf"))
     stack = training.stack_of([run], settings.training.step_sizes[:1], settings, data)
@@ -57,14 +64,13 @@ def seconds_per_gradient(config: Config, name: str, latent_dim: int) -> float:
 
 
 def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> float:
-    """Training and evaluation of one run, to its budget in a study of `samples`."""
-    options = config.evaluation
-    experiment = config.experiments[run.experiment]
+    """Training and evaluation of one run to `samples`."""
+    options = config.evaluation_of(run.experiment)
+    experiment = config.experiment(run.experiment)
     dataset = DATASETS[experiment.dataset]
-    samples = config.model_copy(update={"samples": samples}).budget(run.experiment)
     if run.algorithm == "mcem":  # nothing to evaluate without an encoder
         return per_sample * samples
-    even = plan.settings(config, run.experiment).get("snapshots", 0)
+    even = plan.settings(config, run).get("snapshots", 0)
     evaluations = len(training.grid(options.first, samples, options.points_per_decade, 1, even))
     return per_sample * (samples + evaluations * ((experiment.n_train or dataset.n_train) + dataset.n_test) * EVALUATION_COST)
 
@@ -72,33 +78,41 @@ def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> fl
 def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
     """Print what is to be trained, its estimated cost with all that follows, and what smaller budgets would cost.
 
-    `due` has the runs to train, those of pilots, and the models on which log p(x) is estimated (evidence, estimators).
+    `due` has the runs to train, those of pilots, the models on which log p(x) is estimated (evidence, estimators) and those on
+    which variances are measured (variance).
     """
     started = time.perf_counter()
     cores_used = max(1, cores // config.threads)
     todo, pilots = due["train"], due["pilot"]
-    by_curve = {run.curve: seconds_per_sample(config, run) for run in {run.curve: run for run in (*todo, *pilots)}.values()}
+    shapes = {shape(config, run): run for run in (*todo, *pilots, *due["variance"])}
+    per_sample = {key: seconds_per_sample(config, run) for key, run in shapes.items()}
     models = [(kind, run) for kind in ("evidence", "estimators") for run in due[kind]]
     per_gradient = {shape: seconds_per_gradient(config, *shape) for shape in {(run.experiment, run.latent_dim) for _, run in models}}
     estimating = sum(plan.gradients(config, kind, run) * per_gradient[run.experiment, run.latent_dim] for kind, run in models)
     calibration = time.perf_counter() - started
 
     def seconds(samples: int) -> float:
-        curves = sum(run_seconds(config, run, by_curve[run.curve], samples) for run in todo)
-        piloting = sum(by_curve[run.curve] * plan.pilot_samples(config, run) for run in pilots)
-        return (curves + piloting + estimating) / cores_used
+        study = config.model_copy(update={"samples": samples})
+        budgets = study.budgets()
+        curves = sum(run_seconds(config, run, per_sample[shape(config, run)], budgets[run]) for run in todo)
+        piloting = sum(per_sample[shape(config, run)] * plan.pilot_samples(config, run) for run in pilots)
+        measuring = sum(per_sample[shape(config, run)] * plan.variance_work(study) for run in due["variance"])
+        return (curves + piloting + estimating + measuring) / cores_used
 
     algorithms = ", ".join(dict.fromkeys(run.algorithm for run in todo))
-    experiments = ", ".join(dict.fromkeys(run.experiment for run in todo))
-    budgets = " or ".join(dict.fromkeys(f"{config.budget(run.experiment):.3g}" for run in todo))
-    rates = [1 / value for value in by_curve.values()]
+    experiments = ", ".join(dict.fromkeys(run.experiment.partition("+")[0] for run in todo))
+    variants = sum("+" in run.experiment for run in todo)
+    about_variants = f"; {variants} of them variants, for the ablation or the trade-off" if variants else ""
+    budgets = [config.budgets()[run] for run in todo]
+    wanted = " to ".join(dict.fromkeys(configuration.short(samples) for samples in (min(budgets), max(budgets)))) if todo else ""
+    rates = [1 / value for value in per_sample.values()]
     for_estimates = f" ({duration(estimating / cores_used)} of it to estimate log p(x))" if estimating else ""
     if not todo:  # pilots or estimates alone
         print(f"\nEstimated time on {cores} core(s): {duration(seconds(config.samples))}{for_estimates}.\n", file=sys.stderr, flush=True)
         return
     lines = [
-        f"To train: {len(todo)} models ({experiments}; {algorithms}) of {budgets} samples each, "
-        f"{sum(config.budget(run.experiment) for run in todo):.2g} in all, after {len(pilots)} pilots.",
+        f"To train: {len(todo)} models ({experiments}; {algorithms}{about_variants}) of {wanted} samples each, "
+        f"{sum(budgets):.2g} in all, after {len(pilots)} pilots.",
         f"Measured here in {calibration:.0f} s: {min(rates):,.0f} to {max(rates):,.0f} samples/s a process of {config.threads} thread(s).",
         f"Estimated time on {cores} core(s): {duration(seconds(config.samples))}{for_estimates}, results in {config.folder}/.",
     ]

@@ -83,8 +83,9 @@ def _settle(figure: Figure) -> None:
 
 
 def label(experiment: str) -> str:
-    """The name of an experiment for people: 'mnist' -> 'MNIST', 'mnist_1000' -> 'MNIST 1000'."""
-    return " ".join(TITLES.get(part, part) for part in experiment.split("_"))
+    """The name of an experiment for people: 'mnist' -> 'MNIST', 'mnist_1000' -> 'MNIST 1000', 'mnist+l5-m20' -> 'MNIST, l5-m20'."""
+    base, *variant = experiment.split("+")
+    return ", ".join([" ".join(TITLES.get(part, part) for part in base.split("_")), *variant])
 
 
 def decode(weights: dict[str, np.ndarray], z: np.ndarray, likelihood: str) -> np.ndarray:
@@ -133,6 +134,12 @@ def _budget(samples: int, seeds: list[int]) -> str:
     return f"Budget: {short(samples)} training samples a curve; {spread}"
 
 
+def further(study: Config) -> str:
+    """The larger budget that some seeds have, in brackets, if they do."""
+    part = study.extended
+    return f" ({short(part.samples)} for seed {', '.join(map(str, part.seeds))})" if part else ""
+
+
 def _pale(colour: str) -> tuple[float, ...]:
     return tuple(0.45 * part + 0.55 for part in to_rgb(colour))
 
@@ -152,7 +159,8 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         for row, line in zip(study.figure2, axes, strict=True):
             panels = list(zip(line, row.latent_dims, strict=False))
             for panel, latent_dim in panels:
-                panel.set(xscale="log", xlim=(0.9 * min(study.evaluation.first, study.samples), 1.5 * study.samples))
+                longest = study.extended.samples if study.extended else study.samples
+                panel.set(xscale="log", xlim=(0.9 * min(study.evaluation.first, study.samples), 1.5 * longest))
                 _log_ticks(panel)
                 _panel(panel, gathered, study, paper, row.experiment, latent_dim, row.algorithms)
                 panel.set(title=f"{label(row.experiment)}, $N_z$ = {latent_dim}")
@@ -164,7 +172,7 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
                 panel.remove()
         height = _make_room(figure, 0.4)
         figure.text(0.5, 0.28 / height, "# training samples evaluated", ha="center", va="bottom")
-        figure.suptitle(_budget(study.samples, study.seeds))
+        figure.suptitle(_budget(study.samples, study.seeds) + further(study))
         _legend(figure, [algorithm for row in study.figure2 for algorithm in row.algorithms])
         _settle(figure)
     return figure
@@ -192,7 +200,7 @@ def figure3(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     """
     study = load(gathered.config)
     names, latent_dim, algorithms = study.figure3.experiments, study.figure3.latent_dim, study.figure3.algorithms
-    budget = study.budget(names[0])
+    budget = study.budget(study.figure3_runs()[0])
     with _style():
         figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
         above, below = figure.subplots(2, len(names), squeeze=False, sharex="row", sharey=True)
@@ -441,7 +449,7 @@ def estimators(gathered: Gathered) -> Figure:
         foot = "# samples per datapoint (annealed importance sampling: temperatures); dotted: the paper's"
         figure.text(0.5, 0.47 / height, f"{foot} {PAPER_DRAWS}", ha="center", va="bottom")
         part = study.estimators
-        about = f"{label(part.experiment)}, AEVB after {short(study.budget(part.experiment))} training samples, seed {study.seeds[0]}"
+        about = f"{label(part.experiment)}, AEVB after {short(study.budget(models[0]))} training samples, seed {study.seeds[0]}"
         figure.suptitle(f"{about}; {part.datapoints} points each, {part.replicates} replicates; bars: ± 1 standard error")
         handles = [
             Line2D([], [], color=colour, marker=marker, linestyle=dashes, markersize=3, markeredgewidth=0, label=name)
@@ -502,7 +510,8 @@ def figure4(gathered: Gathered) -> Figure:
         for axis, entry in zip(axes, study.figure4, strict=True):
             _picture(axis, gathered, entry.experiment, manifold_latents(entry.grid), entry.grid)
         figure.suptitle(
-            f"Decoder means; AEVB after {short(study.samples)} training samples, seed {study.seeds[0]} (1 of {_seeds(study.seeds)})"
+            f"Decoder means; AEVB after {short(study.budget(study.figure_models()[0]))} training samples, seed {study.seeds[0]} "
+            f"(1 of {_seeds(study.seeds)})"
         )
         _settle(figure)
     return figure
@@ -520,7 +529,7 @@ def figure5(gathered: Gathered) -> Figure:
                 _picture(axis, gathered, entry.experiment, prior_latents(entry.grid**2, latent_dim, seed), entry.grid)
             for axis in line[len(entry.latent_dims) :]:
                 axis.remove()
-        drawn = f"AEVB after {short(study.samples)} training samples, seed {seed} (1 of {_seeds(study.seeds)})"
+        drawn = f"AEVB after {short(study.budget(study.figure_models()[0]))} training samples, seed {seed} (1 of {_seeds(study.seeds)})"
         figure.suptitle(f"Random samples, as decoder means; {drawn}")
         _settle(figure)
     return figure

@@ -6,7 +6,7 @@ Imports no torch: Snakemake reads this at every start.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from .config import Config, Run
@@ -14,6 +14,7 @@ from .data import DATASETS
 
 SEARCH = 1700  # gradients' worth of the search for modes and of the kernel density, per datapoint (measured: MNIST, N_z = 3)
 REFERENCE = 45_000  # gradients' worth, per datapoint, of the long annealing that is the reference where quadrature is out of reach
+GRADIENT_ESTIMATORS = 5  # whose variance is measured, see variance.py
 PILOT_POINTS = 1000  # of the training set, on which the pilot of Monte Carlo EM runs
 
 
@@ -30,23 +31,28 @@ class Job(NamedTuple):
 def nominal_seconds(config: Config, run: Run, samples: int) -> float:
     """Rough time of training one replica on one CPU core, for packing small runs into jobs; never shown to anyone.
 
-    Multiplications of M x D x H at 50 GFLOPS (AEVB needs 5, wake-sleep 7, a gradient of Monte Carlo EM 2; a Gaussian decoder's
-    output is twice as wide) and half a millisecond per hundred datapoints for all else.
+    Multiplications of M x D x H at 50 GFLOPS (AEVB needs 2 and 3 for each draw, wake-sleep 1 and 6, a gradient of Monte Carlo EM
+    2; a Gaussian decoder's output is twice as wide) and half a millisecond a step for all else.
     """
-    experiment = config.experiments[run.experiment]
+    experiment, options = config.experiment(run.experiment), config.training_of(run.experiment)
     gaussian = experiment.likelihood == "gaussian"
-    products = {"aevb": 5 + 3 * gaussian, "wake_sleep": 7 + 4 * gaussian, "mcem": 2}[run.algorithm]
+    fixed, per_draw = {"aevb": (2, 3 + 3 * gaussian), "wake_sleep": (1, 6 + 4 * gaussian), "mcem": (2, 0)}[run.algorithm]
+    products = fixed + options.draws * per_draw
     pixels = math.prod(DATASETS[experiment.dataset].shape)
-    steps = samples / config.training.batch_size
+    steps = samples / options.batch_size
     return samples * products * 2 * pixels * experiment.hidden / 50e9 + steps * 5e-4
 
 
-def _pack(config: Config, runs: list[Run], seconds: Callable[[Run], float]) -> list[Job]:
-    """Consecutive runs of one experiment share a job until it is config.job_seconds long."""
+def _pack(config: Config, runs: Iterable[Run], seconds: Callable[[Run], float], budgets: dict[Run, int] | None = None) -> list[Job]:
+    """Consecutive runs of one experiment, and of one of `budgets` if they matter, share a job until it is config.job_seconds long."""
+
+    def settings(run: Run) -> tuple[str, int]:
+        return run.experiment, budgets[run] if budgets else 0
+
     jobs: list[Job] = []
     spent = 0.0
-    for run in sorted(runs, key=lambda run: run.experiment):
-        if not jobs or jobs[-1].experiment != run.experiment or spent + seconds(run) > config.job_seconds:
+    for run in sorted(runs, key=settings):
+        if not jobs or settings(jobs[-1].runs[0]) != settings(run) or spent + seconds(run) > config.job_seconds:
             number = sum(job.experiment == run.experiment for job in jobs)
             jobs.append(Job(f"{run.experiment}_{number}", run.experiment, ()))
             spent = 0.0
@@ -57,7 +63,8 @@ def _pack(config: Config, runs: list[Run], seconds: Callable[[Run], float]) -> l
 
 def train_jobs(config: Config) -> list[Job]:
     """Every run of the configuration, in jobs."""
-    return _pack(config, config.runs(), lambda run: nominal_seconds(config, run, config.budget(run.experiment)))
+    budgets = config.budgets()
+    return _pack(config, budgets, lambda run: nominal_seconds(config, run, budgets[run]), budgets)
 
 
 def pilot_runs(config: Config) -> list[Run]:
@@ -67,11 +74,12 @@ def pilot_runs(config: Config) -> list[Run]:
 
 def pilot_samples(config: Config, run: Run) -> int:
     """Training samples of a curve's pilot, all its step sizes together."""
-    samples, mcem = config.training.pilot_samples, config.mcem
+    training, mcem = config.training_of(run.experiment), config.mcem
+    samples = training.pilot_samples
     if run.algorithm == "mcem":
         n_train = config.experiments[run.experiment].n_train or DATASETS[config.experiments[run.experiment].dataset].n_train
         samples = min(n_train, PILOT_POINTS) * mcem.pilot_iterations * (mcem.leapfrog + mcem.updates)
-    return samples * len(config.training.step_sizes)
+    return samples * len(training.step_sizes)
 
 
 def pilot_jobs(config: Config) -> list[Job]:
@@ -112,20 +120,46 @@ def estimator_jobs(config: Config) -> list[Job]:
     return _estimate_jobs(config, config.estimator_models(), "estimators")
 
 
-def settings(config: Config, experiment: str) -> dict:
-    """The slice of the configuration that decides the runs of `experiment`, as plain values (see training.Settings)."""
+def variance_work(config: Config) -> int:
+    """About how many training samples' worth of time the measurements on one model cost, its training to the last of them included."""
+    study, points = config.variance, config.variance_samples
+    per_point = study.minibatches * study.replicates * config.training.batch_size * GRADIENT_ESTIMATORS
+    return max(points, default=0) + round(1.5 * len(points) * per_point)  # by autograd
+
+
+def variance_jobs(config: Config) -> list[Job]:
+    """The models on which variances are measured, in jobs."""
+    return _pack(config, config.variance_models(), lambda run: nominal_seconds(config, run, variance_work(config)))
+
+
+def settings(config: Config, run: Run) -> dict:
+    """The slice of the configuration that decides `run`, and all others of its experiment and budget, as plain values
+    (see training.Settings)."""
     names = ["training", "evaluation", "device", "threads", "tf32"]
-    of_figure3 = config.figure3 is not None and experiment in config.figure3.experiments
+    of_figure3 = config.figure3 is not None and run.experiment in config.figure3.experiments
     chosen = config.model_dump(include={*names, *(["mcem"] if of_figure3 else [])})
+    chosen["training"] = config.training_of(run.experiment).model_dump()
+    chosen["evaluation"] = config.evaluation_of(run.experiment).model_dump()
     if of_figure3:
         chosen["snapshots"] = config.figure3.points
-    return {"experiment": config.experiments[experiment].model_dump(), "samples": config.budget(experiment), **chosen}
+    return {"experiment": config.experiment(run.experiment).model_dump(), "samples": config.budget(run), **chosen}
 
 
-def pilot_settings(config: Config, experiment: str) -> dict:
-    """The slice that decides its pilots: the budget and the evaluations do not."""
-    chosen = {name: value for name, value in settings(config, experiment).items() if name != "snapshots"}
-    return {**chosen, "samples": config.training.pilot_samples, "evaluation": {}}
+def pilot_settings(config: Config, run: Run) -> dict:
+    """The slice that decides its pilot: the budget and the evaluations do not."""
+    chosen = {name: value for name, value in settings(config, run).items() if name != "snapshots"}
+    return {**chosen, "samples": chosen["training"]["pilot_samples"], "evaluation": {}}
+
+
+def variance_settings(config: Config, run: Run) -> dict:
+    """The slice that decides the variances measured on the model of `run`: `training` (see training.Settings) and the
+    arguments of variance.study."""
+    options = config.model_dump(include={"variance": {"minibatches", "replicates"}})["variance"]
+    return {
+        "training": {**pilot_settings(config, run), "samples": config.variance_samples[-1]},
+        "points": config.variance_samples,
+        **options,
+    }
 
 
 def estimate_settings(config: Config, kind: str, experiment: str) -> dict:
@@ -145,5 +179,5 @@ def pilot_path(config: Config, curve: str) -> str:
 
 
 def table_path(config: Config, kind: str, run: Run) -> str:
-    """The file of estimates of log p(x): `kind` is "evidence" or "estimators"."""
+    """The file of what is measured on a model: `kind` is "evidence", "estimators" or "variance"."""
     return f"{config.folder}/{kind}/{run.name}.h5"

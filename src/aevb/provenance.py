@@ -16,6 +16,9 @@ DECISIVE = ("data", "evaluation", "fast", "hmc", "joint", "learners", "nets", "o
 #: those that decide estimates of log p(x) on a trained model
 ESTIMATING = ("data", "estimates", "evidence", "fast", "hmc", "joint", "nets", "objectives", "streams")
 
+#: those that decide the variances measured on models that are trained for it
+MEASURING = (*DECISIVE, "variance")
+
 
 @functools.cache
 def code_sha256(modules: tuple[str, ...] = DECISIVE) -> str:

@@ -27,10 +27,11 @@ from .figures import (
     ESTIMATORS,
     PAPER_DRAWS,
     SEEDS_FOR_SD,
+    further,
     label,
 )
 from .files import atomic
-from .results import Gathered, Pilot, RunResult, read_gathered
+from .results import Gathered, Pilot, RunResult, of_figures, read_gathered
 
 # Sample counts near which the values of Figures 2 and 3 are set beside the paper's, as far as the budget goes.
 COMPARE_AT = {2: (3e5, 1e6, 1e7, 1e8), 3: (1e6, 3e6, 1e7, 3e7, 6e7)}
@@ -114,11 +115,13 @@ def comparison(gathered: Gathered, paper: pd.DataFrame, figure: int = 2) -> pd.D
                 theirs = paper_curve(paper, study, experiment, latent_dim, algorithm, split)
                 reading = READING.get(study.experiments[experiment].dataset, 0.0)
                 place = {"experiment": experiment, "latent_dim": latent_dim, "algorithm": algorithm, "split": split}
-                grid = done[0]["samples"]
-                last = float(grid.iloc[-1])
-                for target in [*(near for near in COMPARE_AT[figure] if grid.iloc[0] <= near < last), last]:
+                lasts = {float(curve["samples"].iloc[-1]) for curve in done}  # several where some seeds go on
+                first = done[0]["samples"].iloc[0]
+                for target in sorted(lasts | {near for near in COMPARE_AT[figure] if first <= near < max(lasts)}):
+                    reaching = [curve for curve in done if curve["samples"].iloc[-1] >= target]
+                    grid = min((curve["samples"] for curve in reaching), key=len)
                     samples, at_point = _meeting_point(grid, theirs, target, study.evaluation.points_per_decade)
-                    values = _beside(done, split, samples, theirs, reading)
+                    values = _beside(reaching, split, samples, theirs, reading)
                     interpolated = not at_point and np.isfinite(values["paper"])
                     panel.append({**place, "target": target, "samples": samples, **values, "interpolated": interpolated})
         rows += sorted(panel, key=lambda line: line["target"])
@@ -344,10 +347,11 @@ def _order(gathered: Gathered, paper: pd.DataFrame, study: Config) -> str:
             means, at_end = [], []
             for algorithm in ("aevb", "wake_sleep"):
                 runs = [run.curve for run in replicas(gathered, row.experiment, algorithm, latent_dim) if run.status == "completed"]
-                means += [np.mean([curve["test"] for curve in runs], axis=0)] if runs else []
+                means += [_mean(runs, "test")] if runs else []
                 curve = paper_curve(paper, study, row.experiment, latent_dim, algorithm, "test")
                 at_end.append(np.nan if curve is None else _at(curve, "value", study.samples))
             if len(means) == 2:
+                means = pd.concat(means, axis=1, join="inner").to_numpy().T
                 ours.append(means[0][-1] > means[1][-1])
                 steady.append((means[0] > means[1]).all())
                 theirs += [at_end[0] > at_end[1]] if np.isfinite(at_end).all() else []
@@ -357,6 +361,12 @@ def _order(gathered: Gathered, paper: pd.DataFrame, study: Config) -> str:
     text += f", and is above it at every evaluation in {sum(steady)}"
     text += f"; the paper's, at {short(study.samples)} samples, in {sum(theirs)} of {len(theirs)}" if theirs else ""
     return text + "."
+
+
+def _mean(curves: list[pd.DataFrame], column: str) -> pd.Series:
+    """Mean over replicas, by samples, at the evaluations that all of them have."""
+    values = pd.concat(curves).groupby("samples")[column].agg(["mean", "count"])
+    return values.loc[values["count"] == len(curves), "mean"]
 
 
 def _readings(table: pd.DataFrame) -> str:
@@ -382,7 +392,7 @@ def _models(gathered: Gathered, entries, study: Config) -> str:
             last = run.curve.iloc[-1]
             text = f"{number(last['test'], DECIMALS[run.likelihood])} nats, {last['active_units']:g} of {latent_dim} latent units active"
         parts.append(f"{label(name)}, N_z = {latent_dim}: {text}")
-    return f"Test bounds of the models drawn, after {short(study.samples)} training samples: {'; '.join(parts)}."
+    return f"Test bounds of the models drawn, after {short(study.budget(study.figure_models()[0]))} training samples: {'; '.join(parts)}."
 
 
 def _curves(gathered: Gathered) -> list[tuple[str, list[RunResult]]]:
@@ -399,12 +409,15 @@ def _title(run: RunResult) -> dict:
 
 
 def _ends(gathered: Gathered) -> list[dict]:
-    """The last evaluation of every curve that has bounds, mean over the replicas that did not diverge (NaN if all did)."""
+    """The last evaluation of every curve that has bounds, mean over the replicas that did not diverge (NaN if all did); where some
+    seeds go on, the last of the others."""
     rows = []
     for _, runs in _curves(gathered):
         if runs[0].algorithm == "mcem":
             continue
-        done = [run.curve.iloc[-1] for run in runs if run.status == "completed"]
+        done = [run for run in runs if run.status == "completed"]
+        end = min((run.samples for run in done), default=0)
+        done = [run.curve[run.curve["samples"] <= end].iloc[-1] for run in done]
         rows.append({**_title(runs[0]), "replicas": len(done), **pd.DataFrame(done, columns=runs[0].curve.columns).mean()})
     return rows
 
@@ -437,8 +450,8 @@ def _cost(gathered: Gathered) -> tuple[list[dict], dict]:
         }
         hours = {part: value / 3600 for part, value in seconds.items()}
         rows.append({**_title(runs[0]), "replicas": len(runs), **hours, "minutes": _minutes(runs)})
-    # Monte Carlo EM counts its samples in another way.
-    runs = [run for run in gathered.runs.values() if run.algorithm != "mcem"]
+    # Monte Carlo EM counts its samples in another way, and variants have steps of another size.
+    runs = [run for run in gathered.runs.values() if run.algorithm != "mcem" and "+" not in run.experiment]
     total = {part: sum(row[part] for row in rows) for part in ("training", "evaluation", "pilots", "estimates")}
     # Only models of the paper's size can be set beside its times.
     alike = _minutes([run for run in runs if PAPER_HIDDEN.get(run.dataset) == run.hidden])
@@ -447,7 +460,8 @@ def _cost(gathered: Gathered) -> tuple[list[dict], dict]:
 
 def _distinct(gathered: Gathered, *names: str, text=str) -> list[str]:
     """`text` of the attributes `names`: the distinct ones over all results that have them."""
-    sources = [result.attributes for part in (gathered.runs, gathered.evidence, gathered.estimators) for result in part.values()]
+    parts = (gathered.runs, gathered.evidence, gathered.estimators, gathered.variance)
+    sources = [result.attributes for part in parts for result in part.values()]
     return list(dict.fromkeys(text(*(made[name] for name in names)) for made in sources if all(name in made for name in names)))
 
 
@@ -505,7 +519,7 @@ def _not_run(study: Config, paper: pd.DataFrame) -> list[str]:
     if set(PAPER_FIGURE5) - dims:
         sentences.append(f"Panels of the paper's Figure 5 (MNIST) that are not drawn: N_z = {joined(sorted(set(PAPER_FIGURE5) - dims))}.")
     budgets = [("", study.samples, PAPER_SAMPLES)]
-    budgets += [(" of Figure 3", study.budget(study.figure3.experiments[0]), FIGURE3_SAMPLES)] if study.figure3 else []
+    budgets += [(" of Figure 3", study.budget(study.figure3_runs()[0]), FIGURE3_SAMPLES)] if study.figure3 else []
     for of, budget, whole in budgets:
         if budget < whole:
             sentences.append(
@@ -537,7 +551,12 @@ def _figure3_scope(study: Config) -> dict:
         return {}
     name = study.figure3.experiments[0]
     seeds = seeds_of(study, name)
-    return {"budget3": short(study.budget(name)), "seeds3": _seeds(seeds), "count3": len(seeds), "by_sd3": len(seeds) >= SEEDS_FOR_SD}
+    return {
+        "budget3": short(study.budget(study.figure3_runs()[0])),
+        "seeds3": _seeds(seeds),
+        "count3": len(seeds),
+        "by_sd3": len(seeds) >= SEEDS_FOR_SD,
+    }
 
 
 def _drawings(gathered: Gathered, study: Config, paths: dict[str, str]) -> dict:
@@ -876,11 +895,12 @@ def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[str, st
     study = load(gathered.config)
     table = comparison(gathered, paper)
     cost, total = _cost(gathered)
+    gathered = of_figures(gathered)  # the runs of the ablation and the trade-off alone cost, and are listed nowhere else
     pilots, evidence = _pilots(gathered), _evidence(gathered, paper, study)
     stand_ins = [label(name) for name, experiment in study.experiments.items() if experiment.dataset == "digits"]
     return {
         "study": study,
-        "budget": short(study.samples),
+        "budget": short(study.samples) + further(study),
         "seeds": _seeds(study.seeds),
         **_figure3_scope(study),
         "stand_ins": joined(stand_ins) if stand_ins else "",

@@ -10,11 +10,13 @@ A run (a file of its own, and a group of the same form in the gathered file):
 A pilot: attributes as far as they apply; step_sizes (S,), samples (T,), bounds (S, T) training bound in nats per
 datapoint, NaN once diverged; the chosen step size as attribute step_size.
 
-Estimates of log p(x), one file a run of Figure 3 with the columns of EVIDENCE, and one file a model of the estimator
-study with those of ESTIMATORS: attributes schema, config, seconds and provenance, one dataset a column.
+Tables, of estimates of log p(x), one file a run of Figure 3 with the columns of EVIDENCE and one file a model of the estimator
+study with those of ESTIMATORS, and of variances, one file a model with those of VARIANCE: attributes schema, config, seconds
+and provenance, one dataset a column.
 
 The gathered file: attributes schema, config (JSON), units; groups runs/<run name>, pilots/<curve name>, evidence/<run name>,
-estimators/<run name> and baselines/<experiment> (attributes train and test, see baseline.py).
+estimators/<run name> and variance/<run name>, and baselines/<experiment> (attributes train and test, see baseline.py). Runs of
+the ablation and of the trade-off are among the others; the name of their experiment is BASE+VARIANT.
 All bounds are nats per datapoint.
 """
 
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -85,6 +87,27 @@ ESTIMATORS = {
     "reference": "quadrature (the truth), or the tightest lower bound: importance or ais, with its number of samples",
     "reference_value": "mean over datapoints of the reference",
     "reference_se": "its Monte Carlo standard error",
+}
+
+# One row per model, point of training, estimator and part: how much one-sample estimates (L = 1) vary with the noise of z. The
+# gradients are those of the bound's mean over the datapoints, in nats per datapoint, without the prior on weights.
+VARIANCE = {
+    "latent_dim": "N_z of the model",
+    "samples": "training samples that the model has seen; 0 at its start",
+    "estimator": "A (eq. 6), B (eq. 7); for gradients also score (section 2.2: f(z) grad log q(z|x), f = log p(x, z) - log q(z|x)), "
+    "score_baseline (f minus its mean over the other datapoints of the minibatch) and score_oracle (f minus its mean over other "
+    "draws for the same datapoint)",
+    "part": "encoder, decoder: the gradient for its parameters; bound: the bound itself, of a minibatch; bound_all: of the training set",
+    "datapoints": "of which the mean is taken: M, or all. For one datapoint alone the variance is so many times larger",
+    "variance": "trace of the covariance (sum over parameters of the variance) under the noise, datapoints fixed; mean over minibatches",
+    "variance_se": "its standard error over minibatches",
+    "ratio": "variance over that of estimator B, on the same minibatches and noise",
+    "ratio_se": "its standard error over minibatches",
+    "data_variance": "the same trace under the choice of the minibatch, for the expectation over the noise: alike for all estimators",
+    "squared_norm": "squared norm of the expected gradient (bound: its square), alike for all. squared_norm / (variance + data_variance) "
+    "is the signal-to-noise ratio of a step",
+    "minibatches": "number of minibatches",
+    "replicates": "draws of the noise for each minibatch",
 }
 
 CURVES_CSV = ["figure", "dataset", "latent_dim", "n_train", "algorithm", "split", "seed", "samples", "value"]
@@ -234,14 +257,14 @@ def _read_pilot_group(group: h5py.Group, where: str) -> Pilot:
 
 @dataclass
 class Table:
-    """Estimates of log p(x): `frame` with the columns of EVIDENCE or ESTIMATORS, and attributes."""
+    """What was measured on a model: `frame` with the columns of EVIDENCE, ESTIMATORS or VARIANCE, and attributes."""
 
     frame: pd.DataFrame
     attributes: dict  # schema, config (JSON), seconds, provenance.attributes
 
 
 def write_table(path: str | Path, table: Table) -> None:
-    """Write estimates of log p(x); raises UserError if the file cannot be written."""
+    """Write a table; raises UserError if the file cannot be written."""
     with new_h5(path) as file:
         _write_table_group(file, table)
 
@@ -258,14 +281,14 @@ def _write_table_group(group: h5py.Group, table: Table) -> None:
 
 
 def read_table(path: str | Path, columns: dict[str, str]) -> Table:
-    """Read and check estimates of log p(x) with `columns`, EVIDENCE or ESTIMATORS. Raises UserError."""
+    """Read and check a table with `columns`, EVIDENCE, ESTIMATORS or VARIANCE. Raises UserError."""
     with _open(path) as file:
         return _read_table_group(file, str(path), columns)
 
 
 def _read_table_group(group: h5py.Group, where: str, columns: dict[str, str]) -> Table:
     if group.attrs.get("schema") != SCHEMA or any(column not in group for column in columns):
-        raise UserError(f"{where} is not a table of estimates of schema {SCHEMA}; delete the file and run again")
+        raise UserError(f"{where} is not a table of schema {SCHEMA}; delete the file and run again")
     frame = pd.DataFrame({c: group[c].asstr()[:] if h5py.check_string_dtype(group[c].dtype) else group[c][:] for c in columns})
     return Table(frame, dict(group.attrs))
 
@@ -279,12 +302,13 @@ class Gathered:
     pilots: dict[str, Pilot]  # by curve name
     evidence: dict[str, Table] = field(default_factory=dict)  # by run name, columns EVIDENCE; runs of Figure 3 that did not diverge
     estimators: dict[str, Table] = field(default_factory=dict)  # by run name, columns ESTIMATORS
+    variance: dict[str, Table] = field(default_factory=dict)  # by run name, columns VARIANCE
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)  # by experiment: bound that ignores z, by split
 
 
-TEXT = ("split", "data", "estimator", "reference")
+TEXT = ("split", "data", "estimator", "reference", "part")
 SPLITS = ("train", "test")
-TABLES = {"evidence": EVIDENCE, "estimators": ESTIMATORS}
+TABLES = {"evidence": EVIDENCE, "estimators": ESTIMATORS, "variance": VARIANCE}
 
 
 def gather(
@@ -296,8 +320,8 @@ def gather(
     path: str | Path,
     baselines: dict[str, dict[str, float]] | None = None,
 ) -> None:
-    """Copy the run files `runs` (name -> path), `pilots` and `tables` ("evidence", "estimators" -> name -> path) into one file;
-    of the weights only the decoders of the runs in `decoders`; and `baselines` (experiment -> split -> value).
+    """Copy the run files `runs` (name -> path), `pilots` and `tables` (a key of TABLES -> name -> path) into one file; of the weights
+    only the decoders of the runs in `decoders`; and `baselines` (experiment -> split -> value).
 
     Raises UserError if a file is damaged or the gathered file cannot be written.
     """
@@ -339,18 +363,28 @@ def read_gathered(path: str | Path) -> Gathered:
     return Gathered(config, runs, pilots, **tables, baselines=baselines)
 
 
+def of_figures(gathered: Gathered) -> Gathered:
+    """The same without the runs that the ablation and the trade-off alone asked for, and their pilots."""
+    study = load(gathered.config)
+    names = {run.name for run in (*study.figure_runs(), *study.figure3_runs())}
+    runs = {name: run for name, run in gathered.runs.items() if name in names}
+    curves = {name.rsplit("-seed", 1)[0] for name in runs}
+    return replace(gathered, runs=runs, pilots={name: pilot for name, pilot in gathered.pilots.items() if name in curves})
+
+
 def curves_table(gathered: Gathered) -> pd.DataFrame:
     """The tidy table of all bounds and of Figure 3's log p(x), columns CURVES_CSV.
 
     For figures 2 and 4, `dataset` is the name of the experiment (mnist, frey) and `n_train` is empty, as in paper_curves.csv;
     `figure` is 4 for the models that were trained for Figures 4 and 5 alone. For figure 3, `dataset` is that of the
-    experiment, `n_train` the size of its training set, and `value` log p(x) by importance sampling.
+    experiment, `n_train` the size of its training set, and `value` log p(x) by importance sampling. Runs of the ablation and of
+    the trade-off alone belong to no figure and are left out.
     """
     study = load(gathered.config)
     panels = {(panel.experiment, d) for panel in study.figure2 for d in panel.latent_dims}
     figure3 = {run.name for run in study.figure3_runs()}
     rows = []
-    for name, run in gathered.runs.items():
+    for name, run in of_figures(gathered).runs.items():
         if name in figure3:
             estimates = gathered.evidence[name].frame if name in gathered.evidence else pd.DataFrame(columns=list(EVIDENCE))
             place = {"figure": 3, "dataset": run.dataset, "n_train": run.n_train}

@@ -21,6 +21,7 @@ STARTED = time.time()
 # The modules that decide a run's numbers: an edit in one of them makes its results stale, an edit elsewhere does not.
 DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
 ESTIMATING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ESTIMATING]
+MEASURING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.MEASURING]
 
 
 # A file that names its results folder, as config/reference.yaml does, keeps that folder for the study it describes.
@@ -41,7 +42,13 @@ if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
 
 
 onstart:
-    due = {"train": [], "pilot": [], "evidence": [], "estimators": []}
+    due = {
+        "train": [],
+        "pilot": [],
+        "evidence": [],
+        "estimators": [],
+        "variance": [],
+    }
     for job in workflow.dag.needrun_jobs():
         kind = job.rule.name.split("_")[0]
         if kind in due:

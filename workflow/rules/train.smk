@@ -7,7 +7,7 @@ for job in plan.pilot_jobs(STUDY):
         name:
             f"pilot_{job.name}"
         input:
-            data=f"{STUDY.data}/{STUDY.experiments[job.experiment].dataset}.h5",
+            data=f"{STUDY.data}/{STUDY.experiment(job.experiment).dataset}.h5",
             code=DECISIVE,
         output:
             [plan.pilot_path(STUDY, curve) for curve in job.curves],
@@ -22,7 +22,7 @@ for job in plan.pilot_jobs(STUDY):
             mem_mb=2000,
         params:
             runs=[tuple(run) for run in job.runs],
-            settings=plan.pilot_settings(STUDY, job.experiment),
+            settings=plan.pilot_settings(STUDY, job.runs[0]),
         script:
             "../scripts/pilot.py"
 
@@ -34,7 +34,7 @@ for job in plan.train_jobs(STUDY):
         name:
             f"train_{job.name}"
         input:
-            data=f"{STUDY.data}/{STUDY.experiments[job.experiment].dataset}.h5",
+            data=f"{STUDY.data}/{STUDY.experiment(job.experiment).dataset}.h5",
             pilots=[plan.pilot_path(STUDY, curve) for curve in job.curves],
             code=DECISIVE,
         output:
@@ -50,7 +50,7 @@ for job in plan.train_jobs(STUDY):
             mem_mb=2000,
         params:
             runs=[tuple(run) for run in job.runs],
-            settings=plan.settings(STUDY, job.experiment),
+            settings=plan.settings(STUDY, job.runs[0]),
         script:
             "../scripts/train.py"
 
@@ -93,6 +93,9 @@ rule gather:
         baselines=[
             f"{FOLDER}/baselines/{name}.json"
             for name in dict.fromkeys(row.experiment for row in STUDY.figure2)
+        ],
+        variance=[
+            plan.table_path(STUDY, "variance", run) for run in STUDY.variance_models()
         ],
         code=f"{SOURCE}/aevb/results.py",
     output:

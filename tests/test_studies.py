@@ -1,0 +1,91 @@
+"""Ablation, trade-off, variances and seeds that go on, in gathered results: kept there, and kept out of the paper's figures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_figures import GRID, PAPER, STUDY, build, lines, panel
+from test_report import Page, render
+
+from aevb import config, figures, report, results
+
+RAW = {
+    **STUDY,
+    "ablation": {"curves": [{"experiment": "mnist", "latent_dims": [3, 10]}], "readings": {"warmup0": {"warmup_steps": 0}}},
+    "tradeoff": {"experiment": "mnist", "latent_dim": 3, "draws": [1, 5], "batch_sizes": [100]},
+    "variance": {"experiment": "mnist", "latent_dims": [3]},
+    "extended": {"samples": 1e7, "seeds": [1]},
+}
+LONGER = np.array([2_000_000, 5_000_000, 10_000_000])
+
+
+def change(name, run):
+    """Of the seeds that go on: three evaluations more, each a nat above the one before."""
+    if config.load(RAW).budget(config.Run(run.experiment, run.algorithm, run.latent_dim, run.seed)) > 10**6:
+        more = pd.concat([run.curve.tail(1)] * len(LONGER)).assign(samples=LONGER)
+        for column in ("train", "test"):
+            more[column] += np.arange(1, len(LONGER) + 1)
+        run.curve = pd.concat([run.curve, more], ignore_index=True)
+        run.attributes["samples"] = int(LONGER[-1])
+    return run
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("studies"), RAW, change)
+
+
+@pytest.fixture(scope="module")
+def gathered(path):
+    return results.read_gathered(path)
+
+
+def test_every_run_is_gathered_and_the_table_of_curves_has_those_of_figures(gathered):
+    names = {run.name for run in config.load(RAW).runs()}
+    assert set(gathered.runs) == names
+    assert {"mnist+warmup0/aevb-nz3-seed0", "mnist/aevb-nz10-seed0", "mnist+l5-m100/aevb-nz3-seed0"} <= names
+    assert set(gathered.pilots) == {name.rsplit("-seed", 1)[0] for name in names}
+    table, alone = results.curves_table(gathered), results.of_figures(gathered)
+    assert set(table["figure"]) == {2, 4} and set(table["dataset"]) == {"mnist", "frey"} and set(table["latent_dim"]) == {2, 3, 5}
+    assert len(table) == sum(2 * len(run.curve) for run in alone.runs.values())
+    assert set(alone.runs) == {run.name for run in config.load({k: v for k, v in RAW.items() if k in STUDY}).runs()}
+    assert set(alone.pilots) == {name.rsplit("-seed", 1)[0] for name in alone.runs}
+
+
+def test_variances_are_gathered_by_run(tmp_path, path):
+    frame = pd.DataFrame({name: [1.0, 2.0] for name in results.VARIANCE}).assign(estimator=["A", "B"], part="encoder")
+    results.write_table(tmp_path / "table.h5", results.Table(frame, {"config": "{}", "seconds": 3.0}))
+    tables = {"variance": {"mnist/aevb-nz3-seed0": tmp_path / "table.h5"}}
+    results.gather(results.read_gathered(path).config, {}, {}, tables, set(), tmp_path / "gathered.h5")
+    found = results.read_gathered(tmp_path / "gathered.h5").variance["mnist/aevb-nz3-seed0"]
+    pd.testing.assert_frame_equal(found.frame, frame, check_dtype=False)
+
+
+def test_a_mean_is_over_the_seeds_that_go_so_far(gathered):
+    table = report.comparison(gathered, pd.read_csv(PAPER))
+    rows = table[(table.experiment == "mnist") & (table.latent_dim == 3) & (table.algorithm == "aevb") & (table.split == "test")]
+    at = {target: row for target, row in rows.set_index("target").iterrows()}
+    assert [at[target]["replicas"] for target in (3e5, 1e6, 1e7)] == [2, 2, 1]
+    curve = gathered.runs["mnist/aevb-nz3-seed1"].curve.set_index("samples")["test"]
+    expected = np.interp(np.log(at[1e7]["samples"]), np.log(curve.index), curve)  # at the paper's point nearby
+    assert at[1e7]["ours"] == pytest.approx(expected) and np.isnan(at[1e7]["sd"]) and at[1e7]["samples"] > 5e6
+    drawing = figures.figure2(gathered, pd.read_csv(PAPER))
+    line = lines(panel(drawing, "MNIST, $N_z$ = 3"))["aevb test"]
+    assert list(line.get_xdata()) == [*GRID, *LONGER]
+    means = [gathered.runs[f"mnist/aevb-nz3-seed{seed}"].curve["test"].iloc[: len(GRID)] for seed in (0, 1)]
+    np.testing.assert_allclose(line.get_ydata(), [*np.mean(means, axis=0), *curve[LONGER]])
+    assert "1e6 training samples a curve" in drawing.get_suptitle() and "(1e7 for seed 1)" in drawing.get_suptitle()
+    assert drawing.axes[0].get_xlim()[1] > 1e7
+
+
+def test_the_report_lists_variants_only_where_it_counts_what_they_cost(path, gathered, tmp_path):
+    page = Page(render(tmp_path, path))
+    listed = {row["data"] for row in page.records("cost")}
+    assert {"MNIST", "MNIST, warmup0", "MNIST, l5-m100", "Frey Face"} == listed
+    for table in ("pilots", "ends"):
+        assert {row["data"] for row in page.records(table)} == {"MNIST", "Frey Face"}
+    assert {row["experiment"] for row in page.records("conventions")} == {"MNIST", "Frey Face"}
+    assert f"{len(results.of_figures(gathered).runs)} models" in page.text and "1e6 (1e7 for seed 1) training samples" in page.text
+    row = next(row for row in page.records("ends") if row["data"] == "MNIST" and row["algorithm"] == "AEVB")
+    latent_dim = int(row["Nz"])
+    ends = [gathered.runs[f"mnist/aevb-nz{latent_dim}-seed{seed}"].curve.set_index("samples").loc[1_000_000, "test"] for seed in (0, 1)]
+    assert float(row["test"].replace("−", "-")) == pytest.approx(np.mean(ends), abs=0.006)
