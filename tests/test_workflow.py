@@ -41,21 +41,21 @@ def planned(output):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "train", "pilot", "evidence", "estimators", "datasets"),
+    ("arguments", "train", "pilot", "evidence", "estimators", "variance", "datasets"),
     [
-        ((), 73, 23, 18, 5, 2),
-        (("--config", "samples=1e6"), 73, 23, 18, 5, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 19, 0, 0, 2),
-        (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 1),
-        (("--configfile", QUICK), 6, 4, 4, 1, 1),
+        ((), 152, 92, 18, 5, 2, 2),
+        (("--config", "samples=1e6"), 152, 92, 18, 5, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 19, 0, 0, 0, 2),
+        (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1),
+        (("--configfile", QUICK), 8, 6, 6, 1, 1, 1),
     ],
 )
-def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, datasets):
+def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, variance, datasets):
     jobs = planned(snakemake(tmp_path, "--dry-run", "--cores", "2", *arguments))
-    packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators}
+    packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators, "variance_": variance}
     for prefix, number in packs.items():
         assert sum(count for name, count in jobs.items() if name.startswith(prefix)) == number
-    assert sum(name.startswith("baseline_") for name in jobs) == {73: 2, 55: 2, 21: 1, 6: 2}[train]  # one for each row of Figure 2
+    assert sum(name.startswith("baseline_") for name in jobs) == {152: 2, 55: 2, 21: 1, 8: 2}[train]  # one for each row of Figure 2
     others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "baseline_", "total"))}
     assert others == {"dataset": datasets, "gather": 1, "figure": 5 if evidence else 3, "report": 1, "all": 1}
 
@@ -95,17 +95,18 @@ def study(tmp_path_factory):
 
 def test_quick_study_end_to_end(study):
     folder, made, output = study
-    assert "32 models" in output and "Estimated time" in output and "report.html" in output
+    assert "34 models" in output and "2 of them variants" in output and "Estimated time" in output and "report.html" in output
     gathered = results.read_gathered(made / "gathered.h5")
-    assert len(gathered.runs) == 32 and len(gathered.pilots) == 16
+    assert len(gathered.runs) == 34 and len(gathered.pilots) == 18
     assert set(gathered.baselines) == {"digits_bernoulli", "digits_gaussian"}
     assert all(np.isfinite(list(values.values())).all() for values in gathered.baselines.values())
     for name, run in gathered.runs.items():
         assert results.read_run(made / f"runs/{name}.h5").attributes == run.attributes
         step = 15 * run.n_train if run.algorithm == "mcem" else 100
-        assert run.status == "completed" and run.samples == -(-40_000 // step) * step and run.threads == 1
+        budget = 8000 if "+l5-" in name else 40_000  # five draws a datapoint cost five times as much
+        assert run.status == "completed" and run.samples == -(-budget // step) * step and run.threads == 1
         assert run.step_size == gathered.pilots[name.rsplit("-seed", 1)[0]].step_size
-        assert run.settings["samples"] == 40_000
+        assert run.settings["samples"] == budget
         assert re.fullmatch(r"[0-9a-f]{64}", run.data_sha256) and re.fullmatch(r"[0-9a-f]{40}|unknown", run.git_commit)
     with h5py.File(made / "gathered.h5") as file:
         with_weights = {run for run in gathered.runs if f"runs/{run}/weights" in file}
@@ -113,7 +114,7 @@ def test_quick_study_end_to_end(study):
 
     table = pd.read_csv(made / "curves.csv")
     assert list(table.columns) == results.CURVES_CSV
-    assert len(table) == sum(2 * len(run.curve) for run in gathered.runs.values())
+    assert len(table) == sum(2 * len(run.curve) for name, run in gathered.runs.items() if "+" not in name)
     assert set(table["algorithm"]) == {"aevb", "wake_sleep", "mcem"} and set(table["split"]) == {"train", "test"}
     run = gathered.runs["digits_bernoulli/wake_sleep-nz5-seed1"]
     rows = table.query("dataset == 'digits_bernoulli' and latent_dim == 5 and algorithm == 'wake_sleep' and seed == 1 and split == 'test'")
@@ -128,6 +129,11 @@ def test_quick_study_end_to_end(study):
     rows = table.query("figure == 3 and dataset == 'digits' and n_train == 300 and algorithm == 'mcem' and seed == 0 and split == 'test'")
     frame = gathered.evidence["digits_300/mcem-nz2-seed0"].frame
     np.testing.assert_allclose(rows["value"], frame[frame["split"] == "test"]["importance"], atol=6e-4)
+
+    assert [list(table.frame["samples"].unique()) for table in gathered.variance.values()] == [[0, 20_000]] * 2
+    runs = [gathered.runs[f"digits_bernoulli{variant}/aevb-nz2-seed0"] for variant in ("", "+warmup0")]
+    assert [run.settings["training"]["warmup_steps"] for run in runs] == [100, 0]
+    assert runs[1].curve["test"].iloc[0] > runs[0].curve["test"].iloc[0] + 3  # where the base has not moved yet
 
     for name in FIGURES:
         picture = image.imread(made / f"figures/{name}.png")
