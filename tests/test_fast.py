@@ -34,9 +34,12 @@ def test_tanh_and_its_derivative(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "bernoulli on a GPU", "gaussian"])
 @pytest.mark.parametrize("pixels", [784, 560, 64, 7, 1])  # 784 halves four times, 64 more often than is tried, 7 never
-def test_log_likelihood_and_gradient_against_autograd(dtype, likelihood, pixels):
+def test_log_likelihood_and_gradient_against_autograd(monkeypatch, dtype, likelihood, pixels):
+    if likelihood == "bernoulli on a GPU":
+        likelihood = "bernoulli"
+        monkeypatch.setattr(fast, "_bernoulli", fast._bernoulli_in_few_launches)
     generator = torch.Generator().manual_seed(pixels)
     width = pixels * (1 if likelihood == "bernoulli" else 2)
     x = torch.rand(2, 1, 5, pixels, generator=generator, dtype=torch.float64)
@@ -56,8 +59,10 @@ def test_log_likelihood_and_gradient_against_autograd(dtype, likelihood, pixels)
     assert torch.equal(again, a)
 
 
-def test_extreme_logits_keep_their_value():
+@pytest.mark.parametrize("function", [fast._bernoulli, fast._bernoulli_in_few_launches])
+def test_extreme_logits_keep_their_value(monkeypatch, function):
     """Where sigmoid is 0 or 1 in float32 the product of pixels must be neither."""
+    monkeypatch.setattr(fast, "_bernoulli", function)
     a = torch.tensor([-1e4, -100.0, 0.0, 0.0, 100.0, 1e4, 3.0, -3.0] * 8)
     x = (a > 0).float()
     expected = objectives.log_likelihood(x.double(), a.double(), "bernoulli")

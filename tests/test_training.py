@@ -116,19 +116,6 @@ def test_same_seed_same_bits_and_companions_change_nothing(make, algorithm):
     assert not np.array_equal(stacked[0].curve["running"], stacked[1].curve["running"])
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_replicas_stepping_together_as_on_a_gpu_equal_those_stepping_alone(make, algorithm):
-    settings, data = make("gaussian", 4000)
-    runs = [AEVB._replace(algorithm=algorithm, seed=seed) for seed in range(3)]
-    apart, together = (training.stack_of(runs, [0.02, 0.01, 0.02], settings, data) for _ in range(2))
-    together.together = True
-    for stack in (apart, together):
-        for _ in range(7):  # past the warm-up of 100 steps
-            stack.train_block(10**6)
-    torch.testing.assert_close(together.theta, apart.theta, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(together.running, apart.running, rtol=1e-4)
-
-
 def test_algorithms_of_one_seed_share_start_and_minibatches():
     a = stream("minibatch", "mnist", 3, 0).integers(0, 10**6, 5)
     assert np.array_equal(a, stream("minibatch", "mnist", 3, 0).integers(0, 10**6, 5))
@@ -224,7 +211,7 @@ JOB = """
 import sys
 from aevb import config, data, results, training
 from aevb.config import Run
-training.CHECKPOINT_SECONDS = 0.05
+training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.05, 1.0
 data_file, folder = sys.argv[1:3]
 experiment = config.Experiment(dataset="digits", likelihood="bernoulli", hidden=20, scale=16)
 settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 60_000, snapshots=4)
@@ -279,7 +266,7 @@ def test_a_signal_writes_a_checkpoint_and_stops(make, tmp_path, monkeypatch, cap
     settings, data = make("gaussian", 10_000)
     run, path = AEVB._replace(algorithm="wake_sleep"), tmp_path / "checkpoint.h5"
     (expected,) = training.train([run], [0.02], settings, data)
-    monkeypatch.setattr(training._Progress, "__call__", lambda self, stack: stack.samples == 4000 and os.kill(os.getpid(), number))
+    monkeypatch.setattr(training._Progress, "__call__", lambda self, stacks: stacks[0].samples == 4000 and os.kill(os.getpid(), number))
     with pytest.raises(training.Interrupted) as stop:
         training.train([run], [0.02], settings, data, path)
     assert stop.value.code == 128 + number

@@ -25,7 +25,8 @@ FIGURES = ["figure2", "figure3", "figure4", "figure5", "estimators"]
 def snakemake(folder, *arguments, check=True):
     """Run snakemake on the project's Snakefile with `folder` as working directory; returns its output."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    without_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # on which jobs are packed otherwise
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=without_gpu)
     output = done.stdout + done.stderr
     if check:
         assert done.returncode == 0, output[-4000:]

@@ -554,6 +554,16 @@ def load(raw: dict) -> Config:
     return config.model_copy(update={"mirror": mirror})
 
 
+def check_folder(config: Config, changed) -> None:
+    """A file that names its results folder, as config/reference.yaml does, keeps that folder for the study it describes: UserError if
+    the keys `changed` for one call make another study of it."""
+    if config.results and "results" not in changed and set(changed) - {"data", "mirror", "redraw"}:
+        raise UserError(
+            f"{config.folder} is for the study of this configuration file as it stands; to change it on the command line, name another "
+            "folder too: results=results/NAME"
+        )
+
+
 def reference() -> str:
     """All keys with their defaults and meanings, as the Markdown of config/README.md."""
     lines = [

@@ -39,27 +39,27 @@ def seconds_per_sample(config: Config, run: Run) -> float:
     x = torch.randint(0, 256, (1000, math.prod(DATASETS[settings.experiment.dataset].shape))).float().div_(255)
     data = SimpleNamespace(train=x, test=x, scale=255.0, sha256="", max_log_density=float("inf"))
     stack = training.stack_of([run], settings.training.step_sizes[:1], settings, data)
-    stack.train_block(2)
+    stack.train_block(2 if stack.branches is None else stack.block)  # on a GPU this captures the graph, too
     started = time.perf_counter()
     stack.step = 0
     stack.train_block(stack.block)
-    if stack.device.type == "cuda":
-        torch.cuda.synchronize()
     return (time.perf_counter() - started) / stack.samples
 
 
 def seconds_per_gradient(config: Config, name: str, latent_dim: int) -> float:
     """Time of one gradient of log p(x, z) with a model of the right shape, many at once as the estimators of log p(x) go."""
     experiment = config.experiments[name]
-    training.device(config.device, config.threads, tf32=False)
+    where = training.device(config.device, config.threads, tf32=False)
     layout = nets.Layout(math.prod(DATASETS[experiment.dataset].shape), experiment.hidden, latent_dim, experiment.likelihood)
     rows, repeats = 500, 10
-    joint = Joint(layout.view(0.1 * torch.randn(1, layout.n_parameters)), torch.rand(1, rows, layout.pixels), experiment.likelihood)
-    z = torch.randn(1, rows, latent_dim)
-    joint.value_and_gradient(z)
+    with where:  # new tensors are there
+        joint = Joint(layout.view(0.1 * torch.randn(1, layout.n_parameters)), torch.rand(1, rows, layout.pixels), experiment.likelihood)
+        z = torch.randn(1, rows, latent_dim)
+    joint.value_and_gradient(z)[0].cpu()
     started = time.perf_counter()
     for _ in range(repeats):
-        joint.value_and_gradient(z)
+        last = joint.value_and_gradient(z)[0]
+    last.cpu()
     return (time.perf_counter() - started) / (repeats * rows)
 
 
@@ -82,7 +82,9 @@ def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
     which variances are measured (variance).
     """
     started = time.perf_counter()
-    cores_used = max(1, cores // config.threads)
+    gpu = plan.on_gpu(config)
+    cores_used = 1 if gpu else max(1, cores // config.threads)
+    where = "a GPU, at most (each curve was timed alone)" if gpu else f"{cores} core(s)"
     todo, pilots = due["train"], due["pilot"]
     shapes = {shape(config, run): run for run in (*todo, *pilots, *due["variance"])}
     per_sample = {key: seconds_per_sample(config, run) for key, run in shapes.items()}
@@ -108,13 +110,13 @@ def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
     rates = [1 / value for value in per_sample.values()]
     for_estimates = f" ({duration(estimating / cores_used)} of it to estimate log p(x))" if estimating else ""
     if not todo:  # pilots or estimates alone
-        print(f"\nEstimated time on {cores} core(s): {duration(seconds(config.samples))}{for_estimates}.\n", file=sys.stderr, flush=True)
+        print(f"\nEstimated time on {where}: {duration(seconds(config.samples))}{for_estimates}.\n", file=sys.stderr, flush=True)
         return
     lines = [
         f"To train: {len(todo)} models ({experiments}; {algorithms}{about_variants}) of {wanted} samples each, "
         f"{sum(budgets):.2g} in all, after {len(pilots)} pilots.",
         f"Measured here in {calibration:.0f} s: {min(rates):,.0f} to {max(rates):,.0f} samples/s a process of {config.threads} thread(s).",
-        f"Estimated time on {cores} core(s): {duration(seconds(config.samples))}{for_estimates}, results in {config.folder}/.",
+        f"Estimated time on {where}: {duration(seconds(config.samples))}{for_estimates}, results in {config.folder}/.",
     ]
     smaller = [n for n in SMALLER if config.training.batch_size < n < config.samples]
     if smaller and seconds(config.samples) > 600:

@@ -6,7 +6,9 @@ Imports no torch: Snakemake reads this at every start.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from .config import Config, Run
@@ -43,8 +45,17 @@ def nominal_seconds(config: Config, run: Run, samples: int) -> float:
     return samples * products * 2 * pixels * experiment.hidden / 50e9 + steps * 5e-4
 
 
+def on_gpu(config: Config) -> bool:
+    """Whether jobs will run on a GPU: asked for, or left open where the system shows an NVIDIA device. (torch, which decides, is not
+    imported here.)"""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") != "" and any(Path("/dev").glob("nvidia[0-9]*"))
+    return config.device == "cuda" or (config.device == "auto" and visible)
+
+
 def _pack(config: Config, runs: Iterable[Run], seconds: Callable[[Run], float], budgets: dict[Run, int] | None = None) -> list[Job]:
-    """Consecutive runs of one experiment, and of one of `budgets` if they matter, share a job until it is config.job_seconds long."""
+    """Consecutive runs of one experiment, and of one of `budgets` if they matter, share a job until it is config.job_seconds long; on a
+    GPU, which trains them all at once, they all do."""
+    longest = math.inf if on_gpu(config) else config.job_seconds
 
     def settings(run: Run) -> tuple[str, int]:
         return run.experiment, budgets[run] if budgets else 0
@@ -52,7 +63,7 @@ def _pack(config: Config, runs: Iterable[Run], seconds: Callable[[Run], float], 
     jobs: list[Job] = []
     spent = 0.0
     for run in sorted(runs, key=settings):
-        if not jobs or settings(jobs[-1].runs[0]) != settings(run) or spent + seconds(run) > config.job_seconds:
+        if not jobs or settings(jobs[-1].runs[0]) != settings(run) or spent + seconds(run) > longest:
             number = sum(job.experiment == run.experiment for job in jobs)
             jobs.append(Job(f"{run.experiment}_{number}", run.experiment, ()))
             spent = 0.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 #: the modules that decide the numbers of a run; a change in one of them makes checkpoints and results stale
-DECISIVE = ("data", "evaluation", "fast", "hmc", "joint", "learners", "nets", "objectives", "streams", "training")
+DECISIVE = ("data", "evaluation", "fast", "gpu", "hmc", "joint", "learners", "nets", "objectives", "streams", "training")
 
 #: those that decide estimates of log p(x) on a trained model
 ESTIMATING = ("data", "estimates", "evidence", "fast", "hmc", "joint", "nets", "objectives", "streams")

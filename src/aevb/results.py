@@ -221,6 +221,9 @@ class Pilot:
     samples: np.ndarray  # (T,)
     bounds: np.ndarray  # (S, T), training bound, nats per datapoint; NaN once diverged
     seconds: float
+    config: str = ""  # these three as in ATTRIBUTES; empty in files of older versions
+    data_sha256: str = ""
+    code_sha256: str = ""
 
 
 def write_pilot(path: str | Path, pilot: Pilot) -> None:
@@ -250,7 +253,8 @@ def _read_pilot_group(group: h5py.Group, where: str) -> Pilot:
             raise KeyError(f"schema {group.attrs['schema']}")
         kinds = {"experiment": str, "algorithm": str, "latent_dim": int, "seed": int, "step_size": float, "seconds": float}
         attributes = {name: kind(group.attrs[name]) for name, kind in kinds.items()}
-        return Pilot(**attributes, **{name: group[name][:] for name in ("step_sizes", "samples", "bounds")})
+        origin = {name: str(group.attrs.get(name, "")) for name in ("config", "data_sha256", "code_sha256")}
+        return Pilot(**attributes, **origin, **{name: group[name][:] for name in ("step_sizes", "samples", "bounds")})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where} is not a pilot of this version ({error}); delete the file and run again") from None
 

@@ -2,7 +2,9 @@
 
 A stack is R replicas of one curve (seeds, or the pilot's step sizes) side by side in tensors (R, ...). Random numbers
 come in blocks of BLOCK steps, each from a stream of its own (streams.py); checkpoints, evaluations and the check for
-divergence fall between blocks, so that a resumed run repeats nothing and skips nothing.
+divergence fall between blocks, so that a resumed run repeats nothing and skips nothing. On a CPU one replica goes through a
+block after the other, which keeps its parameters in cache and its bits independent of the others; on a GPU all curves of a job
+advance together (gpu.py), and look up from it at evaluations and every GPU_CHECK steps.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -24,18 +28,21 @@ import torch
 from torch import Tensor
 
 from . import config as configuration
-from . import evaluation, fast, nets, provenance, results
+from . import evaluation, fast, gpu, nets, provenance, results
 from .config import Run
 from .console import duration
 from .data import Data
 from .errors import UserError
+from .evaluation import GPU_CHUNK
 from .files import new_h5
 from .learners import LEARNERS, MonteCarloEM
 from .plan import PILOT_POINTS
 from .streams import stream
 
 BLOCK = 20  # steps: fine enough for the evaluation grid (2,000 samples at M = 100), coarse enough to cost nothing
+GPU_CHECK = 50 * BLOCK  # steps after which a GPU's replicas are checked for divergence and may be interrupted: a second or less
 CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SHARE = 0.05  # of the time that may go into writing them: those of many large models come less often
 PROGRESS_SECONDS = 10.0
 STUCK = 50  # transitions that not one chain accepts: the step size adapts by a factor of 1.25 each, so it will not mend
 PILOT_SEGMENTS = 10
@@ -81,10 +88,23 @@ def device(name: str, threads: int, tf32: bool) -> torch.device:
     chosen = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # Training uses none that have no deterministic form. Estimates of log p(x) do on a GPU, under a torch whose cumsum has none:
+    # there torch warns and goes on.
+    torch.use_deterministic_algorithms(True, warn_only=chosen == "cuda")
     torch.utils.deterministic.fill_uninitialized_memory = False  # every entry of a buffer is written before it is read
     torch.backends.cuda.matmul.allow_tf32 = tf32
     return torch.device(chosen)
+
+
+@contextmanager
+def full_precision():
+    """Matrix products in float32 even if settings.tf32 lets training steps round to TF32: measurements, and the energies of HMC."""
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def grid(first: int, last: int, points_per_decade: int, quantum: int, even: int = 0) -> list[int]:
@@ -124,13 +144,13 @@ class Stack:
     def __init__(self, runs: list[Run], step_sizes: list[float], settings: Settings, data: Data):
         self.settings, self.data, self.runs = settings, data, runs
         self.device = device(settings.device, settings.threads, settings.tf32)
+        self.together = gpu.serves(self.device)  # all replicas take each step as one batched product
+        self.stream = partial(gpu.DeviceGenerator, self.device) if self.together else stream
+        self.branches = gpu.Branches() if self.together else None
         training = settings.training
         first = runs[0]
         self.layout = nets.Layout(data.train.shape[1], settings.experiment.hidden, first.latent_dim, settings.experiment.likelihood)
         self.learner = self._learner(first.algorithm)
-        # On a GPU the replicas of a stack take each step together, as one batched product; on a CPU one goes through a block after
-        # the other, which keeps its parameters in cache and its bits independent of the others.
-        self.together = self.device.type != "cpu"
         self.train, self.test = data.train.to(self.device), data.test.to(self.device)
         self.rows = fast.Rows(self.train, data.scale)
         self.batch = training.batch_size
@@ -163,50 +183,49 @@ class Stack:
     def samples(self) -> int:
         return self.step * self.samples_per_step
 
-    def _block_noise(self, block: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Minibatch indices (BLOCK, R, M) and the learner's noise (BLOCK, R, ...) of one block."""
-        indices, noise = [], []
-        for replica in self.live:
-            run = self.runs[replica]
-            name = (run.experiment, run.latent_dim, run.seed)
-            indices.append(stream("minibatch", *name, block=block).integers(0, len(self.train), (BLOCK, self.batch)))
-            generator = stream("learner", *name, algorithm=run.algorithm, block=block)
-            noise.append(self.learner.noise(generator, BLOCK, self.batch, self.layout))
-        stacked = [torch.from_numpy(np.stack(arrays, 1)).to(self.device) for arrays in zip(*noise, strict=True)]
-        return torch.from_numpy(np.stack(indices, 1)).to(self.device), stacked
+    def draw(self, replica: int, block: int) -> list[np.ndarray] | list[Tensor]:
+        """Minibatch indices (BLOCK, M) and the learner's noise (BLOCK, ...) of one block of a replica."""
+        run = self.runs[replica]
+        name = (run.experiment, run.latent_dim, run.seed)
+        indices = self.stream("minibatch", *name, block=block).integers(0, len(self.train), (BLOCK, self.batch))
+        generator = self.stream("learner", *name, algorithm=run.algorithm, block=block)
+        return [indices, *self.learner.noise(generator, BLOCK, self.batch, self.layout)]
 
     def _advance(self, steps: int) -> Tensor:
         """Take `steps` steps, all in one block; returns the sum over them of the live replicas' minibatch bounds."""
-        indices, noise = self._block_noise(self.step // self.block)
-        if self.together:
-            step_sizes = torch.tensor(self.step_sizes, dtype=torch.float32, device=self.device).view(-1, 1, 1)
-            return self._steps(self.theta, self.accumulator, step_sizes, indices[:steps], noise)
-        rows = range(len(self.live))
-        parts = [(self.theta[r], self.accumulator[r], self.step_sizes[r], indices[:steps, r], [n[:, r] for n in noise]) for r in rows]
-        return torch.stack([self._steps(*part) for part in parts])
+        return torch.stack([self._steps(row, steps) for row in range(len(self.live))])
 
-    def _steps(self, theta: Tensor, accumulator: Tensor, step_size: float | Tensor, indices: Tensor, noise: list[Tensor]) -> Tensor:
-        """Steps of one replica, theta (P,) and indices (steps, M), or of a stack of them, theta (R, P) and indices (steps, R, M);
-        returns the sum of the minibatch bounds, () or (R,)."""
-        parameters, accumulators = self.layout.view(theta), self.layout.view(accumulator)
+    def _steps(self, row: int, steps: int) -> Tensor:
+        """Steps of one replica; returns the sum of its minibatch bounds."""
+        indices, *noise = map(torch.from_numpy, self.draw(self.live[row], self.step // self.block))
+        parameters, accumulators = self.layout.view(self.theta[row]), self.layout.view(self.accumulator[row])
         warmup = self.settings.training.warmup_steps - self.step
-        total = torch.zeros(theta.shape[:-1], device=self.device)
-        for i, index in enumerate(indices):
-            value, gradient = self.learner.gradient(parameters, self.rows[index], [array[i] for array in noise])
+        total = torch.zeros(())
+        for i in range(steps):
+            value, gradient = self.learner.gradient(parameters, self.rows[indices[i]], [array[i] for array in noise])
             total += value
-            fast.adagrad(parameters, gradient, accumulators, None if i < warmup else step_size, self.decay, self.regularised)
+            step_size = None if i < warmup else self.step_sizes[row]
+            fast.adagrad(parameters, gradient, accumulators, step_size, self.decay, self.regularised)
         return total
 
     def train_block(self, last_step: int) -> None:
         """Train to the end of the current block, or to `last_step`; take out replicas that diverged."""
-        started = time.perf_counter()
         steps = min(self.block, last_step - self.step)
-        total = self._advance(steps)
+        if self.branches is not None:
+            self.branches.train([self], self.step + steps)
+            return
+        started = time.perf_counter()
+        total = self._advance(steps).cpu()
+        self.account(total, steps, (time.perf_counter() - started) / len(self.live))
+
+    def account(self, total: Tensor, steps: int, seconds: float) -> None:
+        """Book `steps` steps that gave the live replicas `total` (R,), the sums of their minibatch bounds, and took `seconds` each;
+        take out those that diverged."""
         self.step += steps
-        total = total.cpu().numpy().astype(float)
+        total = total.numpy().astype(float)
         self.running[self.live] += total
         self.running_steps += steps
-        self.train_seconds[self.live] += (time.perf_counter() - started) / len(self.live)
+        self.train_seconds[self.live] += seconds
         self.take_out({replica: self._runaway(mean, self.what) for replica, mean in zip(self.live, total / steps, strict=True)})
 
     what = "the minibatch bound"
@@ -264,12 +283,13 @@ class Stack:
         self.running_steps = 0
         self.take_out(reasons)
 
+    @full_precision()
     def _bounds(self, row: int) -> dict[str, float]:
         """The columns of results.CURVE that evaluation.bound gives."""
         options, run = self.settings.evaluation, self.runs[self.live[row]]
         values = {}
         for split, x in (("train", self.train), ("test", self.test)):
-            generator = stream(f"evaluate-{split}", run.experiment, run.latent_dim, run.seed, block=self.samples)
+            generator = self.stream(f"evaluate-{split}", run.experiment, run.latent_dim, run.seed, block=self.samples)
             found = evaluation.bound(self.theta[row : row + 1], self.layout, x, generator, options.standard_error, options.max_draws)
             values |= {split: found.value, f"{split}_se": found.standard_error, f"{split}_kl": found.kl}
             values.setdefault("active_units", found.active_units)  # those of the training set
@@ -340,6 +360,7 @@ class ChainStack(Stack):
     def __init__(self, runs: list[Run], step_sizes: list[float], settings: Settings, data: Data):
         super().__init__(runs, step_sizes, settings, data)
         options, n = settings.mcem, len(self.train)
+        self.branches = None  # few large steps, which launch no faster from a graph
         self.batch, self.decay = n, 1.0
         self.samples_per_step = n * (options.leapfrog + options.updates)
         self.regularised = [name for name in self.regularised if name.startswith("decoder")]
@@ -351,16 +372,17 @@ class ChainStack(Stack):
     TENSORS = (*Stack.TENSORS, "chains", "leapfrog_size", "stuck")
 
     def _learner(self, algorithm: str):
-        return MonteCarloEM(self.settings.experiment.likelihood, self.settings.mcem)
+        return MonteCarloEM(self.settings.experiment.likelihood, self.settings.mcem, **({"chunk": GPU_CHUNK} if self.together else {}))
 
+    @full_precision()
     def _advance(self, steps: int) -> Tensor:
         options, first = self.settings.mcem, self.step * self.settings.mcem.updates
         total = torch.zeros(len(self.live), device=self.device)
         noise = []
         for run in (self.runs[replica] for replica in self.live):
-            generator = stream("learner", run.experiment, run.latent_dim, run.seed, algorithm=run.algorithm, block=self.step)
+            generator = self.stream("learner", run.experiment, run.latent_dim, run.seed, algorithm=run.algorithm, block=self.step)
             noise.append(self.learner.noise(generator, len(self.train), run.latent_dim))
-        noise = [torch.from_numpy(np.stack(arrays)).to(self.device) for arrays in zip(*noise, strict=True)]
+        noise = [torch.stack([torch.as_tensor(array) for array in arrays]) for arrays in zip(*noise, strict=True)]
         x = self.train.unsqueeze(0)
         for rows in [slice(None)] if self.together else [slice(row, row + 1) for row in range(len(self.live))]:
             parameters, accumulators = (
@@ -397,6 +419,16 @@ def stack_of(runs: list[Run], step_sizes: list[float], settings: Settings, data:
     return (ChainStack if runs[0].algorithm == "mcem" else Stack)(runs, step_sizes, settings, data)
 
 
+class Curve(NamedTuple):
+    """What one stack trains: the replicas `runs` of a curve with `step_sizes`, one each, to settings.samples."""
+
+    runs: list[Run]
+    step_sizes: list[float]
+    settings: Settings
+    data: Data
+    checkpoint: Path | None = None
+
+
 def train(
     runs: list[Run], step_sizes: list[float], settings: Settings, data: Data, checkpoint: Path | None = None
 ) -> list[results.RunResult]:
@@ -405,32 +437,53 @@ def train(
     With `checkpoint`, state is kept there every half minute and on SIGTERM or SIGINT (then Interrupted is raised),
     and training continues from it if it is there; the result has the same bits either way.
     """
-    stack = stack_of(runs, step_sizes, settings, data)
-    key = stack.key(step_sizes)
-    if checkpoint is not None and stack.restore(checkpoint, key):
-        print(f"{runs[0].curve}: resumed at {stack.samples:,} of {settings.samples:,} samples", file=sys.stderr)
-    last_step = -(-settings.samples // stack.samples_per_step)
-    last, options = last_step * stack.samples_per_step, settings.evaluation
-    points = grid(options.first, last, options.points_per_decade, stack.block * stack.samples_per_step, settings.snapshots)
-    progress = _Progress(f"{runs[0].curve}, {len(runs)} x", last, stack.samples)
-    saved = time.monotonic()
+    return train_together([Curve(runs, step_sizes, settings, data, checkpoint)])[0]
+
+
+def train_together(curves: list[Curve]) -> list[list[results.RunResult]]:
+    """Train `curves`, which have the same batch size, budget and evaluations: several only on a GPU, by on-line learners."""
+    stacks = [stack_of(*curve[:4]) for curve in curves]
+    keys = [stack.key(curve.step_sizes) for stack, curve in zip(stacks, curves, strict=True)]
+    first, settings = stacks[0], curves[0].settings
+    kept = [(stack, curve.checkpoint, key) for stack, curve, key in zip(stacks, curves, keys, strict=True) if curve.checkpoint]
+    for stack, checkpoint, key in kept:
+        if stack.restore(checkpoint, key):
+            print(f"{stack.runs[0].curve}: resumed at {stack.samples:,} of {settings.samples:,} samples", file=sys.stderr)
+    last_step = -(-settings.samples // first.samples_per_step)
+    last, options = last_step * first.samples_per_step, settings.evaluation
+    points = grid(options.first, last, options.points_per_decade, first.block * first.samples_per_step, settings.snapshots)
+    stops = sorted({*range(GPU_CHECK, last_step, GPU_CHECK), *(point // first.samples_per_step for point in points)})
+    progress = _Progress(stacks, last)
+    saved, cost = time.monotonic(), 0.0
     with _signals() as received:
-        while stack.step < last_step and stack.live:
-            stack.train_block(last_step)
-            if stack.live and stack.samples in points:
-                stack.evaluate()
-            if checkpoint is not None and (received or time.monotonic() - saved > CHECKPOINT_SECONDS):
-                stack.save(checkpoint, key)
+        while due := [stack for stack in stacks if stack.step < last_step and stack.live]:
+            step = min(stack.step for stack in due)  # those that resumed at an older checkpoint catch up first
+            due = [stack for stack in due if stack.step == step]
+            if first.branches is None:
+                first.train_block(last_step)
+            else:
+                first.branches.train(due, next(stop for stop in stops if stop > step))
+            for stack in due:
+                if stack.live and stack.samples in points:
+                    stack.evaluate()
+            started = time.monotonic()
+            if kept and (received or started - saved > max(CHECKPOINT_SECONDS, cost / CHECKPOINT_SHARE)):
+                for stack, checkpoint, key in kept:
+                    stack.save(checkpoint, key)
                 saved = time.monotonic()
+                cost = saved - started
             if received:
                 print(
-                    f"{runs[0].curve}: stopped by signal {received[0]} at {stack.samples:,} samples; run again to resume", file=sys.stderr
+                    f"{progress.name}: stopped by signal {received[0]} at {due[0].samples:,} samples; run again to resume", file=sys.stderr
                 )
                 raise Interrupted(128 + received[0])
-            progress(stack)
-        if checkpoint is not None:
+            progress(due)
+        for stack, checkpoint, key in kept:
             stack.save(checkpoint, key)  # finished: a job that is stopped in a later curve does not repeat this one
-    return [_result(stack, replica, step_sizes[replica]) for replica in range(len(runs))]
+    return [
+        [_result(stack, replica, step_size) for replica, step_size in enumerate(curve.step_sizes)]
+        for stack, curve in zip(stacks, curves, strict=True)
+    ]
 
 
 def _result(stack: Stack, replica: int, step_size: float) -> results.RunResult:
@@ -509,19 +562,25 @@ def pilot(run: Run, settings: Settings, data: Data) -> results.Pilot:
         samples,
         bounds,
         time.perf_counter() - started,
+        settings.to_json(),
+        data.sha256,
+        provenance.code_sha256(),
     )
 
 
 class _Progress:
-    """A line on stderr every ten seconds: share done, rate, time left, current bound."""
+    """A line on stderr every ten seconds: share done, rate, time left, current bound of the first curve."""
 
-    def __init__(self, name: str, total: int, done: int):
-        self.name, self.total, self.start_samples = name, total, done
+    def __init__(self, stacks: list[Stack], total: int):
+        runs = [run for stack in stacks for run in stack.runs]
+        self.name = f"{runs[0].curve}{f' and {len(stacks) - 1} other curves' if len(stacks) > 1 else ''}, {len(runs)} x"
+        self.total, self.start_samples = total, min(stack.samples for stack in stacks)
         self.start = self.last = time.monotonic()
 
-    def __call__(self, stack: Stack) -> None:
-        now = time.monotonic()
-        if now - self.last < PROGRESS_SECONDS or not stack.live or stack.samples >= self.total:
+    def __call__(self, stacks: list[Stack]) -> None:
+        """`stacks` are those that just advanced, all to the same number of samples."""
+        now, stack = time.monotonic(), next((stack for stack in stacks if stack.live), None)
+        if now - self.last < PROGRESS_SECONDS or stack is None or stack.samples >= self.total:
             return
         self.last = now
         rate = (stack.samples - self.start_samples) / (now - self.start)
@@ -533,28 +592,54 @@ class _Progress:
             bound = f"{stack.what.removeprefix('the ')} {np.mean([stack.curves[r][-1][column] for r in stack.live]):.1f} nats"
         print(
             f"{self.name} {stack.samples:,} of {self.total:,} samples ({stack.samples / self.total:.0%}), "
-            f"{rate * len(stack.live):,.0f} samples/s, {bound}, {duration(left)} left",
+            f"{rate * sum(len(stack.live) for stack in stacks):,.0f} samples/s, {bound}, {duration(left)} left",
             file=sys.stderr,
             flush=True,
         )
 
 
-def train_job(runs: dict[Run, str], pilots: dict[str, str], settings: Settings, data: Data) -> None:
-    """Train `runs` (run -> output file) of one experiment, one curve after the other, the seeds of a curve stacked.
+class Job(NamedTuple):
+    """Runs of one experiment with what decides them: run -> output file; curve name -> pilot file."""
 
-    `pilots` maps curve names to pilot files. Checkpoints lie beside the first file of their stack; all are removed when
-    the last result is written, so that a job that is stopped and started again repeats none of its curves.
+    runs: dict[Run, str]
+    pilots: dict[str, str]
+    settings: Settings
+    data: Data
+
+
+def train_job(runs: dict[Run, str], pilots: dict[str, str], settings: Settings, data: Data) -> None:
+    """Train the runs of one job, see train_jobs."""
+    train_jobs([Job(runs, pilots, settings, data)])
+
+
+def train_jobs(jobs: list[Job]) -> None:
+    """Train the runs of `jobs` and write their files: one curve after the other, the seeds of a curve stacked; on a GPU all curves of
+    on-line learners that can go in step, of all jobs, together.
+
+    Checkpoints lie beside the first file of their stack; all are removed when the last result is written, so that a job that is
+    stopped and started again repeats none of its curves.
     """
-    curves: dict[str, list[Run]] = {}
-    for run in runs:
-        curves.setdefault(run.curve, []).append(run)
-    checkpoints = []
-    for curve, members in curves.items():
-        chosen = results.read_pilot(pilots[curve]).step_size
-        first = Path(runs[members[0]])
-        checkpoints.append(first.with_name(f"{first.stem}.checkpoint.h5"))
-        trained = train(members, [chosen] * len(members), settings, data, checkpoints[-1])
-        for run, result in zip(members, trained, strict=True):
-            results.write_run(runs[run], result)
-    for checkpoint in checkpoints:
-        checkpoint.unlink(missing_ok=True)
+    files: dict[Run, str] = {}
+    groups: dict[object, list[Curve]] = {}
+    for job in jobs:
+        files |= job.runs
+        settings, data = job.settings, job.data
+        together = gpu.serves(where := device(settings.device, settings.threads, settings.tf32))
+        if together:  # one copy there for all curves
+            data = replace(data, train=data.train.to(where), test=data.test.to(where))
+        curves: dict[str, list[Run]] = {}
+        for run in job.runs:
+            curves.setdefault(run.curve, []).append(run)
+        for curve, members in curves.items():
+            chosen = results.read_pilot(job.pilots[curve]).step_size
+            first = Path(job.runs[members[0]])
+            step = (settings.training.batch_size, settings.samples, settings.snapshots, settings.evaluation)
+            group = step if together and members[0].algorithm != "mcem" else (curve, len(groups))
+            checkpoint = first.with_name(f"{first.stem}.checkpoint.h5")
+            groups.setdefault(group, []).append(Curve(members, [chosen] * len(members), settings, data, checkpoint))
+    for curves in groups.values():
+        for curve, trained in zip(curves, train_together(curves), strict=True):
+            for run, result in zip(curve.runs, trained, strict=True):
+                results.write_run(files[run], result)
+    for curve in (curve for curves in groups.values() for curve in curves):
+        curve.checkpoint.unlink(missing_ok=True)

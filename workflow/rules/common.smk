@@ -13,28 +13,19 @@ from aevb.errors import UserError
 console.pass_on(SOURCE)
 try:
     STUDY = configuration.load(config)
+    configuration.check_folder(STUDY, workflow.config_settings.config or {})
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 FOLDER = STUDY.folder
 STARTED = time.time()
+GPU = int(plan.on_gpu(STUDY))
 # The modules that decide a run's numbers: an edit in one of them makes its results stale, an edit elsewhere does not.
 DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
 ESTIMATING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ESTIMATING]
 MEASURING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.MEASURING]
 
 
-# A file that names its results folder, as config/reference.yaml does, keeps that folder for the study it describes.
-changed = set(workflow.config_settings.config or {})
-if (
-    STUDY.results
-    and "results" not in changed
-    and changed - {"data", "mirror", "redraw"}
-):
-    raise WorkflowError(
-        f"{FOLDER} is for the study of this configuration file as it stands; "
-        "to change it on the command line, name another folder too: --config results=results/NAME ..."
-    )
 if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
     raise WorkflowError(
         f"redraw=true draws from {FOLDER}/gathered.h5, which does not exist; run without redraw first"

@@ -21,6 +21,7 @@ for job in plan.evidence_jobs(STUDY):
         threads: STUDY.threads
         resources:
             mem_mb=3000,
+            gpu=GPU,
         params:
             runs=[tuple(run) for run in job.runs],
             settings=plan.estimate_settings(STUDY, "evidence", job.experiment),
@@ -49,6 +50,7 @@ for job in plan.estimator_jobs(STUDY):
         threads: STUDY.threads
         resources:
             mem_mb=3000,
+            gpu=GPU,
         params:
             runs=[tuple(run) for run in job.runs],
             settings=plan.estimate_settings(STUDY, "estimators", job.experiment),

@@ -19,7 +19,8 @@ for job in plan.pilot_jobs(STUDY):
             "../../environment.yml"
         threads: STUDY.threads
         resources:
-            mem_mb=2000,
+            mem_mb=8000 if GPU else 2000,
+            gpu=GPU,
         params:
             runs=[tuple(run) for run in job.runs],
             settings=plan.pilot_settings(STUDY, job.runs[0]),
@@ -47,7 +48,8 @@ for job in plan.train_jobs(STUDY):
             "../../environment.yml"
         threads: STUDY.threads
         resources:
-            mem_mb=2000,
+            mem_mb=8000 if GPU else 2000,
+            gpu=GPU,
         params:
             runs=[tuple(run) for run in job.runs],
             settings=plan.settings(STUDY, job.runs[0]),
