@@ -25,6 +25,7 @@ if not STUDY.redraw:
     include: "workflow/rules/data.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/evidence.smk"
+    include: "workflow/rules/encode.smk"
 
 
 include: "workflow/rules/figures.smk"

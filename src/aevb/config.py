@@ -292,9 +292,13 @@ class Config(Strict):
 
     def figure_models(self) -> list[Run]:
         """The models that Figures 4 and 5 draw: AEVB, first seed."""
-        wanted = [(panel.experiment, 2) for panel in self.figure4]
-        wanted += [(panel.experiment, latent_dim) for panel in self.figure5 for latent_dim in panel.latent_dims]
-        return [Run(experiment, "aevb", latent_dim, self.seeds[0]) for experiment, latent_dim in dict.fromkeys(wanted)]
+        wanted = [(panel.experiment, latent_dim) for panel in self.figure5 for latent_dim in panel.latent_dims]
+        others = [Run(experiment, "aevb", latent_dim, self.seeds[0]) for experiment, latent_dim in wanted]
+        return list(dict.fromkeys([*self.figure4_models(), *others]))
+
+    def figure4_models(self) -> list[Run]:
+        """The models that Figure 4 draws, with two latent dimensions."""
+        return [Run(experiment, "aevb", 2, self.seeds[0]) for experiment in dict.fromkeys(panel.experiment for panel in self.figure4)]
 
 
 def short(samples: int) -> str:

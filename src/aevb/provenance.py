@@ -16,6 +16,9 @@ DECISIVE = ("data", "evaluation", "hmc", "joint", "learners", "nets", "objective
 #: those that decide estimates of log p(x) on a trained model
 ESTIMATING = ("data", "estimates", "evidence", "hmc", "joint", "nets", "objectives", "streams")
 
+#: those that decide where test points lie on the map of a two-dimensional model
+ENCODING = ("data", "encoding", "nets")
+
 
 @functools.cache
 def code_sha256(modules: tuple[str, ...] = DECISIVE) -> str:

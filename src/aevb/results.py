@@ -11,10 +11,11 @@ A pilot: attributes as far as they apply; step_sizes (S,), samples (T,), bounds 
 datapoint, NaN once diverged; the chosen step size as attribute step_size.
 
 Estimates of log p(x), one file a run of Figure 3 with the columns of EVIDENCE, and one file a model of the estimator
-study with those of ESTIMATORS: attributes schema, config, seconds and provenance, one dataset a column.
+study with those of ESTIMATORS: attributes schema, config, seconds and provenance, one dataset a column. Of the same form: encoded
+test points with the columns of ENCODED, one file a model of Figure 4.
 
-The gathered file: attributes schema, config (JSON), units; groups runs/<run name>, pilots/<curve name>, evidence/<run name>
-and estimators/<run name>.
+The gathered file: attributes schema, config (JSON), units; groups runs/<run name>, pilots/<curve name>, evidence/<run name>,
+estimators/<run name> and encoded/<run name>.
 All bounds are nats per datapoint.
 """
 
@@ -85,6 +86,13 @@ ESTIMATORS = {
     "reference": "quadrature (the truth), or the tightest lower bound: importance or ais, with its number of samples",
     "reference_value": "mean over datapoints of the reference",
     "reference_se": "its Monte Carlo standard error",
+}
+
+# One row per test point, for a model with two latent dimensions.
+ENCODED = {
+    "z1": "first coordinate of the mean of q(z|x)",
+    "z2": "its second coordinate",
+    "label": "what the image shows: the digit, or the number of its frame in the film, from 0 (attribute config says which)",
 }
 
 CURVES_CSV = ["figure", "dataset", "latent_dim", "n_train", "algorithm", "split", "seed", "samples", "value"]
@@ -234,14 +242,14 @@ def _read_pilot_group(group: h5py.Group, where: str) -> Pilot:
 
 @dataclass
 class Table:
-    """Estimates of log p(x): `frame` with the columns of EVIDENCE or ESTIMATORS, and attributes."""
+    """Estimates of log p(x) or encoded points: `frame` with the columns of EVIDENCE, ESTIMATORS or ENCODED, and attributes."""
 
     frame: pd.DataFrame
     attributes: dict  # schema, config (JSON), seconds, provenance.attributes
 
 
 def write_table(path: str | Path, table: Table) -> None:
-    """Write estimates of log p(x); raises UserError if the file cannot be written."""
+    """Write a table; raises UserError if the file cannot be written."""
     with new_h5(path) as file:
         _write_table_group(file, table)
 
@@ -258,14 +266,14 @@ def _write_table_group(group: h5py.Group, table: Table) -> None:
 
 
 def read_table(path: str | Path, columns: dict[str, str]) -> Table:
-    """Read and check estimates of log p(x) with `columns`, EVIDENCE or ESTIMATORS. Raises UserError."""
+    """Read and check a table with `columns`: EVIDENCE, ESTIMATORS or ENCODED. Raises UserError."""
     with _open(path) as file:
         return _read_table_group(file, str(path), columns)
 
 
 def _read_table_group(group: h5py.Group, where: str, columns: dict[str, str]) -> Table:
     if group.attrs.get("schema") != SCHEMA or any(column not in group for column in columns):
-        raise UserError(f"{where} is not a table of estimates of schema {SCHEMA}; delete the file and run again")
+        raise UserError(f"{where} is not a table of {', '.join(columns)} of schema {SCHEMA}; delete the file and run again")
     frame = pd.DataFrame({c: group[c].asstr()[:] if h5py.check_string_dtype(group[c].dtype) else group[c][:] for c in columns})
     return Table(frame, dict(group.attrs))
 
@@ -279,17 +287,18 @@ class Gathered:
     pilots: dict[str, Pilot]  # by curve name
     evidence: dict[str, Table] = field(default_factory=dict)  # by run name, columns EVIDENCE; runs of Figure 3 that did not diverge
     estimators: dict[str, Table] = field(default_factory=dict)  # by run name, columns ESTIMATORS
+    encoded: dict[str, Table] = field(default_factory=dict)  # by run name, columns ENCODED
 
 
 TEXT = ("split", "data", "estimator", "reference")
 SPLITS = ("train", "test")
-TABLES = {"evidence": EVIDENCE, "estimators": ESTIMATORS}
+TABLES = {"evidence": EVIDENCE, "estimators": ESTIMATORS, "encoded": ENCODED}
 
 
 def gather(
     config: dict, runs: dict[str, str], pilots: dict[str, str], tables: dict[str, dict[str, str]], decoders: set[str], path: str | Path
 ) -> None:
-    """Copy the run files `runs` (name -> path), `pilots` and `tables` ("evidence", "estimators" -> name -> path) into one file;
+    """Copy the run files `runs` (name -> path), `pilots` and `tables` (kind, of TABLES -> name -> path) into one file;
     of the weights only the decoders of the runs in `decoders`.
 
     Raises UserError if a file is damaged or the gathered file cannot be written.

@@ -21,6 +21,7 @@ STARTED = time.time()
 # The modules that decide a run's numbers: an edit in one of them makes its results stale, an edit elsewhere does not.
 DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
 ESTIMATING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ESTIMATING]
+ENCODING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ENCODING]
 
 
 # A file that names its results folder, as config/reference.yaml does, keeps that folder for the study it describes.

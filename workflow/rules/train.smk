@@ -67,6 +67,9 @@ rule gather:
             plan.table_path(STUDY, "estimators", run)
             for run in STUDY.estimator_models()
         ],
+        encoded=[
+            plan.table_path(STUDY, "encoded", run) for run in STUDY.figure4_models()
+        ],
         code=f"{SOURCE}/aevb/results.py",
     output:
         gathered=f"{FOLDER}/gathered.h5",
