@@ -41,22 +41,22 @@ def planned(output):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "train", "pilot", "evidence", "estimators", "datasets"),
+    ("arguments", "train", "pilot", "evidence", "estimators", "encode", "datasets"),
     [
-        ((), 73, 23, 18, 5, 2),
-        (("--config", "samples=1e6"), 73, 23, 18, 5, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 19, 0, 0, 2),
-        (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 1),
-        (("--configfile", QUICK), 6, 4, 4, 1, 1),
+        ((), 73, 23, 18, 5, 2, 2),
+        (("--config", "samples=1e6"), 73, 23, 18, 5, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 19, 0, 0, 2, 2),
+        (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 1, 1),
+        (("--configfile", QUICK), 6, 4, 4, 1, 2, 1),
     ],
 )
-def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, datasets):
+def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, encode, datasets):
     jobs = planned(snakemake(tmp_path, "--dry-run", "--cores", "2", *arguments))
-    packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators}
+    packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators, "encode_": encode}
     for prefix, number in packs.items():
         assert sum(count for name, count in jobs.items() if name.startswith(prefix)) == number
     others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "total"))}
-    assert others == {"dataset": datasets, "gather": 1, "figure": 5 if evidence else 3, "report": 1, "all": 1}
+    assert others == {"dataset": datasets, "gather": 1, "figure": 5 if evidence else 3, "manifold": 1, "report": 1, "all": 1}
 
 
 def test_a_misspelt_key_stops_before_any_job(tmp_path):

@@ -944,6 +944,13 @@ def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[str, st
     }
 
 
+def filled(template, context: dict) -> str:
+    """The page that the Jinja file `template` makes of `context`; it may include files of its folder."""
+    loader, options = jinja2.FileSystemLoader(Path(template).parent), {"trim_blocks": True, "lstrip_blocks": True}
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, **options)
+    return environment.get_template(Path(template).name).render(**context)
+
+
 def render(gathered_path, paper_path, figure_paths: dict[str, str], template, output) -> None:
     """Write the report of a study as one HTML file that refers to nothing outside itself.
 
@@ -952,7 +959,5 @@ def render(gathered_path, paper_path, figure_paths: dict[str, str], template, ou
     """
     context = _context(read_gathered(gathered_path), pd.read_csv(paper_path), figure_paths)
     context |= {"number": number, "count": count, "algorithms": ALGORITHMS, "estimators": ESTIMATORS}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(**context)
     with atomic(output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(filled(template, context), encoding="utf-8")
