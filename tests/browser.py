@@ -26,12 +26,14 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
-BOXES = """(selector => {
+FIND = """((root, selector) => {
   const walk = node => [node, ...[...(node.shadowRoot?.children ?? []), ...node.children].flatMap(walk)]
-  const found = walk(%s).filter(node => node.matches(selector))
+  return walk(root).filter(node => node.matches(selector))
+})"""
+BOXES = """(found => {
   found[0]?.scrollIntoView({block: "center"})
   return found.map(node => node.getBoundingClientRect()).map(box => [box.x, box.y, box.width, box.height])
-})(%s)"""
+})"""
 
 
 class Browser:
@@ -103,9 +105,15 @@ class Browser:
 
     def boxes(self, selector, within="document.body"):
         """Left, top, width and height of every element of `selector` below `within`, shadow trees included, the first in sight."""
-        found = self.js(BOXES % (within, json.dumps(selector)))
+        found = self.js(f"{BOXES}({FIND}({within}, {json.dumps(selector)}))")
         assert found, f"no {selector} in the page"
         return found
+
+    def text(self, selector):
+        """The text of the first element of `selector`, shadow trees included, once there is one."""
+        found = f"{FIND}(document.body, {json.dumps(selector)})"
+        self.wait(f"{found}.length > 0")
+        return self.js(f"(node => (node.shadowRoot ?? node).textContent)({found}[0])")
 
     def mouse(self, kind, x, y, **more):
         """`kind`: mouseMoved, mousePressed or mouseReleased; x, y from the top left of the window, which must show them."""

@@ -23,7 +23,7 @@ from test_figures import (
     one_diverged,
 )
 
-from aevb import config, figures, report, results
+from aevb import config, figures, interactive, report, results
 
 TEMPLATE = PAPER.parent / "report.html.j2"
 
@@ -280,9 +280,10 @@ def test_the_page_refers_to_nothing_outside_itself(html, page):
     ids = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
     assert len([link for link in page.links if link.startswith("data:image/svg+xml;base64,")]) == 3
     for link in page.links:
-        assert link.startswith("data:") or link[1:] in ids, link
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
-    assert not re.search(r"@import|url\(|https?:", html)
+        assert link.startswith("data:") or link[1:] in ids or link == "manifold.html", link  # a link to click on, beside this file
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    own = html.replace(interactive.library(), "")  # what BokehJS fetches is the browser's to say: see test_interactive.py
+    assert len(html) - len(own) > 1e6 and not re.search(r"@import|url\(|https?:", own)
     assert all(attrs.get("alt") for tag, attrs in page.tags if tag == "img")
 
 
@@ -299,7 +300,7 @@ def test_hostile_strings_are_text(tmp_path):
         return run
 
     html = render(tmp_path, build(tmp_path, change=reason))
-    assert "<script" not in html and "&lt;script&gt;" in html
+    assert "<script>alert" not in html and "&lt;script&gt;alert" in html
     page = Page(html)
     assert page.records("diverged")[0]["why"] == evil
     assert "MNIST, Nz = 2: diverged" in words(page.text)

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from . import results
+from . import interactive, results
 from .config import FIGURE3_SAMPLES, Config, Run, Strict, load, short
 from .figures import (
     ALGORITHMS,
+    COLOURS,
     DATA,
     ESTIMATORS,
     PAPER_DRAWS,
@@ -944,6 +945,23 @@ def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[str, st
     }
 
 
+def _live(gathered: Gathered, paper: pd.DataFrame) -> dict:
+    """Figures 2 and 3 to look into: `live`, by figure: algorithms, whether the paper has curves, panels; and the scripts for them."""
+    study = load(gathered.config)
+    titles = {f"{row.experiment}-{d}": f"{label(row.experiment)}, N_z = {d}" for row in study.figure2 for d in row.latent_dims}
+    for name, _, _ in _curves_of(study, 3):
+        titles |= {f"{x}-{name}": f"{_sizes(study, name)}, against {x}" for x in ("samples", "seconds")}
+    plots = {2: interactive.figure2(gathered, paper), 3: interactive.figure3(gathered, paper)}
+    script, elements = interactive.embed({f"{figure}/{name}": plot for figure, panels in plots.items() for name, plot in panels.items()})
+    live = {}
+    for figure, panels in plots.items():
+        algorithms = [algorithm for _, _, algorithms in _curves_of(study, figure) for algorithm in algorithms]
+        drawn = {tag for plot in panels.values() for curve in plot.renderers for tag in curve.tags}
+        about = {"algorithms": list(dict.fromkeys(algorithms)), "paper": "paper" in drawn}
+        live[f"figure{figure}"] = {**about, "panels": [{"title": titles[name], "element": elements[f"{figure}/{name}"]} for name in panels]}
+    return {"live": live, "script": script, "library": interactive.library()}
+
+
 def filled(template, context: dict) -> str:
     """The page that the Jinja file `template` makes of `context`; it may include files of its folder."""
     loader, options = jinja2.FileSystemLoader(Path(template).parent), {"trim_blocks": True, "lstrip_blocks": True}
@@ -957,7 +975,9 @@ def render(gathered_path, paper_path, figure_paths: dict[str, str], template, ou
     `paper_path`: the paper's curves (CSV); `figure_paths`: name (see Config.figures) -> SVG file; `template`: Jinja.
     Raises UserError for a bad gathered file or an output that cannot be written.
     """
-    context = _context(read_gathered(gathered_path), pd.read_csv(paper_path), figure_paths)
-    context |= {"number": number, "count": count, "algorithms": ALGORITHMS, "estimators": ESTIMATORS}
+    gathered, paper = read_gathered(gathered_path), pd.read_csv(paper_path)
+    context = _context(gathered, paper, figure_paths)
+    context |= {"number": number, "count": count, "algorithms": ALGORITHMS, "estimators": ESTIMATORS, "colours": COLOURS}
+    context |= _live(gathered, paper)
     with atomic(output) as temporary:
         temporary.write_text(filled(template, context), encoding="utf-8")

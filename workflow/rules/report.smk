@@ -33,7 +33,11 @@ rule report:
         paper=f"{workflow.basedir}/report/paper_curves.csv",
         figures=expand(f"{FOLDER}/figures/{{figure}}.svg", figure=STUDY.figures),
         template=f"{workflow.basedir}/report/report.html.j2",
-        code=[f"{workflow.basedir}/report/style.css", f"{SOURCE}/aevb/report.py"],
+        code=[
+            f"{workflow.basedir}/report/style.css",
+            f"{SOURCE}/aevb/report.py",
+            f"{SOURCE}/aevb/interactive.py",
+        ],
     output:
         report(
             f"{FOLDER}/report.html",
