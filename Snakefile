@@ -38,6 +38,7 @@ rule all:
     input:
         [] if STUDY.redraw else f"{FOLDER}/curves.csv",
         f"{FOLDER}/report.html",
+        f"{FOLDER}/report.pdf",
         f"{FOLDER}/manifold.html",
         expand(
             f"{FOLDER}/figures/{{figure}}.{{suffix}}",

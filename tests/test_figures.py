@@ -157,7 +157,16 @@ def synthetic_encoded(study, run, number):
     what = "frame" if study.experiments[run.experiment].dataset == "frey" else "digit"
     z = np.random.RandomState(number).standard_normal((60, 2))
     frame = pd.DataFrame({"z1": z[:, 0], "z2": z[:, 1], "label": np.arange(60.0) % (1000 if what == "frame" else 10)})
-    return results.Table(frame, {"config": json.dumps({"points": 60, "label": what}), "seconds": 1.0, "code_sha256": "e" * 64})
+    return results.Table(
+        frame,
+        {
+            "config": json.dumps({"points": 60, "label": what}),
+            "seconds": 1.0,
+            "code_sha256": "e" * 64,
+            "git_commit": "abc123",
+            "git_dirty": False,
+        },
+    )
 
 
 def diverge(run, value=-1e9):

@@ -56,7 +56,7 @@ def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, es
     for prefix, number in packs.items():
         assert sum(count for name, count in jobs.items() if name.startswith(prefix)) == number
     others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "total"))}
-    assert others == {"dataset": datasets, "gather": 1, "figure": 5 if evidence else 3, "manifold": 1, "report": 1, "all": 1}
+    assert others == {"dataset": datasets, "gather": 1, "figure": 5 if evidence else 3, "manifold": 1, "paper": 1, "report": 1, "all": 1}
 
 
 def test_a_misspelt_key_stops_before_any_job(tmp_path):

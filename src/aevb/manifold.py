@@ -23,7 +23,8 @@ from .config import load, short
 from .data import DATASETS
 from .figures import decode, label, manifold_latents
 from .files import atomic
-from .report import DECIMALS, filled, number
+from .pages import filled
+from .report import DECIMALS, number
 from .results import RunResult, Table, read_gathered
 
 LEVELS = 127  # of the size of a weight in 8 bits

@@ -1,6 +1,13 @@
 report: "../../report/workflow.rst"
 
 
+# What page and paper say, and the code that says it.
+SAYING = [f"{workflow.basedir}/report/{name}" for name in ("texts.j2", "style.css")]
+SAYING += [
+    f"{SOURCE}/aevb/{name}.py" for name in ("report", "tables", "pages", "interactive")
+]
+
+
 rule manifold:
     """The page to play with: latent planes decoded under the pointer."""
     input:
@@ -8,9 +15,8 @@ rule manifold:
         template=f"{workflow.basedir}/report/manifold.html.j2",
         code=[
             f"{workflow.basedir}/report/manifold.js",
-            f"{workflow.basedir}/report/style.css",
             f"{SOURCE}/aevb/manifold.py",
-            f"{SOURCE}/aevb/interactive.py",
+            *SAYING,
         ],
     output:
         report(
@@ -33,11 +39,7 @@ rule report:
         paper=f"{workflow.basedir}/report/paper_curves.csv",
         figures=expand(f"{FOLDER}/figures/{{figure}}.svg", figure=STUDY.figures),
         template=f"{workflow.basedir}/report/report.html.j2",
-        code=[
-            f"{workflow.basedir}/report/style.css",
-            f"{SOURCE}/aevb/report.py",
-            f"{SOURCE}/aevb/interactive.py",
-        ],
+        code=SAYING,
     output:
         report(
             f"{FOLDER}/report.html",
@@ -46,6 +48,28 @@ rule report:
         ),
     log:
         f"{FOLDER}/logs/report.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/report.py"
+
+
+rule paper:
+    """The same in a paper's form, as a PDF."""
+    input:
+        gathered=f"{FOLDER}/gathered.h5",
+        paper=f"{workflow.basedir}/report/paper_curves.csv",
+        figures=expand(f"{FOLDER}/figures/{{figure}}.pdf", figure=STUDY.figures),
+        template=f"{workflow.basedir}/report/paper.typ.j2",
+        code=SAYING,
+    output:
+        report(
+            f"{FOLDER}/report.pdf",
+            caption="../../report/captions/report.rst",
+            category="Report",
+        ),
+    log:
+        f"{FOLDER}/logs/paper.log",
     conda:
         "../../environment.yml"
     script:
