@@ -70,12 +70,12 @@ def words(text):
     return re.sub(r"\s+", " ", text)
 
 
-def render(folder, gathered):
+def render(folder, gathered, **more):
     paths = {}
     for name in config.load(results.read_gathered(gathered).config).figures:
         paths[name] = folder / f"{name}.svg"
         figures.draw(name, gathered, PAPER, [paths[name]])
-    pages.render(gathered, PAPER, paths, TEMPLATE, folder / "report.html")
+    pages.render(gathered, PAPER, paths, TEMPLATE, folder / "report.html", **more)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
