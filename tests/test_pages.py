@@ -42,7 +42,7 @@ def typeset(path, output, **more):
 
 def test_equal_results_give_an_equal_paper_in_any_process(path, tmp_path):
     first = typeset(path, tmp_path / "report.pdf", claims=CLAIMS)
-    assert first.startswith(b"%PDF") and b"CreationDate" not in first.replace(b"D:1970", b"")
+    assert first.startswith(b"%PDF") and b"CreationDate" not in first
     names = [name for name in config.load(FULL).figures]
     code = "import sys; from aevb import pages; import pandas; from test_pages import CLAIMS\n"
     code += f"figures = {{name: f'{tmp_path}/{{name}}.pdf' for name in {names}}}\n"

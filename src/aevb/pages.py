@@ -112,8 +112,8 @@ def typeset_paper(gathered_path, paper_path, figure_paths: dict[str, str], templ
         (Path(folder) / "paper.typ").write_text(text, encoding="utf-8")
         for name, path in figure_paths.items():
             shutil.copyfile(path, Path(folder) / f"{name}.pdf")
-        # Only the fonts that Typst carries and no time: the same bytes everywhere.
-        temporary.write_bytes(typst.compile(Path(folder) / "paper.typ", root=folder, ignore_system_fonts=True, timestamp=0))
+        # Only the fonts that Typst carries: the same bytes everywhere.
+        temporary.write_bytes(typst.compile(Path(folder) / "paper.typ", root=folder, ignore_system_fonts=True))
 
 
 def with_fragment(text: str, name: str, fragment: str) -> str:
