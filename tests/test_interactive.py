@@ -14,6 +14,26 @@ def path(tmp_path_factory):
     return build(tmp_path_factory.mktemp("synthetic"), FULL, one_diverged)
 
 
+def unequal(name, run):
+    """Seed 1 of one curve ends earlier than the others."""
+    if name == "mnist/aevb-nz5-seed1":
+        run.curve = run.curve.iloc[:4]
+        run.attributes["samples"] = int(GRID[3])
+    return run
+
+
+def test_seeds_of_different_budgets_count_as_far_as_they_go(tmp_path):
+    gathered, paper = results.read_gathered(build(tmp_path, change=unequal)), pd.read_csv(PAPER)
+    (curve,) = (c for c in interactive.curves(gathered, paper, "mnist", 5, ["aevb"], "seconds") if c.name == "AEVB, test")
+    runs = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve for seed in (0, 1)]
+    np.testing.assert_allclose(curve.frame["value"][:4], (runs[0]["test"][:4] + runs[1]["test"]) / 2)
+    np.testing.assert_allclose(curve.frame["value"][4:], runs[0]["test"][4:])
+    np.testing.assert_allclose(curve.frame["x"], runs[0]["seconds"])
+    assert "seed 1" in curve.frame["seeds"].iloc[3] and "seed 1" not in curve.frame["seeds"].iloc[4]
+    drawn = lines(panel(figures.figure2(gathered, paper), "MNIST, $N_z$ = 5"))["aevb test"].get_ydata()
+    np.testing.assert_allclose(curve.frame["value"], drawn)
+
+
 @pytest.fixture(scope="module")
 def gathered(path):
     return results.read_gathered(path)

@@ -69,8 +69,10 @@ def curves(gathered: Gathered, paper: pd.DataFrame, experiment: str, latent_dim:
             by_sd = len(runs) >= SEEDS_FOR_SD
             frame = pd.DataFrame({"value": middle, "low": middle - sd if by_sd else values.min(axis=1)})
             frame["high"] = middle + sd if by_sd else values.max(axis=1)
-            frame["seeds"] = [", ".join(f"seed {seed}: {value:.2f}" for seed, value in row.items()) for _, row in values.iterrows()]
-            frame["x"] = values.index if x == "samples" else np.mean([curve["seconds"] for curve in done.values()], axis=0)
+            # Seeds may have different budgets: what there is at each count, as in the drawn figures.
+            frame["seeds"] = [", ".join(f"seed {s}: {value:.2f}" for s, value in row.dropna().items()) for _, row in values.iterrows()]
+            seconds = pd.DataFrame({seed: curve["seconds"] for seed, curve in done.items()})
+            frame["x"] = values.index if x == "samples" else seconds.mean(axis=1)
             found.append(Curve(name, tags, frame))
         for seed in runs.keys() - done.keys():
             lost = each[seed].reset_index()
@@ -125,7 +127,9 @@ def _panel(panel: list[Curve], x: str, ends: Range1d, heights: Range1d, log: boo
 def figure2(gathered: Gathered, paper: pd.DataFrame) -> dict[str, Model]:
     """The panels of Figure 2, by experiment and N_z: 'mnist-3'; see figures.figure2."""
     study, panels = load(gathered.config), {}
-    ends = Range1d(0.9 * min(study.evaluation.first, study.samples), 1.5 * study.samples)
+    names = {row.experiment for row in study.figure2}
+    last = max([study.samples, *(run.samples for run in gathered.runs.values() if run.experiment in names)])
+    ends = Range1d(0.9 * min(study.evaluation.first, study.samples), 1.5 * last)
     for row in study.figure2:
         drawn = {d: curves(gathered, paper, row.experiment, d, row.algorithms, "samples") for d in row.latent_dims}
         heights = _range([*drawn.values()], ends.start**0.8 * ends.end**0.2, ends.end, fence=3)
@@ -140,9 +144,7 @@ def figure3(gathered: Gathered, paper: pd.DataFrame) -> dict[str, Model]:
         return {}
     drawn = {(x, name): curves(gathered, paper, name, part.latent_dim, part.algorithms, x) for x in FORMAT for name in part.experiments}
     ours = {key: [curve.frame for curve in panel if len(curve.tags) == 2] for key, panel in drawn.items()}
-    whole = 1.02 * max(
-        [study.budget(part.experiments[0]), *(x for n in part.experiments for frame in ours["samples", n] for x in frame["x"])]
-    )
+    whole = 1.02 * max(run.samples for run in gathered.runs.values() if run.experiment in part.experiments)
     heights = _range([drawn["samples", name] for name in part.experiments], whole / 2, whole, fence=20)
     timed = [frame for name in part.experiments for frame in ours["seconds", name]]
     seconds = [at for frame in timed for at in frame["x"][frame["value"] >= heights.start]] or [1.0]
