@@ -77,7 +77,9 @@ class Browser:
         while b"\0" not in self.rest:
             if not select.select([self.answers], [], [], timeout)[0]:
                 raise TimeoutError("the browser does not answer")
-            self.rest += os.read(self.answers, 1 << 20)
+            self.rest += (more := os.read(self.answers, 1 << 20))
+            if not more:
+                raise ConnectionError("the browser has ended")
         message, self.rest = self.rest.split(b"\0", 1)
         return json.loads(message)
 
