@@ -26,6 +26,7 @@ if not STUDY.redraw:
     include: "workflow/rules/train.smk"
     include: "workflow/rules/evidence.smk"
     include: "workflow/rules/variance.smk"
+    include: "workflow/rules/encode.smk"
 
 
 include: "workflow/rules/figures.smk"
@@ -38,6 +39,8 @@ rule all:
     input:
         [] if STUDY.redraw else f"{FOLDER}/curves.csv",
         f"{FOLDER}/report.html",
+        f"{FOLDER}/report.pdf",
+        f"{FOLDER}/manifold.html",
         expand(
             f"{FOLDER}/figures/{{figure}}.{{suffix}}",
             figure=STUDY.figures,

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import browser
 import pytest
 import torch
 
@@ -29,3 +30,12 @@ def make(digits_file):
         return settings, data.load(digits_file, experiment)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A headless browser; tests that want one are skipped where there is none."""
+    if browser.PROGRAM is None:
+        pytest.skip("neither Chromium nor Chrome is installed")
+    with browser.Browser(tmp_path_factory.mktemp("profile")) as program:
+        yield program

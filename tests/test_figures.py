@@ -152,6 +152,23 @@ def synthetic_estimators(study, run):
     return results.Table(pd.DataFrame(rows)[list(results.ESTIMATORS)], {"config": "{}", "seconds": 90.0})
 
 
+def synthetic_encoded(study, run, number):
+    """Made-up encoded test points: draws of the prior, with digits or frames."""
+    what = "frame" if study.experiments[run.experiment].dataset == "frey" else "digit"
+    z = np.random.RandomState(number).standard_normal((60, 2))
+    frame = pd.DataFrame({"z1": z[:, 0], "z2": z[:, 1], "label": np.arange(60.0) % (1000 if what == "frame" else 10)})
+    return results.Table(
+        frame,
+        {
+            "config": json.dumps({"points": 60, "label": what}),
+            "seconds": 1.0,
+            "code_sha256": "e" * 64,
+            "git_commit": "abc123",
+            "git_dirty": False,
+        },
+    )
+
+
 def diverge(run, value=-1e9):
     """The run as it would be had it diverged at its fourth evaluation with a bound of `value`."""
     run.curve = run.curve.iloc[:4].copy()
@@ -164,7 +181,7 @@ def diverge(run, value=-1e9):
 def build(folder, raw=None, change=None, baselines=None):
     """Write synthetic runs and pilots and gather them, with `baselines`; `change(name, run)` may replace a run."""
     study = config.load(STUDY if raw is None else raw)
-    paths, pilot_paths, tables = {}, {}, {"evidence": {}, "estimators": {}}
+    paths, pilot_paths, tables = {}, {}, {kind: {} for kind in results.TABLES}
     for number, run in enumerate(study.runs()):
         result = synthetic_run(study, run, number)
         result = change(run.name, result) if change else result
@@ -175,6 +192,8 @@ def build(folder, raw=None, change=None, baselines=None):
             made["evidence"] = synthetic_evidence(study, run, result)
         if run in study.estimator_models():
             made["estimators"] = synthetic_estimators(study, run)
+        if run in study.figure4_models():
+            made["encoded"] = synthetic_encoded(study, run, number)
         if result.status == "diverged":  # as estimates.py has it: no rows
             made = {kind: results.Table(table.frame[:0], table.attributes) for kind, table in made.items()}
         for kind, table in made.items():

@@ -42,23 +42,24 @@ def planned(output):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "train", "pilot", "evidence", "estimators", "variance", "datasets"),
+    ("arguments", "train", "pilot", "evidence", "estimators", "variance", "encode", "datasets"),
     [
-        ((), 152, 92, 18, 5, 2, 2),
-        (("--config", "samples=1e6"), 152, 92, 18, 5, 2, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 19, 0, 0, 0, 2),
-        (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1),
-        (("--configfile", QUICK), 8, 6, 6, 1, 1, 1),
+        ((), 152, 92, 18, 5, 2, 2, 2),
+        (("--config", "samples=1e6"), 152, 92, 18, 5, 2, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 19, 0, 0, 0, 2, 2),
+        (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1, 1),
+        (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
     ],
 )
-def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, variance, datasets):
+def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, variance, encode, datasets):
     jobs = planned(snakemake(tmp_path, "--dry-run", "--cores", "2", *arguments))
-    packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators, "variance_": variance}
+    packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators, "variance_": variance, "encode_": encode}
     for prefix, number in packs.items():
         assert sum(count for name, count in jobs.items() if name.startswith(prefix)) == number
     assert sum(name.startswith("baseline_") for name in jobs) == {152: 2, 55: 2, 21: 1, 8: 2}[train]  # one for each row of Figure 2
     others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "baseline_", "total"))}
-    assert others == {"dataset": datasets, "gather": 1, "figure": 5 if evidence else 3, "report": 1, "all": 1}
+    figures = (5 if evidence else 3) + (arguments[-1] != QUICK)  # the distance to the paper, which has no curves of the digits
+    assert others == {"dataset": datasets, "gather": 1, "figure": figures, "claims": 1, "manifold": 1, "paper": 1, "report": 1, "all": 1}
 
 
 def test_a_misspelt_key_stops_before_any_job(tmp_path):
@@ -193,8 +194,8 @@ def test_redraw_needs_gathered_results_alone_and_gives_the_same_bytes(study, tmp
     target.mkdir(parents=True)
     shutil.copy(made / "gathered.h5", target)
     output = snakemake(tmp_path, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "redraw=true")
-    assert planned(output) == {"figure": 5, "report": 1, "all": 1, "total": 7}
-    names = ["report.html", *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "svg", "png"))]
+    assert planned(output) == {"figure": 5, "claims": 1, "manifold": 1, "paper": 1, "report": 1, "all": 1, "total": 10}
+    names = ["report.html", "report.pdf", "manifold.html", "claims.csv", *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "svg", "png"))]
     for name in names:
         assert (target / name).read_bytes() == (made / name).read_bytes(), name
 

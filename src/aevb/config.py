@@ -239,6 +239,9 @@ class Config(Strict):
     threads: Count = Field(1, description="torch threads of a training job; part of what decides the exact bits")
     tf32: bool = Field(False, description="allow TF32 matrix products on CUDA (faster, about three decimal digits)")
     job_seconds: Whole = Field(20, description="runs shorter than this on one CPU core (roughly) share jobs of about this length")
+    beside: list[str] = Field(
+        [], description="gathered.h5 of other studies, in which the claims of the paper are tested that this one cannot test"
+    )
     redraw: bool = Field(False, description="draw figures and report from the gathered results as they are; train nothing")
     experiments: dict[ShortName, Experiment] = Field(min_length=1)
     training: Training = Training()
@@ -366,7 +369,9 @@ class Config(Strict):
     @property
     def figures(self) -> list[str]:
         """Names of the figures of this study."""
-        wanted = {"figure2": True, "figure3": self.figure3, "figure4": True, "figure5": True, "estimators": self.estimators}
+        papers = any(experiment.dataset != "digits" for experiment in self.experiments.values())
+        wanted = {"figure2": True, "distance": papers, "figure3": self.figure3, "figure4": True, "figure5": True}
+        wanted["estimators"] = self.estimators
         return [name for name, part in wanted.items() if part]
 
     def experiment(self, name: str) -> Experiment:
@@ -489,9 +494,13 @@ class Config(Strict):
 
     def figure_models(self) -> list[Run]:
         """The models that Figures 4 and 5 draw: AEVB, first seed."""
-        wanted = [(panel.experiment, 2) for panel in self.figure4]
-        wanted += [(panel.experiment, latent_dim) for panel in self.figure5 for latent_dim in panel.latent_dims]
-        return [Run(experiment, "aevb", latent_dim, self.seeds[0]) for experiment, latent_dim in dict.fromkeys(wanted)]
+        wanted = [(panel.experiment, latent_dim) for panel in self.figure5 for latent_dim in panel.latent_dims]
+        others = [Run(experiment, "aevb", latent_dim, self.seeds[0]) for experiment, latent_dim in wanted]
+        return list(dict.fromkeys([*self.figure4_models(), *others]))
+
+    def figure4_models(self) -> list[Run]:
+        """The models that Figure 4 draws, with two latent dimensions."""
+        return [Run(experiment, "aevb", 2, self.seeds[0]) for experiment in dict.fromkeys(panel.experiment for panel in self.figure4)]
 
 
 def short(samples: int) -> str:

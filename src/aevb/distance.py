@@ -268,6 +268,13 @@ def units(gathered: Gathered) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def read(path: str | Path) -> pd.DataFrame:
+    """A table that `write` wrote, its texts empty where they were."""
+    table = pd.read_csv(path)
+    texts = [name for name in table if table[name].dtype == object or table[name].dtype == "string"]
+    return table.fillna(dict.fromkeys([*texts, *(name for name in ("exceptions", "diverged") if name in table)], ""))
+
+
 def write(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as CSV, numbers to six figures. Raises UserError."""
     with atomic(path) as temporary:

@@ -312,7 +312,13 @@ def _limits(panels: list, skip: float, fence: float) -> tuple[float, float]:
             x, y = line.get_data(orig=False)
             place = panel.transLimits.transform(panel.transScale.transform(np.column_stack([x, np.zeros(len(x))])))[:, 0]
             theirs = line.get_label().startswith("paper") and line.get_label().endswith("train")
-            values += [] if theirs else list(y[(place >= skip) & (place <= 1) & np.isfinite(y)])
+            values += [] if theirs else list(y[(place >= skip) & (place <= 1)])
+    return value_range(values, fence)
+
+
+def value_range(values: list[float], fence: float) -> tuple[float, float]:
+    """A range for `values`, with a margin: the finite ones not further from the quartiles than `fence` times their distance."""
+    values = [value for value in values if np.isfinite(value)]
     if not values:
         return 0.0, 1.0
     lower, upper = np.quantile(values, [0.25, 0.75])

@@ -19,6 +19,9 @@ ESTIMATING = ("data", "estimates", "evidence", "fast", "hmc", "joint", "nets", "
 #: those that decide the variances measured on models that are trained for it
 MEASURING = (*DECISIVE, "variance")
 
+#: those that decide where test points lie on the map of a two-dimensional model
+ENCODING = ("data", "encoding", "nets")
+
 
 @functools.cache
 def code_sha256(modules: tuple[str, ...] = DECISIVE) -> str:

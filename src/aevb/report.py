@@ -1,22 +1,19 @@
-"""The report: one self-contained HTML page, filled from gathered results and drawn figures.
+"""What the report says: this study's results beside the paper's, as numbers and sentences.
 
 What this study found is computed, and the words follow from the numbers; what is written down here as it stands is what
-the paper shows or how something is defined. Identical results give an identical page.
+the paper shows or how something is defined. The page and the paper that say it are made by pages.py.
 """
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
-from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from . import results
+from . import provenance, results
 from .config import FIGURE3_SAMPLES, Config, Run, Strict, load, short
 from .distance import PAPER_WINDOW, averaged_bound, in_figure3, paper_curve, replicas, run_name, seeds_of, shown, training_points
 from .distance import at as _at
@@ -30,8 +27,7 @@ from .figures import (
     further,
     label,
 )
-from .files import atomic
-from .results import Gathered, Pilot, RunResult, of_figures, read_gathered
+from .results import Gathered, Pilot, RunResult, of_figures
 
 # Sample counts near which the values of Figures 2 and 3 are set beside the paper's, as far as the budget goes.
 COMPARE_AT = {2: (3e5, 1e6, 1e7, 1e8), 3: (1e6, 3e6, 1e7, 3e7, 6e7)}
@@ -56,6 +52,14 @@ DECIMALS = {"bernoulli": 2, "gaussian": 1}
 
 # Below this mean KL(q(z|x) || p(z)) the latent variables carry next to nothing about the image.
 IGNORES_Z = 0.1
+
+# The modules that decide each kind of results.
+CODE = {
+    "runs": provenance.DECISIVE,
+    "evidence": provenance.ESTIMATING,
+    "estimators": provenance.ESTIMATING,
+    "encoded": provenance.ENCODING,
+}
 
 # A person needs none of these to judge or repeat the results, and folders name the machine they are on.
 UNPRINTED = ("results", "data", "mirror", "redraw", "job_seconds")
@@ -482,6 +486,26 @@ def _provenance(gathered: Gathered) -> list[tuple[str, list[str]]]:
     ]
 
 
+def _code(gathered: Gathered) -> dict:
+    """Which code made the results, and whether it is still the same: `code`, rows of texts, and a sentence, `code_said`."""
+    groups: dict[tuple, int] = {}
+    for kind, modules in CODE.items():
+        for made in (result.attributes for result in getattr(gathered, kind).values() if "code_sha256" in result.attributes):
+            by = (kind, made["git_commit"] + (" with changes" if made["git_dirty"] else ""), made["code_sha256"], modules)
+            groups[by] = groups.get(by, 0) + 1
+    rows, changed = [], 0
+    for (kind, commit, code, modules), number in groups.items():
+        same = code == provenance.code_sha256(modules)
+        changed += 0 if same else number
+        rows.append(
+            {"results": kind, "files": f"{number:,}", "commit": commit, "code": code[:12], "since": "the same" if same else "changed"}
+        )
+    total = sum(groups.values())
+    if not changed:
+        return {"code": rows, "code_said": f"All {total:,} results were made by code that is still the same."}
+    return {"code": rows, "code_said": f"{changed:,} of {total:,} results were made by code that has changed since."}
+
+
 def _settings(study: Config) -> list[tuple[str, str]]:
     """The resolved configuration, one (dotted name, value) for each setting that bears on the results."""
     flat = pd.json_normalize(study.model_dump(mode="json", exclude=set(UNPRINTED))).iloc[0]
@@ -559,11 +583,10 @@ def _figure3_scope(study: Config) -> dict:
     }
 
 
-def _drawings(gathered: Gathered, study: Config, paths: dict[str, str]) -> dict:
-    """The pictures, and what their captions say of this study."""
+def _drawings(gathered: Gathered, study: Config) -> dict:
+    """What the captions of pictures say of this study."""
     drawn = [(entry.experiment, latent_dim) for entry in study.figure5 for latent_dim in entry.latent_dims]
     return {
-        "pictures": {key: f"data:image/svg+xml;base64,{base64.b64encode(Path(path).read_bytes()).decode()}" for key, path in paths.items()},
         "by_sd": len(study.seeds) >= SEEDS_FOR_SD,
         "grids4": joined(f"{label(e.experiment)} {e.grid}×{e.grid}" for e in study.figure4),
         "grids5": joined(f"{label(e.experiment)} {e.grid}×{e.grid}, N_z = {joined(e.latent_dims)}" for e in study.figure5),
@@ -856,7 +879,7 @@ def _evidence(gathered: Gathered, paper: pd.DataFrame, study: Config) -> dict:
     """What the sections on Figure 3 and on the estimators print; empty parts for a study without them."""
     table = comparison(gathered, paper, 3)
     ranks, checks, graded = orderings(gathered, paper), diagnostics(gathered), at_draws(gathered)
-    claims = _reliable(graded) + _trust(graded, checks, study)
+    reliability = _reliable(graded) + _trust(graded, checks, study)
     experiments = []
     for name, _, _ in _curves_of(study, 3):
         rows = table[table["experiment"] == name]
@@ -885,13 +908,13 @@ def _evidence(gathered: Gathered, paper: pd.DataFrame, study: Config) -> dict:
         "mcem": mcem,
         "changed3": _changed(study.mcem) + _changed(study.evidence),
         "graded": graded.to_dict("records"),
-        "claims": claims,
-        "found_estimators": claims + _looseness(gathered),
+        "reliability": reliability,
+        "found_estimators": reliability + _looseness(gathered),
     }
 
 
-def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[str, str]) -> dict:
-    """Everything the template prints, as text."""
+def findings(gathered: Gathered, paper: pd.DataFrame) -> dict:
+    """Everything that the report says of a study, as sentences, and as rows of numbers for its tables; `paper`: its curves."""
     study = load(gathered.config)
     table = comparison(gathered, paper)
     cost, total = _cost(gathered)
@@ -912,8 +935,8 @@ def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[str, st
         "conventions": _conventions(gathered, study),
         "summary": [text for text in (_closeness(table, study, "Test bounds"), _order(gathered, paper, study), _readings(table)) if text]
         + evidence["best_first"]
-        + evidence["claims"],
-        **_drawings(gathered, study, figure_paths),
+        + evidence["reliability"],
+        **_drawings(gathered, study),
         **evidence,
         "experiments": _panels(table, gathered, paper),
         "compared": bool(table["paper"].notna().any()),
@@ -928,19 +951,6 @@ def _context(gathered: Gathered, paper: pd.DataFrame, figure_paths: dict[str, st
         "not_run": _not_run(study, paper),
         "settings": _settings(study),
         "provenance": _provenance(gathered),
+        **_code(gathered),
         "commands": _commands(study),
     }
-
-
-def render(gathered_path, paper_path, figure_paths: dict[str, str], template, output) -> None:
-    """Write the report of a study as one HTML file that refers to nothing outside itself.
-
-    `paper_path`: the paper's curves (CSV); `figure_paths`: name (see Config.figures) -> SVG file; `template`: Jinja.
-    Raises UserError for a bad gathered file or an output that cannot be written.
-    """
-    context = _context(read_gathered(gathered_path), pd.read_csv(paper_path), figure_paths)
-    context |= {"number": number, "count": count, "algorithms": ALGORITHMS, "estimators": ESTIMATORS}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(Path(template).read_text(encoding="utf-8")).render(**context)
-    with atomic(output) as temporary:
-        temporary.write_text(page, encoding="utf-8")

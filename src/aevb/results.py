@@ -11,12 +11,12 @@ A pilot: attributes as far as they apply; step_sizes (S,), samples (T,), bounds 
 datapoint, NaN once diverged; the chosen step size as attribute step_size.
 
 Tables, of estimates of log p(x), one file a run of Figure 3 with the columns of EVIDENCE and one file a model of the estimator
-study with those of ESTIMATORS, and of variances, one file a model with those of VARIANCE: attributes schema, config, seconds
-and provenance, one dataset a column.
+study with those of ESTIMATORS; of variances, one file a model with those of VARIANCE; and of encoded test points, one file a model of
+Figure 4 with those of ENCODED: attributes schema, config, seconds and provenance, one dataset a column.
 
 The gathered file: attributes schema, config (JSON), units; groups runs/<run name>, pilots/<curve name>, evidence/<run name>,
-estimators/<run name> and variance/<run name>, and baselines/<experiment> (attributes train and test, see baseline.py). Runs of
-the ablation and of the trade-off are among the others; the name of their experiment is BASE+VARIANT.
+estimators/<run name>, variance/<run name> and encoded/<run name>, and baselines/<experiment> (attributes train and test, see
+baseline.py). Runs of the ablation and of the trade-off are among the others; the name of their experiment is BASE+VARIANT.
 All bounds are nats per datapoint.
 """
 
@@ -108,6 +108,13 @@ VARIANCE = {
     "is the signal-to-noise ratio of a step",
     "minibatches": "number of minibatches",
     "replicates": "draws of the noise for each minibatch",
+}
+
+# One row per test point, for a model with two latent dimensions.
+ENCODED = {
+    "z1": "first coordinate of the mean of q(z|x)",
+    "z2": "its second coordinate",
+    "label": "what the image shows: the digit, or the number of its frame in the film, from 0 (attribute config says which)",
 }
 
 CURVES_CSV = ["figure", "dataset", "latent_dim", "n_train", "algorithm", "split", "seed", "samples", "value"]
@@ -261,7 +268,7 @@ def _read_pilot_group(group: h5py.Group, where: str) -> Pilot:
 
 @dataclass
 class Table:
-    """What was measured on a model: `frame` with the columns of EVIDENCE, ESTIMATORS or VARIANCE, and attributes."""
+    """What was measured on a model: `frame` with the columns of EVIDENCE, ESTIMATORS, VARIANCE or ENCODED, and attributes."""
 
     frame: pd.DataFrame
     attributes: dict  # schema, config (JSON), seconds, provenance.attributes
@@ -285,14 +292,14 @@ def _write_table_group(group: h5py.Group, table: Table) -> None:
 
 
 def read_table(path: str | Path, columns: dict[str, str]) -> Table:
-    """Read and check a table with `columns`, EVIDENCE, ESTIMATORS or VARIANCE. Raises UserError."""
+    """Read and check a table with `columns`: EVIDENCE, ESTIMATORS, VARIANCE or ENCODED. Raises UserError."""
     with _open(path) as file:
         return _read_table_group(file, str(path), columns)
 
 
 def _read_table_group(group: h5py.Group, where: str, columns: dict[str, str]) -> Table:
     if group.attrs.get("schema") != SCHEMA or any(column not in group for column in columns):
-        raise UserError(f"{where} is not a table of schema {SCHEMA}; delete the file and run again")
+        raise UserError(f"{where} is not a table of {', '.join(columns)} of schema {SCHEMA}; delete the file and run again")
     frame = pd.DataFrame({c: group[c].asstr()[:] if h5py.check_string_dtype(group[c].dtype) else group[c][:] for c in columns})
     return Table(frame, dict(group.attrs))
 
@@ -307,12 +314,13 @@ class Gathered:
     evidence: dict[str, Table] = field(default_factory=dict)  # by run name, columns EVIDENCE; runs of Figure 3 that did not diverge
     estimators: dict[str, Table] = field(default_factory=dict)  # by run name, columns ESTIMATORS
     variance: dict[str, Table] = field(default_factory=dict)  # by run name, columns VARIANCE
+    encoded: dict[str, Table] = field(default_factory=dict)  # by run name, columns ENCODED
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)  # by experiment: bound that ignores z, by split
 
 
 TEXT = ("split", "data", "estimator", "reference", "part")
 SPLITS = ("train", "test")
-TABLES = {"evidence": EVIDENCE, "estimators": ESTIMATORS, "variance": VARIANCE}
+TABLES = {"evidence": EVIDENCE, "estimators": ESTIMATORS, "variance": VARIANCE, "encoded": ENCODED}
 
 
 def gather(

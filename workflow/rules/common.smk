@@ -24,6 +24,7 @@ GPU = int(plan.on_gpu(STUDY))
 DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
 ESTIMATING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ESTIMATING]
 MEASURING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.MEASURING]
+ENCODING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ENCODING]
 
 
 if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):

@@ -1,14 +1,73 @@
 report: "../../report/workflow.rst"
 
 
+# What page and paper say, and the code that says it.
+SAYING = [f"{workflow.basedir}/report/{name}" for name in ("texts.j2", "style.css")]
+SAYING += [
+    f"{SOURCE}/aevb/{name}.py" for name in ("report", "tables", "pages", "interactive")
+]
+
+
+rule claims:
+    """The paper's claims with their verdicts, how far each curve is from the paper's, and what the latent units carry."""
+    input:
+        gathered=f"{FOLDER}/gathered.h5",
+        others=STUDY.beside,
+        paper=f"{workflow.basedir}/report/paper_curves.csv",
+        code=[
+            f"{SOURCE}/aevb/{name}.py" for name in ("claims", "judging", "distance")
+        ],
+    output:
+        claims=f"{FOLDER}/claims.csv",
+        distances=f"{FOLDER}/distances.csv",
+        readings=f"{FOLDER}/readings.csv",
+        units=f"{FOLDER}/units.csv",
+    log:
+        f"{FOLDER}/logs/claims.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/claims.py"
+
+
+TABLES = {
+    name: f"{FOLDER}/{name}.csv" for name in ("claims", "distances", "readings", "units")
+}
+
+
+rule manifold:
+    """The page to play with: latent planes decoded under the pointer."""
+    input:
+        gathered=f"{FOLDER}/gathered.h5",
+        template=f"{workflow.basedir}/report/manifold.html.j2",
+        code=[
+            f"{workflow.basedir}/report/manifold.js",
+            f"{SOURCE}/aevb/manifold.py",
+            *SAYING,
+        ],
+    output:
+        report(
+            f"{FOLDER}/manifold.html",
+            caption="../../report/captions/manifold.rst",
+            category="Report",
+        ),
+    log:
+        f"{FOLDER}/logs/manifold.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/manifold.py"
+
+
 rule report:
     """The self-contained page, with every number taken from the gathered results."""
     input:
         gathered=f"{FOLDER}/gathered.h5",
         paper=f"{workflow.basedir}/report/paper_curves.csv",
         figures=expand(f"{FOLDER}/figures/{{figure}}.svg", figure=STUDY.figures),
+        tables=list(TABLES.values()),
         template=f"{workflow.basedir}/report/report.html.j2",
-        code=f"{SOURCE}/aevb/report.py",
+        code=SAYING,
     output:
         report(
             f"{FOLDER}/report.html",
@@ -17,6 +76,29 @@ rule report:
         ),
     log:
         f"{FOLDER}/logs/report.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/report.py"
+
+
+rule paper:
+    """The same in a paper's form, as a PDF."""
+    input:
+        gathered=f"{FOLDER}/gathered.h5",
+        paper=f"{workflow.basedir}/report/paper_curves.csv",
+        figures=expand(f"{FOLDER}/figures/{{figure}}.pdf", figure=STUDY.figures),
+        tables=list(TABLES.values()),
+        template=f"{workflow.basedir}/report/paper.typ.j2",
+        code=SAYING,
+    output:
+        report(
+            f"{FOLDER}/report.pdf",
+            caption="../../report/captions/report.rst",
+            category="Report",
+        ),
+    log:
+        f"{FOLDER}/logs/paper.log",
     conda:
         "../../environment.yml"
     script:

@@ -99,6 +99,9 @@ rule gather:
         variance=[
             plan.table_path(STUDY, "variance", run) for run in STUDY.variance_models()
         ],
+        encoded=[
+            plan.table_path(STUDY, "encoded", run) for run in STUDY.figure4_models()
+        ],
         code=f"{SOURCE}/aevb/results.py",
     output:
         gathered=f"{FOLDER}/gathered.h5",

@@ -16,6 +16,7 @@ with console.job(snakemake.log[0]):
             "evidence": {run.name: path for run, path in zip(study.figure3_runs(), inputs.evidence, strict=True)},
             "estimators": {run.name: path for run, path in zip(study.estimator_models(), inputs.estimators, strict=True)},
             "variance": {run.name: path for run, path in zip(study.variance_models(), inputs.variance, strict=True)},
+            "encoded": {run.name: path for run, path in zip(study.figure4_models(), inputs.encoded, strict=True)},
         },
         {run.name for run in study.figure_models()},
         snakemake.output.gathered,

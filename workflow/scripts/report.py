@@ -1,10 +1,13 @@
-"""Render the report."""
+"""Write the report, as a page or as a paper."""
 
 from pathlib import Path
 
-from aevb import console, report
+from aevb import console, distance, pages
 
 with console.job(snakemake.log[0]):
     inputs = snakemake.input
     figures = {Path(path).stem: path for path in inputs.figures}
-    report.render(inputs.gathered, inputs.paper, figures, inputs.template, snakemake.output[0])
+    write = pages.typeset_paper if snakemake.output[0].endswith(".pdf") else pages.render
+    tables = {Path(path).stem: distance.read(path) for path in inputs.tables}
+    shown = {name: table for name, table in tables.items() if len(table)}
+    write(inputs.gathered, inputs.paper, figures, inputs.template, snakemake.output[0], **shown)

@@ -1,0 +1,6 @@
+"""Render the page of latent planes."""
+
+from aevb import console, manifold
+
+with console.job(snakemake.log[0]):
+    manifold.render(snakemake.input.gathered, snakemake.input.template, snakemake.output[0])
