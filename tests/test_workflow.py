@@ -195,7 +195,13 @@ def test_redraw_needs_gathered_results_alone_and_gives_the_same_bytes(study, tmp
     shutil.copy(made / "gathered.h5", target)
     output = snakemake(tmp_path, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "redraw=true")
     assert planned(output) == {"figure": 5, "claims": 1, "manifold": 1, "paper": 1, "report": 1, "all": 1, "total": 10}
-    names = ["report.html", "report.pdf", "manifold.html", "claims.csv", *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "svg", "png"))]
+    names = [
+        "report.html",
+        "report.pdf",
+        "manifold.html",
+        "claims.csv",
+        *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "svg", "png")),
+    ]
     for name in names:
         assert (target / name).read_bytes() == (made / name).read_bytes(), name
 

@@ -14,9 +14,7 @@ rule claims:
         gathered=f"{FOLDER}/gathered.h5",
         others=STUDY.beside,
         paper=f"{workflow.basedir}/report/paper_curves.csv",
-        code=[
-            f"{SOURCE}/aevb/{name}.py" for name in ("claims", "judging", "distance")
-        ],
+        code=[f"{SOURCE}/aevb/{name}.py" for name in ("claims", "judging", "distance")],
     output:
         claims=f"{FOLDER}/claims.csv",
         distances=f"{FOLDER}/distances.csv",
@@ -31,7 +29,8 @@ rule claims:
 
 
 TABLES = {
-    name: f"{FOLDER}/{name}.csv" for name in ("claims", "distances", "readings", "units")
+    name: f"{FOLDER}/{name}.csv"
+    for name in ("claims", "distances", "readings", "units")
 }
 
 
