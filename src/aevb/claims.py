@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .config import FIGURE3_SAMPLES, load, short
-from .distance import TRADEOFF, at, completed, panels_of, paper_curve, replicas, training_points
+from .config import FIGURE3_SAMPLES, TRADEOFF, load, short
+from .distance import at, completed, panels_of, paper_curve, replicas, training_points
 from .figures import ALGORITHMS, PAPER_DRAWS, label
 from .judging import Panel, interval, judge, kind, reach, state
 from .results import Gathered, Table

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from . import data
-from .config import Config, Experiment, Run, load, short
+from .config import TRADEOFF, Config, Experiment, Run, load, short
 from .files import atomic
 from .results import Gathered, RunResult
 
@@ -20,7 +19,6 @@ PAPER_LIKELIHOODS = {"mnist": "bernoulli", "frey": "gaussian"}
 PAPER_WINDOW = 240_000
 
 # The variant of an experiment, BASE+VARIANT, that has L draws and minibatches of M; other variants are readings of the ablation.
-TRADEOFF = re.compile(r"l(\d+)-m(\d+)")
 
 # What of ours is set beside a curve of the paper: bound at that moment, averaged minibatch bounds, and the estimates of log p(x).
 READINGS = {(2, "train"): ("moment", "average"), (2, "test"): ("moment",), **{(3, s): ("importance", "hmc") for s in ("train", "test")}}
@@ -266,6 +264,28 @@ def units(gathered: Gathered) -> pd.DataFrame:
         lost = [f"seed {run.seed} at {short(run.samples)}: {run.reason}" for run in runs if run.status == "diverged"]
         rows.append({**row, "diverged": "; ".join(lost)})
     return pd.DataFrame(rows)
+
+
+def tradeoff(gathered: Gathered) -> pd.DataFrame:
+    """L draws against minibatches of M at equal cost: one row a pair, experiment, latent_dim, draws, batch_size, seeds, samples
+    (datapoints seen, of which draws x samples is the cost), test (mean over seeds of the test bound there, nats per datapoint), sd over
+    seeds, and seconds of training (mean)."""
+    study, rows = load(gathered.config), []
+    for run in dict.fromkeys(run._replace(seed=0) for run in study.tradeoff_runs()):
+        options = study.training_of(run.experiment)
+        ends = pd.DataFrame([curve.iloc[-1] for curve in completed(gathered, run.experiment, "aevb", run.latent_dim).values()])
+        if len(ends):
+            row = {"experiment": run.experiment.partition("+")[0], "latent_dim": run.latent_dim, "draws": options.draws}
+            row |= {"batch_size": options.batch_size, "seeds": len(ends), "samples": ends["samples"].mean()}
+            rows.append(row | {"test": ends["test"].mean(), "sd": ends["test"].std(), "seconds": ends["seconds"].mean()})
+    return pd.DataFrame(rows)
+
+
+def variances(gathered: Gathered) -> pd.DataFrame:
+    """The tables of the variance study below each other, with the experiment of their model."""
+    tables = [table.frame.assign(experiment=gathered.runs[name].experiment) for name, table in gathered.variance.items()]
+    columns = ["experiment", "latent_dim", "samples", "estimator", "part", "variance", "variance_se", "ratio", "ratio_se", "squared_norm"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def read(path: str | Path) -> pd.DataFrame:

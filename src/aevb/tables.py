@@ -25,6 +25,7 @@ class Tabular(NamedTuple):
     numeric: list[bool]  # by column: aligned right
     wide: list[bool]  # by column: may break its lines
     ruled: list[bool]  # by row: begins a group
+    links: list[str] | None = None  # by row: where a page's first cell leads
 
 
 def tabular(rows: list[dict] | pd.DataFrame, by: str | None = None) -> Tabular:
@@ -39,7 +40,7 @@ def tabular(rows: list[dict] | pd.DataFrame, by: str | None = None) -> Tabular:
 def plain(frame: pd.DataFrame, by: str | None = None) -> Tabular:
     """A table of numbers, as claims.py and distance.py make them, with names and formats for people."""
     counts = {"samples", "samples_high", "first", "last", "at"}
-    names = {"experiment": "data", "latent_dim": "N_z", "n_train": "N_train", "low": "from", "high": "to"}
+    names = {"experiment": "data", "latent_dim": "N_z", "n_train": "N_train", "draws": "L", "batch_size": "M"}
 
     def cell(name: str, value) -> str:
         if name in ("experiment", "algorithm"):
@@ -74,7 +75,7 @@ def claims(frame: pd.DataFrame) -> Tabular:
             "measured": entry["statement"],
         }
 
-    return tabular([row(entry) for _, entry in frame.iterrows()])
+    return tabular([row(entry) for _, entry in frame.iterrows()])._replace(links=frame["link"].to_list() if "link" in frame else None)
 
 
 def markdown(table: Tabular) -> str:

@@ -8,6 +8,13 @@ SAYING += [
 ]
 
 
+# Numbers that report and paper show beside their own.
+TABLES = {
+    name: f"{FOLDER}/{name}.csv"
+    for name in ("claims", "distances", "readings", "units", "tradeoff", "variance")
+}
+
+
 rule claims:
     """The paper's claims with their verdicts, how far each curve is from the paper's, and what the latent units carry."""
     input:
@@ -16,22 +23,13 @@ rule claims:
         paper=f"{workflow.basedir}/report/paper_curves.csv",
         code=[f"{SOURCE}/aevb/{name}.py" for name in ("claims", "judging", "distance")],
     output:
-        claims=f"{FOLDER}/claims.csv",
-        distances=f"{FOLDER}/distances.csv",
-        readings=f"{FOLDER}/readings.csv",
-        units=f"{FOLDER}/units.csv",
+        **TABLES,
     log:
         f"{FOLDER}/logs/claims.log",
     conda:
         "../../environment.yml"
     script:
         "../scripts/claims.py"
-
-
-TABLES = {
-    name: f"{FOLDER}/{name}.csv"
-    for name in ("claims", "distances", "readings", "units")
-}
 
 
 rule manifold:
