@@ -278,7 +278,8 @@ def tradeoff(gathered: Gathered) -> pd.DataFrame:
             row = {"experiment": run.experiment.partition("+")[0], "latent_dim": run.latent_dim, "draws": options.draws}
             row |= {"batch_size": options.batch_size, "seeds": len(ends), "samples": ends["samples"].mean()}
             rows.append(row | {"test": ends["test"].mean(), "sd": ends["test"].std(), "seconds": ends["seconds"].mean()})
-    return pd.DataFrame(rows)
+    columns = ["experiment", "latent_dim", "draws", "batch_size", "seeds", "samples", "test", "sd", "seconds"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def variances(gathered: Gathered) -> pd.DataFrame:
