@@ -277,7 +277,7 @@ def test_equal_results_give_an_equal_page_and_others_another(html, path, tmp_pat
 
 def test_the_page_refers_to_nothing_outside_itself(html, page):
     ids = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
-    assert len([link for link in page.links if link.startswith("data:image/svg+xml;base64,")]) == 3
+    assert len([link for link in page.links if link.startswith("data:image/svg+xml;base64,")]) == 4
     for link in page.links:
         assert link.startswith("data:") or link[1:] in ids or link in ("manifold.html", "report.pdf"), (
             link
@@ -545,7 +545,7 @@ def test_sections_follow_the_study(page, full):
     assert not {"figure3", "evidence", "estimators"} & ids[0] and {"figure3", "evidence", "estimators"} <= ids[1]
     for link in full.links:
         assert link.startswith("data:") or link[1:] in ids[1] or link in ("manifold.html", "report.pdf"), link
-    assert len([link for link in full.links if link.startswith("data:image/svg+xml;base64,")]) == 5
+    assert len([link for link in full.links if link.startswith("data:image/svg+xml;base64,")]) == 6
 
 
 def test_a_stand_in_has_figure3_and_compares_nothing(tmp_path):
