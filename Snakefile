@@ -4,6 +4,7 @@ snakemake --cores all                                       the paper's grid (co
 snakemake --cores all --config samples=1e6                  the same with a smaller budget
 snakemake --cores all --configfile config/quick.yaml        minutes, offline
 snakemake --cores all --configfile ... --config redraw=true figures and report from gathered results
+snakemake --cores all check                                 is the committed reference run what this code makes?
 """
 
 import os
@@ -26,6 +27,7 @@ if not STUDY.redraw:
     include: "workflow/rules/train.smk"
     include: "workflow/rules/evidence.smk"
     include: "workflow/rules/variance.smk"
+    include: "workflow/rules/check.smk"
     include: "workflow/rules/encode.smk"
 
 

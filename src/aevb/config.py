@@ -242,6 +242,7 @@ class Config(Strict):
     beside: list[str] = Field(
         [], description="gathered.h5 of other studies, in which the claims of the paper are tested that this one cannot test"
     )
+    reference: str | None = Field(None, description="folder of the committed reference run that `snakemake check` makes anew in part")
     redraw: bool = Field(False, description="draw figures and report from the gathered results as they are; train nothing")
     experiments: dict[ShortName, Experiment] = Field(min_length=1)
     training: Training = Training()
