@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from test_figures import FULL, PAPER, build, diverge, one_diverged
 from test_report import Page, render, words
 
-from aevb import config, figures, pages, report, results, tables
+from aevb import config, distance, figures, pages, report, results, tables
 from aevb.errors import UserError
 from aevb.provenance import code_sha256
 
@@ -130,3 +131,10 @@ def test_results_of_code_that_has_changed_are_marked(tmp_path):
         ("encoded", "e" * 12): ("2", "changed"),
     }
     assert made["code_said"] == "6 of 15 results were made by code that has changed since."
+
+
+def test_the_readme_shows_the_verdicts_of_the_reference_run():
+    root = Path(__file__).parent.parent
+    table = tables.markdown(tables.claims(distance.read(root / "results/reference/claims.csv")))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert pages.with_fragment(readme, "claims", table) == readme

@@ -18,6 +18,7 @@ import typst
 from markupsafe import Markup, escape
 
 from . import interactive, tables
+from .distance import read
 from .errors import UserError
 from .figures import ALGORITHMS, COLOURS, label
 from .files import atomic
@@ -126,5 +127,5 @@ def with_fragment(text: str, name: str, fragment: str) -> str:
 
 if __name__ == "__main__":  # python -m aevb.pages README.md CLAIMS.csv
     readme, claims = map(Path, sys.argv[1:])
-    made = tables.markdown(tables.claims(pd.read_csv(claims)))
+    made = tables.markdown(tables.claims(read(claims)))
     readme.write_text(with_fragment(readme.read_text(encoding="utf-8"), "claims", made), encoding="utf-8")
