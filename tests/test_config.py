@@ -220,7 +220,8 @@ def test_the_studies_change_nothing_about_the_runs_of_figures(name):
 def test_some_seeds_go_on_and_their_grid_contains_the_others():
     study = config.load({**raw("reference"), "seeds": [0, 1], "extended": {"samples": 1e7, "seeds": [1]}})
     budgets = study.budgets()
-    assert all(samples == (10**7 if run.seed == 1 else 10**6) for run, samples in budgets.items())
+    figures = {run: samples for run, samples in budgets.items() if "+" not in run.experiment}
+    assert all(samples == (10**7 if run.seed == 1 else 10**6) for run, samples in figures.items())
     jobs = plan.train_jobs(config.load({**raw(), "job_seconds": 10**6, "extended": {"samples": 6e5, "seeds": [1]}}))
     for job in jobs:  # settings are those of the job's first run
         assert len({run.seed for run in job.runs}) == 1 or job.experiment in ("digits_300", "digits_1500")

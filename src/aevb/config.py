@@ -240,9 +240,13 @@ class Config(Strict):
     tf32: bool = Field(False, description="allow TF32 matrix products on CUDA (faster, about three decimal digits)")
     job_seconds: Whole = Field(20, description="runs shorter than this on one CPU core (roughly) share jobs of about this length")
     beside: list[str] = Field(
-        [], description="gathered.h5 of other studies, in which the claims of the paper are tested that this one cannot test"
+        [],
+        description="gathered.h5 of other studies (paths from the Snakefile's folder), in which the claims of the paper are tested that "
+        "this one cannot test",
     )
-    reference: str | None = Field(None, description="folder of the committed reference run that `snakemake check` makes anew in part")
+    reference: str | None = Field(
+        None, description="folder of the reference run that `snakemake check` makes anew in part, from the Snakefile's"
+    )
     redraw: bool = Field(False, description="draw figures and report from the gathered results as they are; train nothing")
     experiments: dict[ShortName, Experiment] = Field(min_length=1)
     training: Training = Training()

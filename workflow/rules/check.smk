@@ -15,7 +15,5 @@ if STUDY.reference:
         conda:
             "../../environment.yml"
         threads: STUDY.threads
-        params:
-            folder=STUDY.data,
         script:
             "../scripts/check.py"

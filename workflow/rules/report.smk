@@ -19,7 +19,7 @@ rule claims:
     """The paper's claims with their verdicts, how far each curve is from the paper's, and what the latent units carry."""
     input:
         gathered=f"{FOLDER}/gathered.h5",
-        others=STUDY.beside,
+        others=[os.path.join(workflow.basedir, path) for path in STUDY.beside],
         paper=f"{workflow.basedir}/report/paper_curves.csv",
         code=[f"{SOURCE}/aevb/{name}.py" for name in ("claims", "judging", "distance")],
     output:
