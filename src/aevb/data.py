@@ -27,7 +27,7 @@ import h5py
 import numpy as np
 
 from .errors import UserError
-from .files import new_h5
+from .files import new_h5, open_h5
 
 if TYPE_CHECKING:  # torch takes a second to import and is needed by `load` alone
     import torch
@@ -277,7 +277,7 @@ def _read_prepared(path: Path, dataset: str, known: Dataset) -> dict[str, np.nda
     """The uint8 arrays train and test, checked: bytes of the right number, range and sha256 are finite as well."""
     arrays = {}
     try:
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             for name, value in {"schema": SCHEMA, "dataset": dataset, "shape": list(known.shape), "levels": known.levels}.items():
                 found = np.asarray(file.attrs.get(name)).tolist()
                 if found != value:
