@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import h5py
 import numpy as np
 
-from .errors import UserError
+from .errors import Damaged, UserError
 from .files import new_h5, open_h5
 
 if TYPE_CHECKING:  # torch takes a second to import and is needed by `load` alone
@@ -294,5 +294,5 @@ def _read_prepared(path: Path, dataset: str, known: Dataset) -> dict[str, np.nda
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the pipeline to make it") from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # what h5py raises on damaged files, and the above
-        raise UserError(f"{path} is not a prepared file of {dataset}: {reason(error)}; delete it and run again") from error
+        raise Damaged(path, f"not a prepared file of {dataset}: {reason(error)}") from error
     return arrays

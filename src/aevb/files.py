@@ -70,6 +70,6 @@ def open_h5(path: str | Path):
     """
     content = Path(path).read_bytes()
     if not content.startswith(SIGNATURE) and content[:BLOCK] != _block(content[BLOCK:]):
-        raise OSError("its bytes are not those that were written: the file is damaged")
+        raise OSError("its bytes are not those that were written")
     with h5py.File(io.BytesIO(content), "r") as file:
         yield file
