@@ -386,6 +386,20 @@ def _readings(table: pd.DataFrame) -> str:
     )
 
 
+def closest(readings: pd.DataFrame) -> str:
+    """Which reading comes closest to the paper's curves, for each experiment and algorithm, in a sentence; `readings`: columns of
+    distance.ablation."""
+    parts = []
+    for (experiment, algorithm), part in readings[readings["latent_dim"].isna()].groupby(["experiment", "algorithm"], sort=False):
+        if part["rms"].notna().any():
+            best, default = part.loc[part["rms"].idxmin()], part[part["reading"] == "default"]["rms"].iloc[0]
+            own = "" if best["reading"] == "default" else f"; default: {number(default)}"
+            parts.append(f"{label(experiment)}, {ALGORITHMS[algorithm]}: {best['reading']} ({number(best['rms'])} nats{own})")
+    seeds = readings["seeds"].min() if parts else 0
+    noise = ", and one seed does not tell the noise" if seeds == 1 else ""
+    return f"Closest to the paper over all panels (rms{noise}): {', '.join(parts)}." if parts else ""
+
+
 def _models(gathered: Gathered, entries, study: Config) -> str:
     """Bounds and active units of the models that Figures 4 and 5 draw, in a sentence; `entries`: (experiment, N_z)."""
     parts = []
