@@ -201,7 +201,7 @@ def departures(study: Config, name: str) -> list[str]:
     if experiment.n_train and not third:
         found.append(f"n_train = {experiment.n_train} (the paper: all)")
     names = ["binarise", "dequantise"] if experiment.dataset == "digits" else ["scale", "binarise", "dequantise"]
-    return found + _changed(experiment, names) + _changed(study.training)
+    return found + _changed(experiment, names) + _changed(study.training_of(name))
 
 
 def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> list[str]:
