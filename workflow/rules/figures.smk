@@ -19,7 +19,7 @@ rule figure:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=plan.START_MINUTES,
     script:
         "../scripts/figure.py"

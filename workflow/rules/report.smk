@@ -29,7 +29,7 @@ rule claims:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=plan.START_MINUTES,
     script:
         "../scripts/claims.py"
@@ -56,7 +56,7 @@ rule manifold:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=plan.START_MINUTES,
     script:
         "../scripts/manifold.py"
@@ -82,7 +82,7 @@ rule report:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=plan.START_MINUTES,
     script:
         "../scripts/report.py"
@@ -108,7 +108,7 @@ rule paper:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=plan.START_MINUTES,
     script:
         "../scripts/report.py"
