@@ -21,8 +21,7 @@ FOLDER = STUDY.folder
 STARTED = time.time()
 GPU = int(plan.on_gpu(STUDY))
 if STUDY.device == "auto" and not GPU:
-    # A job on a node that has a GPU follows the plan that was made where Snakemake started, as Slurm hands the environment on.
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    console.hide_gpus()
 # What a job on a GPU asks for; a profile can name it as a generic resource instead (profiles/slurm-gres).
 ON_GPU = {"gpu": GPU}
 if GPU and "gpu_gres" in (workflow.resource_settings.default_resources or {}):
