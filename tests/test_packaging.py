@@ -21,7 +21,7 @@ CONDA_NAMES = {
 
 def wanted() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = [Requirement(r) for r in project["dependencies"] + project["optional-dependencies"]["test"]]
+    requirements = [Requirement(r) for r in sum(project["optional-dependencies"].values(), project["dependencies"])]
     return {r.name: str(r.specifier) for r in requirements} | {"python": project["requires-python"]}
 
 

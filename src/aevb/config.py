@@ -239,6 +239,9 @@ class Config(Strict):
     threads: Count = Field(1, description="torch threads of a training job; part of what decides the exact bits")
     tf32: bool = Field(False, description="allow TF32 matrix products on CUDA (faster, about three decimal digits)")
     job_seconds: Whole = Field(20, description="runs shorter than this on one CPU core (roughly) share jobs of about this length")
+    job_runs: Count | None = Field(
+        None, description="at most so many runs share a job; spreads an experiment, which is one job on a GPU, over several GPUs"
+    )
     beside: list[str] = Field(
         [],
         description="gathered.h5 of other studies (paths from the Snakefile's folder), in which the claims of the paper are tested that "

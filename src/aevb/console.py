@@ -35,6 +35,12 @@ def pass_on(source: str) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
 
 
+def hide_gpus() -> None:
+    """Let this process and those of the jobs, on whatever node a cluster runs them with this environment, see no GPU: jobs that were
+    planned for a CPU keep to it, and their nodes make the same plan."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @contextlib.contextmanager
 def job(log: str):
     """Run a job: what it prints to stderr also goes to the file `log`; a UserError becomes one line and exit status 1."""

@@ -70,7 +70,7 @@ def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> fl
     dataset = DATASETS[experiment.dataset]
     if run.algorithm == "mcem":  # nothing to evaluate without an encoder
         return per_sample * samples
-    even = plan.settings(config, run).get("snapshots", 0)
+    even = plan.settings(config, run, samples).get("snapshots", 0)
     evaluations = len(training.grid(options.first, samples, options.points_per_decade, 1, even))
     return per_sample * (samples + evaluations * ((experiment.n_train or dataset.n_train) + dataset.n_test) * EVALUATION_COST)
 
@@ -105,7 +105,8 @@ def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
     experiments = ", ".join(dict.fromkeys(run.experiment.partition("+")[0] for run in todo))
     variants = sum("+" in run.experiment for run in todo)
     about_variants = f"; {variants} of them variants, for the ablation or the trade-off" if variants else ""
-    budgets = [config.budgets()[run] for run in todo]
+    asked = config.budgets()
+    budgets = [asked[run] for run in todo]
     wanted = " to ".join(dict.fromkeys(configuration.short(samples) for samples in (min(budgets), max(budgets)))) if todo else ""
     rates = [1 / value for value in per_sample.values()]
     for_estimates = f" ({duration(estimating / cores_used)} of it to estimate log p(x))" if estimating else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +21,18 @@ GRADIENT_ESTIMATORS = 5  # whose variance is measured, see variance.py
 PILOT_POINTS = 1000  # of the training set, on which the pilot of Monte Carlo EM runs
 
 
+START_MINUTES = 15  # of every time limit: Python and torch on a cold node and file system, data, results
+MARGIN = 5  # of a time limit over the nominal time, which is that of one 50-GFLOPS core and leaves evaluations out
+GPU_CORES = 10  # cores that a GPU is worth at least when it trains a job's curves together: assumed, not measured
+LONGEST_MINUTES = 24 * 60  # a time limit that most sites allow; training that needs more goes on from its checkpoint in the next attempt
+
+
 class Job(NamedTuple):
     name: str  # unique, without slashes
     experiment: str
     runs: tuple[Run, ...]
+    seconds: float  # nominal, see nominal_seconds
+    samples: int = 0  # budget of each run, where jobs are packed by it
 
     @property
     def curves(self) -> list[str]:
@@ -53,23 +62,38 @@ def on_gpu(config: Config) -> bool:
 
 
 def _pack(config: Config, runs: Iterable[Run], seconds: Callable[[Run], float], budgets: dict[Run, int] | None = None) -> list[Job]:
-    """Consecutive runs of one experiment, and of one of `budgets` if they matter, share a job until it is config.job_seconds long; on a
-    GPU, which trains them all at once, they all do."""
+    """Consecutive runs of one experiment, and of one of `budgets` if they matter, share a job until it is config.job_seconds long or has
+    config.job_runs of them; on a GPU, which trains them all at once, its length does not matter."""
     longest = math.inf if on_gpu(config) else config.job_seconds
+    most = config.job_runs or math.inf
 
     def settings(run: Run) -> tuple[str, int]:
         return run.experiment, budgets[run] if budgets else 0
 
-    jobs: list[Job] = []
-    spent = 0.0
+    packs: list[list[Run]] = []
+    spent: list[float] = []
     for run in sorted(runs, key=settings):
-        if not jobs or settings(jobs[-1].runs[0]) != settings(run) or spent + seconds(run) > longest:
-            number = sum(job.experiment == run.experiment for job in jobs)
-            jobs.append(Job(f"{run.experiment}_{number}", run.experiment, ()))
-            spent = 0.0
-        spent += seconds(run)
-        jobs[-1] = jobs[-1]._replace(runs=(*jobs[-1].runs, run))
+        nominal = seconds(run)
+        full = not packs or settings(packs[-1][0]) != settings(run) or spent[-1] + nominal > longest or len(packs[-1]) == most
+        if full:
+            packs.append([])
+            spent.append(0.0)
+        packs[-1].append(run)
+        spent[-1] += nominal
+    jobs: list[Job] = []
+    numbers: Counter[str] = Counter()  # of the jobs of each experiment so far
+    for members, nominal in zip(packs, spent, strict=True):
+        experiment, samples = settings(members[0])
+        jobs.append(Job(f"{experiment}_{numbers[experiment]}", experiment, tuple(members), nominal, samples))
+        numbers[experiment] += 1
     return jobs
+
+
+def minutes(config: Config, job: Job, together: bool = False) -> int:
+    """Time limit of a job on a cluster, in minutes: generous, as the nominal time is rough; `together` if a GPU, where there is one,
+    advances all its runs at once."""
+    seconds = job.seconds / (GPU_CORES if together and on_gpu(config) else 1)
+    return min(LONGEST_MINUTES, math.ceil(START_MINUTES + MARGIN * seconds / 60))
 
 
 def train_jobs(config: Config) -> list[Job]:
@@ -143,9 +167,9 @@ def variance_jobs(config: Config) -> list[Job]:
     return _pack(config, config.variance_models(), lambda run: nominal_seconds(config, run, variance_work(config)))
 
 
-def settings(config: Config, run: Run) -> dict:
+def settings(config: Config, run: Run, samples: int | None = None) -> dict:
     """The slice of the configuration that decides `run`, and all others of its experiment and budget, as plain values
-    (see training.Settings)."""
+    (see training.Settings). `samples` is that budget, looked up unless given: over all runs, so not for each of thousands."""
     names = ["training", "evaluation", "device", "threads", "tf32"]
     of_figure3 = config.figure3 is not None and run.experiment in config.figure3.experiments
     chosen = config.model_dump(include={*names, *(["mcem"] if of_figure3 else [])})
@@ -153,13 +177,15 @@ def settings(config: Config, run: Run) -> dict:
     chosen["evaluation"] = config.evaluation_of(run.experiment).model_dump()
     if of_figure3:
         chosen["snapshots"] = config.figure3.points
-    return {"experiment": config.experiment(run.experiment).model_dump(), "samples": config.budget(run), **chosen}
+    budget = config.budget(run) if samples is None else samples
+    return {"experiment": config.experiment(run.experiment).model_dump(), "samples": budget, **chosen}
 
 
 def pilot_settings(config: Config, run: Run) -> dict:
     """The slice that decides its pilot: the budget and the evaluations do not."""
-    chosen = {name: value for name, value in settings(config, run).items() if name != "snapshots"}
-    return {**chosen, "samples": chosen["training"]["pilot_samples"], "evaluation": {}}
+    samples = config.training_of(run.experiment).pilot_samples
+    chosen = {name: value for name, value in settings(config, run, samples).items() if name != "snapshots"}
+    return {**chosen, "evaluation": {}}
 
 
 def variance_settings(config: Config, run: Run) -> dict:

@@ -192,13 +192,14 @@ def _write_run_group(group: h5py.Group, result: RunResult) -> None:
         group.create_dataset("snapshots", data=result.snapshots)
 
 
-def read_run(path: str | Path) -> RunResult:
-    """Read and check one run file. Raises UserError: what is wrong with which file, and what to do."""
+def read_run(path: str | Path, parameters: bool = True) -> RunResult:
+    """Read and check one run file; without its weights and snapshots, which are nearly all of it, if `parameters` is false. Raises
+    UserError: what is wrong with which file, and what to do."""
     with _open(path) as file:
-        return _read_run_group(file, str(path))
+        return _read_run_group(file, str(path), parameters)
 
 
-def _read_run_group(group: h5py.Group, where: str) -> RunResult:
+def _read_run_group(group: h5py.Group, where: str, parameters: bool = True) -> RunResult:
     schema = group.attrs.get("schema")
     if schema not in READABLE:
         raise UserError(f"{where} has schema {schema}, this version reads {READABLE}; delete the file and run again")
@@ -211,8 +212,8 @@ def _read_run_group(group: h5py.Group, where: str) -> RunResult:
     except (TypeError, ValueError) as error:
         raise UserError(f"{where} holds an attribute of the wrong kind ({error}); delete the file and run again") from None
     curve = pd.DataFrame({column: group[f"curve/{column}"][:] for column in columns}).reindex(columns=list(CURVE))
-    weights = {name: data[:] for name, data in group["weights"].items()} if "weights" in group else {}
-    return RunResult(attributes, curve, weights, group["snapshots"][:] if "snapshots" in group else None)
+    weights = {name: data[:] for name, data in group["weights"].items()} if parameters and "weights" in group else {}
+    return RunResult(attributes, curve, weights, group["snapshots"][:] if parameters and "snapshots" in group else None)
 
 
 @dataclass
@@ -342,8 +343,8 @@ def gather(
         file.attrs["config"] = json.dumps(config)
         file.attrs["units"] = "nats per datapoint"
         for name, source in runs.items():
-            result = read_run(source)
-            result.weights = {part: value for part, value in result.weights.items() if name in decoders and part.startswith("decoder")}
+            result = read_run(source, parameters=name in decoders)
+            result.weights = {part: value for part, value in result.weights.items() if part.startswith("decoder")}
             result.snapshots = None
             _write_run_group(file.create_group(f"runs/{name}"), result)
         for name, source in pilots.items():

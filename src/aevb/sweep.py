@@ -110,7 +110,7 @@ def train(study: configuration.Config) -> None:
                 say(f"pilot of {run.curve}: step size {results.read_pilot(path).step_size:g}")
     jobs = []
     for job in plan.train_jobs(study):
-        settings = training.Settings.from_dict(plan.settings(study, job.runs[0]))
+        settings = training.Settings.from_dict(plan.settings(study, job.runs[0], job.samples))
         loaded = _load(study, settings.experiment)
         pilots = {curve: plan.pilot_path(study, curve) for curve in job.curves}
         chosen = {curve: results.read_pilot(path).step_size for curve, path in pilots.items()}
@@ -148,7 +148,7 @@ def gather(study: configuration.Config) -> None:
     """gathered.h5 and curves.csv of all this."""
     tables = {"evidence": study.figure3_runs(), "estimators": study.estimator_models()}
     results.gather(
-        study.model_dump(exclude={"mirror", "redraw", "data"}),
+        study.model_dump(exclude={"mirror", "redraw", "data", "job_runs"}),
         {run.name: plan.run_path(study, run) for run in study.runs()},
         {run.curve: plan.pilot_path(study, run.curve) for run in plan.pilot_runs(study)},
         {kind: {run.name: plan.table_path(study, kind, run) for run in runs} for kind, runs in tables.items()},

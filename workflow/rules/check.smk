@@ -15,5 +15,8 @@ if STUDY.reference:
         conda:
             "../../environment.yml"
         threads: STUDY.threads
+        resources:
+            mem_mb=3000,
+            runtime=60,
         script:
             "../scripts/check.py"

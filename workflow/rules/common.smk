@@ -20,6 +20,12 @@ except UserError as error:
 FOLDER = STUDY.folder
 STARTED = time.time()
 GPU = int(plan.on_gpu(STUDY))
+if STUDY.device == "auto" and not GPU:
+    console.hide_gpus()
+# What a job on a GPU asks for; a profile can name it as a generic resource instead (profiles/slurm-gres).
+ON_GPU = {"gpu": GPU}
+if GPU and "gpu_gres" in (workflow.resource_settings.default_resources or {}):
+    ON_GPU = {"gres": workflow.resource_settings.default_resources["gpu_gres"].raw}
 # The modules that decide a run's numbers: an edit in one of them makes its results stale, an edit elsewhere does not.
 DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
 ESTIMATING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ESTIMATING]
@@ -41,11 +47,20 @@ onstart:
         "estimators": [],
         "variance": [],
     }
-    for job in workflow.dag.needrun_jobs():
+    jobs = list(workflow.dag.needrun_jobs())
+    for job in jobs:
         kind = job.rule.name.split("_")[0]
         if kind in due:
             due[kind] += job.params.runs
-    if any(due.values()):
+    if workflow.non_local_exec:
+        # this node is no place to time the training that others will do
+        sent = [job for job in jobs if not job.is_local]
+        print(
+            f"{len(sent)} jobs go to the cluster, the longest with a time limit of "
+            f"{console.duration(60 * max([job.resources.runtime for job in sent], default=0))}.",
+            file=sys.stderr,
+        )
+    elif any(due.values()):
         # torch is imported and timed in a process of its own, which is gone before the jobs start
         request = {"config": config, "cores": workflow.cores or 1, "due": due}
         if subprocess.run(

@@ -19,6 +19,7 @@ for run in STUDY.figure4_models():
         threads: STUDY.threads
         resources:
             mem_mb=2000,
+            runtime=plan.START_MINUTES,
         params:
             experiment=STUDY.experiments[run.experiment].model_dump(),
         script:

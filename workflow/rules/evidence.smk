@@ -20,8 +20,9 @@ for job in plan.evidence_jobs(STUDY):
             "../../environment.yml"
         threads: STUDY.threads
         resources:
+            **ON_GPU,
             mem_mb=3000,
-            gpu=GPU,
+            runtime=plan.minutes(STUDY, job),
         params:
             runs=[tuple(run) for run in job.runs],
             settings=plan.estimate_settings(STUDY, "evidence", job.experiment),
@@ -49,8 +50,9 @@ for job in plan.estimator_jobs(STUDY):
             "../../environment.yml"
         threads: STUDY.threads
         resources:
+            **ON_GPU,
             mem_mb=3000,
-            gpu=GPU,
+            runtime=plan.minutes(STUDY, job),
         params:
             runs=[tuple(run) for run in job.runs],
             settings=plan.estimate_settings(STUDY, "estimators", job.experiment),

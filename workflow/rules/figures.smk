@@ -18,5 +18,8 @@ rule figure:
         figure="|".join(STUDY.figures),
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=plan.START_MINUTES,
     script:
         "../scripts/figure.py"

@@ -28,6 +28,9 @@ rule claims:
         f"{FOLDER}/logs/claims.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=plan.START_MINUTES,
     script:
         "../scripts/claims.py"
 
@@ -52,6 +55,9 @@ rule manifold:
         f"{FOLDER}/logs/manifold.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=plan.START_MINUTES,
     script:
         "../scripts/manifold.py"
 
@@ -75,6 +81,9 @@ rule report:
         f"{FOLDER}/logs/report.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=plan.START_MINUTES,
     script:
         "../scripts/report.py"
 
@@ -98,5 +107,8 @@ rule paper:
         f"{FOLDER}/logs/paper.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=plan.START_MINUTES,
     script:
         "../scripts/report.py"

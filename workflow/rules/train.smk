@@ -19,8 +19,9 @@ for job in plan.pilot_jobs(STUDY):
             "../../environment.yml"
         threads: STUDY.threads
         resources:
+            **ON_GPU,
             mem_mb=8000 if GPU else 2000,
-            gpu=GPU,
+            runtime=plan.minutes(STUDY, job),
         params:
             runs=[tuple(run) for run in job.runs],
             settings=plan.pilot_settings(STUDY, job.runs[0]),
@@ -48,11 +49,12 @@ for job in plan.train_jobs(STUDY):
             "../../environment.yml"
         threads: STUDY.threads
         resources:
+            **ON_GPU,
             mem_mb=8000 if GPU else 2000,
-            gpu=GPU,
+            runtime=plan.minutes(STUDY, job, together=True),
         params:
             runs=[tuple(run) for run in job.runs],
-            settings=plan.settings(STUDY, job.runs[0]),
+            settings=plan.settings(STUDY, job.runs[0], job.samples),
         script:
             "../scripts/train.py"
 
@@ -73,7 +75,8 @@ for name in dict.fromkeys(row.experiment for row in STUDY.figure2):
         conda:
             "../../environment.yml"
         resources:
-            mem_mb=1000,
+            mem_mb=2000,
+            runtime=plan.START_MINUTES,
         params:
             experiment=STUDY.experiments[name].model_dump(),
         script:
@@ -114,7 +117,10 @@ rule gather:
         f"{FOLDER}/logs/gather.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=plan.START_MINUTES,
     params:
-        config=STUDY.model_dump(exclude={"mirror", "redraw", "data"}),
+        config=STUDY.model_dump(exclude={"mirror", "redraw", "data", "job_runs"}),
     script:
         "../scripts/gather.py"

@@ -19,6 +19,7 @@ for job in plan.variance_jobs(STUDY):
         threads: STUDY.threads
         resources:
             mem_mb=3000,
+            runtime=plan.minutes(STUDY, job),
         params:
             runs=[tuple(run) for run in job.runs],
             settings=plan.variance_settings(STUDY, job.runs[0]),
