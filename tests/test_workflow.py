@@ -47,9 +47,9 @@ def planned(output):
 @pytest.mark.parametrize(
     ("arguments", "train", "pilot", "evidence", "estimators", "variance", "encode", "datasets"),
     [
-        ((), 152, 92, 18, 5, 2, 2, 2),
-        (("--config", "samples=1e6"), 152, 92, 18, 5, 2, 2, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 58, 22, 0, 0, 2, 2, 2),
+        ((), 152, 71, 18, 5, 2, 2, 2),
+        (("--config", "samples=1e6"), 152, 71, 18, 5, 2, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 58, 16, 0, 0, 2, 2, 2),
         (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1, 1),
         (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
     ],
