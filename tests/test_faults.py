@@ -1,14 +1,95 @@
 """What goes wrong outside the code: wrong configurations, kills, full disks, damaged and hostile files. See docs/faults.md."""
 
 import copy
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
 
+import numpy as np
 import pytest
 import yaml
 from test_workflow import ROOT
 
-from aevb import config
+from aevb import config, results
 from aevb.errors import UserError
+
+# A study of every kind of job but those of log p(x) and of variances, in seconds.
+SMALL = {
+    "name": "small",
+    "samples": 1e4,
+    "seeds": [0, 1],
+    "device": "cpu",
+    "job_seconds": 1000,
+    "experiments": {"digits": {"dataset": "digits", "likelihood": "bernoulli", "hidden": 20, "scale": 16}},
+    "training": {"pilot_samples": 2e3, "step_sizes": [0.02, 0.05]},
+    "evaluation": {"first": 2e3},
+    "figure2": [{"experiment": "digits", "latent_dims": [2]}],
+    "figure4": [{"experiment": "digits", "grid": 3}],
+    "figure5": [{"experiment": "digits", "latent_dims": [2]}],
+}
+MADE = "results/small-1e4"
+CURVES = f"{MADE}/curves.csv"
+TIMES = ("train_seconds", "evaluation_seconds", "samples_per_second")
+
+
+def command(folder, *arguments):
+    """The command that makes the small study in `folder`, the same every time."""
+    path = folder / "small.yaml"
+    if not path.exists():
+        path.write_text(yaml.safe_dump(SMALL))
+    start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--configfile", str(path)]
+    return [*start, *(arguments or ("--", CURVES))]
+
+
+def start(folder, *arguments, **options):
+    """Start that command in a session of its own; its output goes to the file `output` in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "output", "w") as output:
+        return subprocess.Popen(
+            command(folder, *arguments),
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+            **options,
+        )
+
+
+def finish(folder, *arguments, status=0, **options):
+    """Run that command to its end; returns its output."""
+    ended = start(folder, *arguments, **options).wait(timeout=1200)
+    output = (folder / "output").read_text()
+    assert (ended == 0) == (status == 0), output[-3000:]
+    return output
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The small study made without a fault; (folder, seconds that took)."""
+    folder, began = tmp_path_factory.mktemp("plain"), time.monotonic()
+    finish(folder)
+    return folder, time.monotonic() - began
+
+
+def assert_same(folder, other):
+    """Both hold the same study, bit for bit but for times, and nothing half-done."""
+    assert (folder / CURVES).read_bytes() == (other / CURVES).read_bytes()
+    paths = sorted((folder / MADE / "runs").rglob("*"))
+    assert [path.relative_to(folder) for path in paths] == [path.relative_to(other) for path in sorted((other / MADE / "runs").rglob("*"))]
+    runs = [path for path in paths if path.is_file()]
+    assert len(runs) == 4
+    for path in runs:
+        mine, theirs = results.read_run(path), results.read_run(other / path.relative_to(folder))
+        assert mine.curve.drop(columns="seconds").equals(theirs.curve.drop(columns="seconds"))
+        assert all(np.array_equal(value, theirs.weights[name]) for name, value in mine.weights.items()) and mine.weights
+        same = [{name: value for name, value in run.attributes.items() if name not in TIMES} for run in (mine, theirs)]
+        assert same[0] == same[1]
+    assert not list(folder.rglob(".partial-*")) and not list(folder.rglob("*.checkpoint.h5"))
+
 
 RAW = {name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("quick", "paper")}
 
@@ -127,3 +208,42 @@ def test_generated_wrong_configurations_are_one_clear_sentence(how):
         text = str(error.value)
         assert text.isprintable() and len(text) < 500, f"{number}: {text}"
         assert all(word in text for word in words), f"{number}: {words} not in: {text}"
+
+
+# Kills.
+
+
+def test_a_killed_pipeline_takes_its_jobs_along_and_the_same_command_goes_on(plain, tmp_path):
+    """Only Snakemake's process is killed, with one curve trained; the same command, started at once, waits for the jobs left over."""
+    process = start(tmp_path)
+    while process.poll() is None and not list(tmp_path.glob(f"{MADE}/runs/**/[!.]*.checkpoint.h5")):
+        time.sleep(0.01)
+    assert process.poll() is None
+    process.kill()
+    output = finish(tmp_path)
+    assert "--unlock" not in output
+    assert_same(tmp_path, plain[0])
+
+
+@pytest.mark.slow
+def test_killed_at_fifty_random_moments(plain, tmp_path):
+    """SIGKILL to all processes or, every other time, to Snakemake alone; then the same command. A study that ends is compared."""
+    whole, seconds = plain
+    draw = random.Random(0)
+    kills = studies = 0
+    process = None
+    while kills < 50 or process:
+        folder = tmp_path / str(studies)
+        process = start(folder)
+        end = time.monotonic() + draw.uniform(0, seconds) if kills < 50 else float("inf")
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        if process.poll() is None:
+            kills += 1
+            process.kill() if kills % 2 else os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        else:
+            assert process.returncode == 0, (folder / "output").read_text()[-3000:]
+            assert_same(folder, whole)
+            studies, process = studies + 1, None
+    print(f"{kills} kills, {studies} studies of {seconds:.0f} s finished with the same bits")

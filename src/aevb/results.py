@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 
 from .config import load
-from .errors import UserError
+from .errors import Damaged, UserError
 from .files import atomic, new_h5
 
 SCHEMA = 2
@@ -424,4 +424,4 @@ def _open(path: str | Path):
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the pipeline to make it") from None
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{path} cannot be read as HDF5 ({str(error).splitlines()[0]}); delete it and run again") from error
+        raise Damaged(path, f"cannot be read as HDF5: {str(error).splitlines()[0]}") from error

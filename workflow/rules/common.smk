@@ -7,7 +7,7 @@ import time
 from snakemake.exceptions import WorkflowError
 
 from aevb import config as configuration
-from aevb import console, plan, provenance
+from aevb import console, locks, plan, provenance
 from aevb.errors import UserError
 
 console.pass_on(SOURCE)
@@ -18,6 +18,11 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 FOLDER = STUDY.folder
+# A redraw has nothing but its gathered results, and a reference run is kept in version control.
+console.may_remove(
+    [STUDY.data] if STUDY.redraw else [STUDY.data, FOLDER],
+    [os.path.join(workflow.basedir, STUDY.reference)] if STUDY.reference else [],
+)
 STARTED = time.time()
 GPU = int(plan.on_gpu(STUDY))
 # The modules that decide a run's numbers: an edit in one of them makes its results stale, an edit elsewhere does not.
@@ -34,6 +39,12 @@ if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
 
 
 onstart:
+    downloads = any(job.rule.name == "dataset" for job in workflow.dag.needrun_jobs())
+    try:
+        for folder in dict.fromkeys([STUDY.data, FOLDER] if downloads else [FOLDER]):
+            locks.claim(folder)
+    except UserError as error:
+        sys.exit(f"error: {error}")
     due = {
         "train": [],
         "pilot": [],
