@@ -4,13 +4,26 @@ import os
 from pathlib import Path
 
 import browser
+import h5py
 import pytest
 import torch
 
-from aevb import config, data, training
+from aevb import config, data, files, training
 
 torch.set_num_threads(1)
 os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent / "src")  # for the processes that tests start
+
+
+@pytest.fixture(scope="session")
+def edited():
+    """edited(path): an HDF5 file of ours open for changes, as another program would leave it: without the SHA-256 of its bytes."""
+
+    def edit(path):
+        content = Path(path).read_bytes()
+        Path(path).write_bytes(content[files.BLOCK :] if content.startswith(files.MARK) else content)
+        return h5py.File(path, "r+")
+
+    return edit
 
 
 @pytest.fixture(scope="session")

@@ -163,12 +163,12 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_damaged_prepared_file(case, prepared, tmp_path):
+def test_damaged_prepared_file(case, prepared, edited, tmp_path):
     change, reason = DAMAGE[case]
     path = tmp_path / "digits.h5"
     path.write_bytes(prepared.read_bytes())
     data.load(path, digits())
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         change(file)
     with pytest.raises(UserError, match=reason) as caught:
         data.load(path, digits())

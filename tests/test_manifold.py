@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 
-import h5py
 import numpy as np
 import pytest
 from test_figures import PAPER, build, diverge
@@ -74,12 +73,12 @@ def test_the_page_says_how_precise_it_is(path, page):
     assert f"at most {off.max():.4f} and on average {off.mean():.5f}" in text
 
 
-def test_without_points_or_model_the_page_says_so(tmp_path):
+def test_without_points_or_model_the_page_says_so(edited, tmp_path):
     def change(name, run):
         return diverge(run) if name == "frey/aevb-nz2-seed0" else run
 
     path = build(tmp_path, change=change)
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         del file["encoded"]
     html = render(path, tmp_path / "manifold.html")
     assert "Frey Face: this model diverged" in html and "hold no encoded test points" in html

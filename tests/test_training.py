@@ -308,3 +308,46 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot write") and "make room" in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+class Small:
+    """A stand-in for a GPU whose memory holds `capacity` replicas: Stack with a limit. No GPU takes part."""
+
+    def __init__(self, monkeypatch, capacity):
+        train_block = training.Stack.train_block
+        self.sizes = []
+
+        def limited(stack, last_step):
+            if len(stack.live) > capacity:
+                raise torch.OutOfMemoryError("stand-in for CUDA out of memory")
+            self.sizes.append(len(stack.live))
+            train_block(stack, last_step)
+
+        monkeypatch.setattr(training.Stack, "train_block", limited)
+
+
+def test_a_gpu_that_is_too_small_goes_on_by_halves_to_the_same_bits(make, tmp_path, monkeypatch, capsys):
+    settings, data = make("bernoulli", 4000)
+    runs = [Run("digits", "aevb", 2, seed) for seed in range(5)]
+    files = {run: str(tmp_path / f"{run.name}.h5") for run in runs}
+    pilots = {runs[0].curve: str(tmp_path / "pilot.h5")}
+    whole = training.pilot(runs[0], settings, data)
+    results.write_pilot(pilots[runs[0].curve], whole)
+    expected = training.train(runs, [whole.step_size] * 5, settings, data)
+    small = Small(monkeypatch, 2)
+    training.train_job(files, pilots, settings, data)
+    assert set(small.sizes) == {1, 2}
+    for run, one in zip(runs, expected, strict=True):
+        found = results.read_run(files[run])
+        for name, weight in one.weights.items():
+            np.testing.assert_array_equal(found.weights[name], weight)
+    assert "does not hold 5 models at once" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*checkpoint*"))
+    np.testing.assert_array_equal(training.pilot(runs[0], settings, data).bounds, whole.bounds)
+
+
+def test_a_gpu_too_small_for_one_replica_is_one_sentence(make, monkeypatch):
+    settings, data = make("bernoulli", 4000)
+    Small(monkeypatch, 0)
+    with pytest.raises(UserError, match="does not hold digits/aevb-nz2-seed0; free it"):
+        training.train([Run("digits", "aevb", 2, seed) for seed in range(2)], [0.02] * 2, settings, data)

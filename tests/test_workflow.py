@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -83,7 +84,10 @@ def test_redraw_without_results_says_so(tmp_path):
 def test_data_that_cannot_be_had_is_one_sentence_at_the_end(tmp_path):
     output = snakemake(tmp_path, "--cores", "2", "--config", "samples=1e3", f"mirror={tmp_path / 'nowhere'}", check=False)
     last = output[output.index("Stopped before the end") :]
+    assert "0 of 2 data sets prepared, 0 of 104 step sizes chosen, 0 of 152 models trained" in last
+    assert "Failed: dataset, see results/paper-1e3/logs/data/" in last
     assert "nowhere" in last and "mirror" in last and "resumes" in last
+    assert f"--config samples=1e3 {shlex.quote('mirror=' + str(tmp_path / 'nowhere'))}\n" in last  # the command, to be copied
     assert not list(tmp_path.glob("data/**/*.gz")) and not list(tmp_path.glob("data/*.h5"))
 
 
@@ -97,7 +101,9 @@ def study(tmp_path_factory):
 
 def test_quick_study_end_to_end(study):
     folder, made, output = study
-    assert "34 models" in output and "2 of them variants" in output and "Estimated time" in output and "report.html" in output
+    assert "34 models" in output and "2 of them variants" in output and "Estimated time" in output
+    end = output[output.rindex("jobs done in") :]
+    assert "18 step sizes chosen, 34 models trained" in end and "5 figures drawn" in end and "results/quick-4e4/report.html" in end
     gathered = results.read_gathered(made / "gathered.h5")
     assert len(gathered.runs) == 34 and len(gathered.pilots) == 18
     assert set(gathered.baselines) == {"digits_bernoulli", "digits_gaussian"}

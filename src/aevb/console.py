@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from . import locks
 from .errors import Damaged, UserError
@@ -49,7 +51,7 @@ def _remove(error: Damaged) -> str:
     above = {str(folder) for folder in Path(os.path.realpath(error.path)).parents}
     if above & set(made) and not above & set(kept):
         with contextlib.suppress(OSError):
-            error.path.unlink()
+            Path(error.path).unlink()
             return f"{error.path} was damaged ({error.reason}) and has been removed; run again, and it is made anew"
     return str(error)
 
@@ -86,6 +88,47 @@ def errors_in(folder: str, since: float) -> list[str]:
             if line.startswith("error: "):
                 lines[line] = None
     return list(lines)
+
+
+#: what the jobs of a rule (the first word of its name) make, for `summary`
+MADE = {
+    "dataset": "data sets prepared",
+    "pilot": "step sizes chosen",
+    "train": "models trained",
+    "evidence": "models with log p(x) estimated",
+    "estimators": "models with estimators graded",
+    "variance": "models with variances measured",
+    "figure": "figures drawn",
+}
+
+
+class Finished(NamedTuple):
+    """A planned job at the end of a pipeline: its rule, how many models (or files) it makes, its log or '', what became of it."""
+
+    rule: str
+    size: int
+    log: str
+    done: bool
+    failed: bool
+
+
+def summary(jobs: list[Finished], seconds: float) -> str:
+    """What a pipeline made, in one sentence, and a line for each job that failed."""
+    counts = []
+    for kind, words in MADE.items():
+        of_kind = [job for job in jobs if job.rule.split("_")[0] == kind]
+        done, planned = sum(job.size for job in of_kind if job.done), sum(job.size for job in of_kind)
+        if planned:
+            counts.append(f"{done} {words}" if done == planned else f"{done} of {planned} {words}")
+    done = sum(job.done for job in jobs)
+    lines = [f"{done} of {len(jobs)} jobs done in {duration(seconds)}: {', '.join(counts) or 'no models, no figures'}."]
+    lines += [f"Failed: {job.rule}{f', see {job.log}' if job.log else ''}" for job in jobs if job.failed]
+    return "\n".join(lines)
+
+
+def command(arguments: list[str]) -> str:
+    """The command line that started this pipeline, to be copied; ./run says in AEVB_RUN that it is what was called."""
+    return shlex.join([*([os.environ["AEVB_RUN"]] if "AEVB_RUN" in os.environ else ["snakemake"]), *arguments])
 
 
 def duration(seconds: float) -> str:

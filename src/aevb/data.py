@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import h5py
 import numpy as np
 
-from .errors import UserError
-from .files import new_h5
+from .errors import Damaged, UserError
+from .files import new_h5, open_h5
 
 if TYPE_CHECKING:  # torch takes a second to import and is needed by `load` alone
     import torch
@@ -277,7 +277,7 @@ def _read_prepared(path: Path, dataset: str, known: Dataset) -> dict[str, np.nda
     """The uint8 arrays train and test, checked: bytes of the right number, range and sha256 are finite as well."""
     arrays = {}
     try:
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             for name, value in {"schema": SCHEMA, "dataset": dataset, "shape": list(known.shape), "levels": known.levels}.items():
                 found = np.asarray(file.attrs.get(name)).tolist()
                 if found != value:
@@ -294,5 +294,5 @@ def _read_prepared(path: Path, dataset: str, known: Dataset) -> dict[str, np.nda
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the pipeline to make it") from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # what h5py raises on damaged files, and the above
-        raise UserError(f"{path} is not a prepared file of {dataset}: {reason(error)}; delete it and run again") from error
+        raise Damaged(path, f"not a prepared file of {dataset}: {reason(error)}") from error
     return arrays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -35,14 +36,40 @@ def atomic(path: str | Path):
             temporary.unlink()
 
 
+MARK = b"sha256 of all that follows this block: "
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # of an HDF5 file without a user block
+BLOCK = 512  # bytes, the smallest user block that HDF5 allows
+
+
+def _block(content: bytes) -> bytes:
+    """The user block of an HDF5 file of which `content` is the rest."""
+    return (MARK + hashlib.sha256(content).hexdigest().encode()).ljust(BLOCK, b"\0")
+
+
 @contextlib.contextmanager
 def new_h5(path: str | Path):
-    """An h5py.File in memory, whose bytes are written to `path` at the end of the block, as by `atomic`.
+    """An h5py.File in memory, whose bytes are written to `path` at the end of the block, as by `atomic`, with their SHA-256 in front.
 
     The HDF5 library cannot be trusted on a full disk (closing a file may end the process), so it never sees one.
     """
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with h5py.File(buffer, "w", userblock_size=BLOCK) as file:
         yield file
-    with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    content = buffer.getvalue()[BLOCK:]
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        file.write(_block(content))
+        file.write(content)
+
+
+@contextlib.contextmanager
+def open_h5(path: str | Path):
+    """An h5py.File for reading what `new_h5` wrote, once all of its bytes are known to be as they were written.
+
+    It is read from memory: HDF5's own locks, which network file systems may lack, play no part. Files that other programs wrote have no
+    SHA-256 in front and are taken as they are. Raises OSError if the file is damaged, and FileNotFoundError.
+    """
+    content = Path(path).read_bytes()
+    if not content.startswith(SIGNATURE) and content[:BLOCK] != _block(content[BLOCK:]):
+        raise OSError("its bytes are not those that were written")
+    with h5py.File(io.BytesIO(content), "r") as file:
+        yield file

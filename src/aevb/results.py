@@ -33,7 +33,7 @@ import pandas as pd
 
 from .config import load
 from .errors import Damaged, UserError
-from .files import atomic, new_h5
+from .files import atomic, new_h5, open_h5
 
 SCHEMA = 2
 READABLE = (1, 2)  # 1 has no seconds in curve/, which then are not a number; no snapshots and no estimates of log p(x)
@@ -419,9 +419,9 @@ def write_curves(gathered: Gathered, path: str | Path) -> None:
 @contextlib.contextmanager
 def _open(path: str | Path):
     try:
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             yield file
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the pipeline to make it") from None
     except (OSError, RuntimeError) as error:
-        raise Damaged(path, f"cannot be read as HDF5: {str(error).splitlines()[0]}") from error
+        raise Damaged(path, str(error).splitlines()[0]) from error

@@ -16,9 +16,8 @@ import json
 import sys
 from pathlib import Path
 
-import h5py
-
 from .errors import UserError
+from .files import open_h5
 
 INSTALL = {"yaml": "pyyaml", "arviz_stats": "arviz-stats", "sklearn": "scikit-learn"}  # module -> package, where the names differ
 
@@ -72,7 +71,7 @@ def say(text: str) -> None:
 def made(path: str, **attributes) -> bool:
     """Whether the HDF5 file `path` is there with these attributes."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             return all(name in file.attrs and file.attrs[name] == value for name, value in attributes.items())
     except OSError:
         return False

@@ -9,19 +9,18 @@ advance together (gpu.py), and look up from it at evaluations and every GPU_CHEC
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import signal
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -34,7 +33,7 @@ from .console import duration
 from .data import Data
 from .errors import UserError
 from .evaluation import GPU_CHUNK
-from .files import new_h5
+from .files import new_h5, open_h5
 from .learners import LEARNERS, MonteCarloEM
 from .plan import PILOT_POINTS
 from .streams import stream
@@ -96,7 +95,7 @@ def device(name: str, threads: int, tf32: bool) -> torch.device:
     return torch.device(chosen)
 
 
-@contextmanager
+@contextlib.contextmanager
 def full_precision():
     """Matrix products in float32 even if settings.tf32 lets training steps round to TF32: measurements, and the energies of HMC."""
     allowed = torch.backends.cuda.matmul.allow_tf32
@@ -124,7 +123,7 @@ class Interrupted(SystemExit):
     """SIGTERM or SIGINT arrived; the checkpoint is written."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals():
     """Yields a list that receives the number of the first SIGTERM or SIGINT instead of dying at once."""
     received: list[int] = []
@@ -328,7 +327,7 @@ class Stack:
     def restore(self, path: Path, key: str) -> bool:
         """Continue from a checkpoint; False, with the reason on stderr, if it is not there, damaged or of other settings."""
         try:
-            with h5py.File(path, "r") as file:
+            with open_h5(path) as file:
                 if file.attrs["key"] != key:
                     print(f"{path}: a checkpoint of other settings, data or code; starting anew", file=sys.stderr)
                     return False
@@ -437,7 +436,7 @@ def train(
     With `checkpoint`, state is kept there every half minute and on SIGTERM or SIGINT (then Interrupted is raised),
     and training continues from it if it is there; the result has the same bits either way.
     """
-    return train_together([Curve(runs, step_sizes, settings, data, checkpoint)])[0]
+    return train_fitting([Curve(runs, step_sizes, settings, data, checkpoint)])[0]
 
 
 def train_together(curves: list[Curve]) -> list[list[results.RunResult]]:
@@ -484,6 +483,42 @@ def train_together(curves: list[Curve]) -> list[list[results.RunResult]]:
         [_result(stack, replica, step_size) for replica, step_size in enumerate(curve.step_sizes)]
         for stack, curve in zip(stacks, curves, strict=True)
     ]
+
+
+def checkpoint_path(path: str | Path) -> Path:
+    """The checkpoint of a stack, beside the file of its first run."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.checkpoint.h5")
+
+
+def train_fitting(curves: list[Curve]) -> list[list[results.RunResult]]:
+    """train_together, by halves one after the other where a GPU's memory does not hold all: half of the curves, or of the replicas of
+    one. A replica's random numbers do not depend on its companions.
+
+    Raises UserError if the memory does not hold a single replica.
+    """
+    with contextlib.suppress(torch.OutOfMemoryError):
+        return train_together(curves)
+    first = curves[0]
+    replicas = sum(len(curve.runs) for curve in curves)
+    _say_too_small(first.runs[0], replicas)
+    if len(curves) > 1:
+        half = len(curves) // 2
+        return train_fitting(curves[:half]) + train_fitting(curves[half:])
+    trained = []
+    for part in (slice(replicas // 2), slice(replicas // 2, None)):
+        runs = first.runs[part]
+        checkpoint = first.checkpoint and checkpoint_path(first.checkpoint.with_name(Path(runs[0].name).name + ".h5"))
+        trained += train_fitting([first._replace(runs=runs, step_sizes=first.step_sizes[part], checkpoint=checkpoint)])[0]
+    return [trained]
+
+
+def _say_too_small(run: Run, replicas: int) -> None:
+    """After torch.OutOfMemoryError, whose traceback kept the tensors: free them. Raises UserError if it was a single replica."""
+    torch.cuda.empty_cache()
+    if replicas == 1:
+        raise UserError(f"the GPU's memory does not hold {run.name}; free it of other programs, or use --config device=cpu")
+    print(f"{run.curve}: the GPU's memory does not hold {replicas} models at once; going on with fewer", file=sys.stderr)
 
 
 def _result(stack: Stack, replica: int, step_size: float) -> results.RunResult:
@@ -535,23 +570,18 @@ def pilot(run: Run, settings: Settings, data: Data) -> results.Pilot:
     started = time.perf_counter()
     if run.algorithm == "mcem":
         data = replace(data, train=data.train[:PILOT_POINTS])
-    stack = stack_of([run] * len(candidates), candidates, settings, data)
-    samples = settings.mcem.pilot_iterations * stack.samples_per_step if run.algorithm == "mcem" else settings.training.pilot_samples
-    last_step = -(-samples // stack.samples_per_step)
-    ends = [max(1, round(last_step * (k + 1) / PILOT_SEGMENTS)) for k in range(PILOT_SEGMENTS)]
-    blocks = sorted({min(last_step, -(-end // stack.block) * stack.block) for end in ends})
-    bounds = np.full((len(candidates), len(blocks)), np.nan)
-    for segment, end in enumerate(blocks):
-        while stack.step < end and stack.live:
-            stack.train_block(last_step)
-        bounds[stack.live, segment] = stack.running[stack.live] / stack.running_steps
-        stack.running[:] = 0
-        stack.running_steps = 0
-    if not stack.live and "+" not in run.experiment:
+    found = []
+    with contextlib.suppress(torch.OutOfMemoryError):
+        found = [_pilot_bounds(run, candidates, settings, data)]
+    if not found:
+        _say_too_small(run, len(candidates))
+        found = [_pilot_bounds(run, [candidate], settings, data) for candidate in candidates]
+    samples, bounds = found[0][0], np.concatenate([part for _, part in found])
+    converged = np.isfinite(bounds[:, -1]).any()
+    if not converged and "+" not in run.experiment:
         raise UserError(f"every step size of {candidates} diverged in the pilot of {run.curve}; give smaller ones in training.step_sizes")
     # that another reading of the paper diverges at every step size is a result: its runs will show it at the smallest
-    chosen = candidates[max(stack.live, key=lambda replica: bounds[replica, -1])] if stack.live else min(candidates)
-    samples = np.array([end * stack.samples_per_step for end in blocks])
+    chosen = candidates[np.nanargmax(bounds[:, -1])] if converged else min(candidates)
     return results.Pilot(
         run.experiment,
         run.algorithm,
@@ -566,6 +596,23 @@ def pilot(run: Run, settings: Settings, data: Data) -> results.Pilot:
         data.sha256,
         provenance.code_sha256(),
     )
+
+
+def _pilot_bounds(run: Run, candidates: list[float], settings: Settings, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Samples (T,) at the ends of the pilot's segments, and the bounds (S, T) of the candidates there."""
+    stack = stack_of([run] * len(candidates), candidates, settings, data)
+    samples = settings.mcem.pilot_iterations * stack.samples_per_step if run.algorithm == "mcem" else settings.training.pilot_samples
+    last_step = -(-samples // stack.samples_per_step)
+    ends = [max(1, round(last_step * (k + 1) / PILOT_SEGMENTS)) for k in range(PILOT_SEGMENTS)]
+    blocks = sorted({min(last_step, -(-end // stack.block) * stack.block) for end in ends})
+    bounds = np.full((len(candidates), len(blocks)), np.nan)
+    for segment, end in enumerate(blocks):
+        while stack.step < end and stack.live:
+            stack.train_block(last_step)
+        bounds[stack.live, segment] = stack.running[stack.live] / stack.running_steps
+        stack.running[:] = 0
+        stack.running_steps = 0
+    return np.array([end * stack.samples_per_step for end in blocks]), bounds
 
 
 class _Progress:
@@ -616,8 +663,8 @@ def train_jobs(jobs: list[Job]) -> None:
     """Train the runs of `jobs` and write their files: one curve after the other, the seeds of a curve stacked; on a GPU all curves of
     on-line learners that can go in step, of all jobs, together.
 
-    Checkpoints lie beside the first file of their stack; all are removed when the last result is written, so that a job that is
-    stopped and started again repeats none of its curves.
+    All checkpoints are removed when the last result is written, so that a job that is stopped and started again repeats none of its
+    curves.
     """
     files: dict[Run, str] = {}
     groups: dict[object, list[Curve]] = {}
@@ -632,14 +679,13 @@ def train_jobs(jobs: list[Job]) -> None:
             curves.setdefault(run.curve, []).append(run)
         for curve, members in curves.items():
             chosen = results.read_pilot(job.pilots[curve]).step_size
-            first = Path(job.runs[members[0]])
+            first = job.runs[members[0]]
             step = (settings.training.batch_size, settings.samples, settings.snapshots, settings.evaluation)
             group = step if together and members[0].algorithm != "mcem" else (curve, len(groups))
-            checkpoint = first.with_name(f"{first.stem}.checkpoint.h5")
-            groups.setdefault(group, []).append(Curve(members, [chosen] * len(members), settings, data, checkpoint))
+            groups.setdefault(group, []).append(Curve(members, [chosen] * len(members), settings, data, checkpoint_path(first)))
     for curves in groups.values():
-        for curve, trained in zip(curves, train_together(curves), strict=True):
+        for curve, trained in zip(curves, train_fitting(curves), strict=True):
             for run, result in zip(curve.runs, trained, strict=True):
                 results.write_run(files[run], result)
-    for curve in (curve for curves in groups.values() for curve in curves):
-        curve.checkpoint.unlink(missing_ok=True)
+    for path in files.values():  # of every run: where a GPU was too small, parts of curves have some
+        checkpoint_path(path).unlink(missing_ok=True)

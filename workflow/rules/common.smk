@@ -67,21 +67,43 @@ onstart:
             sys.exit(1)
 
 
+def finished():
+    """What became of the planned jobs, but for the last rule, which only asks for the others."""
+    return [
+        console.Finished(
+            job.rule.name,
+            len(job.params.get("runs", [0])),
+            " ".join(job.log),
+            workflow.dag.finished(job),
+            job in workflow.scheduler.failed,
+        )
+        for job in workflow.dag.needrun_jobs(exclude_finished=False)
+        if job.rule.name != "all"
+    ]
+
+
 onsuccess:
-    if os.path.exists(f"{FOLDER}/report.html"):
+    jobs = finished()
+    print(f"\n{console.summary(jobs, time.time() - STARTED)}", file=sys.stderr)
+    if any(job.rule == "report" for job in jobs):
         print(
-            f"\nDone. The report is {FOLDER}/report.html, the figures are in {FOLDER}/figures/.",
+            f"The report is {FOLDER}/report.html (in a paper's form: report.pdf; to play with: manifold.html), "
+            f"the figures are in {FOLDER}/figures/.",
             file=sys.stderr,
         )
 
 
 onerror:
-    print("\nStopped before the end. What went wrong:", file=sys.stderr)
+    print(
+        f"\nStopped before the end; {console.summary(finished(), time.time() - STARTED)}",
+        file=sys.stderr,
+    )
     for line in console.errors_in(f"{FOLDER}/logs", STARTED) or [
-        f"see the messages above and the logs in {FOLDER}/logs/"
+        f"See the messages above and the logs in {FOLDER}/logs/."
     ]:
         print(f"  {line}", file=sys.stderr)
     print(
-        "Nothing that was finished is lost: the same command resumes from the last checkpoints.",
+        "Nothing that was finished is lost. The same command resumes from the last checkpoints:\n"
+        f"  {console.command(sys.argv[1:])}",
         file=sys.stderr,
     )
