@@ -46,36 +46,43 @@ def _written(file: int) -> str:
     return os.pread(file, 1000, 0).decode(errors="replace").strip()
 
 
-def claim(folder: str | Path) -> None:
-    """Reserve `folder` for this process until it ends, and wait for jobs that a killed pipeline left there.
+def claim(folder: str | Path) -> int | None:
+    """Reserve `folder` for this process until it ends, or closes the descriptor that is returned (None where there are no locks); first
+    wait for jobs that a killed pipeline left there.
 
     Raises UserError when another pipeline is at work there, when jobs of a killed one do not end, or when the folder cannot be written.
     """
     path = Path(folder, ".lock")
+    file = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # never closed: that would end the lock
-        try:
-            if not _taken(file, fcntl.LOCK_EX, PIPELINE, PATIENCE):
-                raise UserError(f"another run is at work in {folder} ({_holder(file)}); let it end or stop it, then run again")
-            if not _taken(file, fcntl.LOCK_EX, JOBS):
-                print(f"Waiting for the jobs of a run that was killed to stop in {folder}.", file=sys.stderr, flush=True)
-                if not _taken(file, fcntl.LOCK_EX, JOBS, WAIT):
-                    raise UserError(
-                        f"jobs of a run that was killed are still at work in {folder}; let them end or stop them, then run again"
-                    )
-            fcntl.lockf(file, fcntl.LOCK_UN, 1, JOBS)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            print(f"The file system of {folder} has no locks: see to it that no other run works there.", file=sys.stderr, flush=True)
-            return
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        _reserve(file, folder)
         me = f"{socket.gethostname()}, process {os.getpid()}, {time.time_ns()}"
         os.ftruncate(file, 0)
         os.pwrite(file, me.encode(), 0)
-    except OSError as error:
+    except (OSError, UserError) as error:
+        if file is not None:
+            os.close(file)
+        if isinstance(error, UserError):
+            raise
+        if file is not None and error.errno in NO_LOCKS:
+            print(f"The file system of {folder} has no locks: see to it that no other run works there.", file=sys.stderr, flush=True)
+            return None
         raise UserError(f"cannot write {path}: {error.strerror}; make room or make the folder writable, then run again") from None
     os.environ["AEVB_PIPELINE"], os.environ["AEVB_LOCK"] = me, str(path.absolute())
+    return file
+
+
+def _reserve(file: int, folder: str | Path) -> None:
+    """Take the first byte, once nobody has the second. Raises UserError as `claim` does, OSError where there are no locks."""
+    if not _taken(file, fcntl.LOCK_EX, PIPELINE, PATIENCE):
+        raise UserError(f"another run is at work in {folder} ({_holder(file)}); let it end or stop it, then run again")
+    if not _taken(file, fcntl.LOCK_EX, JOBS):
+        print(f"Waiting for the jobs of a run that was killed to stop in {folder}.", file=sys.stderr, flush=True)
+        if not _taken(file, fcntl.LOCK_EX, JOBS, WAIT):
+            raise UserError(f"jobs of a killed run are still at work in {folder}; let them end or stop them, then run again")
+    fcntl.lockf(file, fcntl.LOCK_UN, 1, JOBS)
 
 
 def _holder(file: int) -> str:
