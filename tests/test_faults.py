@@ -20,7 +20,7 @@ import scipy.io
 import torch
 import yaml
 from test_data import files_in, original
-from test_workflow import ROOT
+from test_workflow import ROOT, snakemake
 
 from aevb import config, console, data, distance, download, figures, files, locks, manifold, results, training
 from aevb.config import Experiment, Run
@@ -218,6 +218,30 @@ def test_generated_wrong_configurations_are_one_clear_sentence(how):
         text = str(error.value)
         assert text.isprintable() and len(text) < 500, f"{number}: {text}"
         assert all(word in text for word in words), f"{number}: {words} not in: {text}"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("samples=-5", "'samples' is -5: input should be greater than 0"),
+        ("results={x}/y", "'results' is '{x}/y': a path must be printable and have no braces"),
+        ('seeds=[0, 1, "many"]', "'seeds.2' is 'many': input should be a valid integer"),
+        ("training={batch_size: 1e9}", "training.batch_size is larger than the sample budget or the pilot"),
+        ('!!python/object/apply:os.system ["touch canary"]', "Config file is not valid JSON or YAML"),
+    ],
+)
+def test_wrong_configurations_stop_the_pipeline_before_it_begins(change, words, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(change if change.startswith("!") else yaml.safe_dump({**RAW["quick"], **one_setting(change)}))
+    output = snakemake(tmp_path, "--cores", "1", "--configfile", str(path), check=False)
+    [line] = [line for line in output.splitlines() if words in line]
+    assert len(line) < 300 and "Traceback" not in output
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name != ".snakemake") == ["wrong.yaml"]
+
+
+def one_setting(pair):
+    key, _, value = pair.partition("=")
+    return {key: value if key == "results" else yaml.safe_load(value)}
 
 
 # Kills.
