@@ -46,9 +46,9 @@ def _written(file: int) -> str:
     return os.pread(file, 1000, 0).decode(errors="replace").strip()
 
 
-def claim(folder: str | Path) -> int | None:
+def claim(folder: str | Path, followed: bool = True) -> int | None:
     """Reserve `folder` for this process until it ends, or closes the descriptor that is returned (None where there are no locks); first
-    wait for jobs that a killed pipeline left there.
+    wait for jobs that a killed pipeline left there. Jobs that this process starts from now on will `follow` it, if they are to.
 
     Raises UserError when another pipeline is at work there, when jobs of a killed one do not end, or when the folder cannot be written.
     """
@@ -70,7 +70,8 @@ def claim(folder: str | Path) -> int | None:
             print(f"The file system of {folder} has no locks: see to it that no other run works there.", file=sys.stderr, flush=True)
             return None
         raise UserError(f"cannot write {path}: {error.strerror}; make room or make the folder writable, then run again") from None
-    os.environ["AEVB_PIPELINE"], os.environ["AEVB_LOCK"] = me, str(path.absolute())
+    if followed:
+        os.environ["AEVB_PIPELINE"], os.environ["AEVB_LOCK"] = me, str(path.absolute())
     return file
 
 

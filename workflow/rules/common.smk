@@ -32,6 +32,12 @@ MEASURING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.MEASURING]
 ENCODING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ENCODING]
 
 
+if not os.access(os.getcwd(), os.W_OK):
+    raise WorkflowError(
+        f"cannot write {os.getcwd()}, where Snakemake keeps its records; make the folder writable, or choose another "
+        "with --directory, then run again"
+    )
+
 if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
     raise WorkflowError(
         f"redraw=true draws from {FOLDER}/gathered.h5, which does not exist; run without redraw first"
@@ -39,10 +45,13 @@ if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
 
 
 onstart:
-    downloads = any(job.rule.name == "dataset" for job in workflow.dag.needrun_jobs())
+    downloads = any(
+        job.rule.name == "dataset" for job in workflow.dag.needrun_jobs()
+    )
     try:
-        for folder in dict.fromkeys([STUDY.data, FOLDER] if downloads else [FOLDER]):
-            locks.claim(folder)
+        locks.claim(FOLDER)
+        if downloads:
+            locks.claim(STUDY.data, followed=False)
     except UserError as error:
         sys.exit(f"error: {error}")
     due = {
