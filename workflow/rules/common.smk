@@ -7,7 +7,7 @@ import time
 from snakemake.exceptions import WorkflowError
 
 from aevb import config as configuration
-from aevb import console, locks, plan, provenance
+from aevb import clock, console, locks, plan, provenance
 from aevb.errors import UserError
 
 console.pass_on(SOURCE)
@@ -54,6 +54,8 @@ onstart:
             locks.claim(STUDY.data, followed=False)
     except UserError as error:
         sys.exit(f"error: {error}")
+    for folder in (STUDY.data, FOLDER):
+        clock.settle(folder)
     due = {
         "train": [],
         "pilot": [],
