@@ -535,7 +535,7 @@ def test_a_damaged_file_is_removed_where_the_pipeline_makes_it_anew_and_nowhere_
         (tmp_path / name).write_bytes(b"no HDF5")
     (tmp_path / "study/link").symlink_to(tmp_path / "elsewhere")
     monkeypatch.setenv("AEVB_MADE", "")
-    console.may_remove([str(tmp_path / "study")], [str(tmp_path / "study/reference")])
+    console.may_remove([str(tmp_path / "study")], [str(tmp_path / "study/reference/a.h5")])
     for name, removed in [("runs", True), ("reference", False), ("link", False), ("../elsewhere", False)]:
         path = tmp_path / "study" / name / "a.h5"
         with pytest.raises(SystemExit), console.job(str(tmp_path / "log")):

@@ -41,15 +41,15 @@ def pass_on(source: str) -> None:
 
 
 def may_remove(folders: list[str], kept: list[str]) -> None:
-    """Let the processes of the jobs remove damaged files under `folders`, which the pipeline makes anew, but none under `kept`."""
-    os.environ["AEVB_MADE"] = json.dumps([[os.path.realpath(folder) for folder in group] for group in (folders, kept)])
+    """Let the processes of the jobs remove damaged files under `folders`, which the pipeline makes anew, but for the files `kept`."""
+    os.environ["AEVB_MADE"] = json.dumps([[os.path.realpath(path) for path in group] for group in (folders, kept)])
 
 
 def _remove(error: Damaged) -> str:
     """What to say of a damaged file, which is removed if the pipeline makes it anew."""
     made, kept = json.loads(os.environ.get("AEVB_MADE", "[[], []]"))
-    above = {str(folder) for folder in Path(os.path.realpath(error.path)).parents}
-    if above & set(made) and not above & set(kept):
+    path = Path(os.path.realpath(error.path))
+    if {str(folder) for folder in path.parents} & set(made) and str(path) not in kept:
         with contextlib.suppress(OSError):
             Path(error.path).unlink()
             return f"{error.path} was damaged ({error.reason}) and has been removed; run again, and it is made anew"

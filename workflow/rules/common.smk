@@ -18,10 +18,14 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 FOLDER = STUDY.folder
-# A redraw has nothing but its gathered results, and a reference run is kept in version control.
+# A redraw has nothing but its gathered results, and those of a reference run are kept in version control.
 console.may_remove(
     [STUDY.data] if STUDY.redraw else [STUDY.data, FOLDER],
-    [os.path.join(workflow.basedir, STUDY.reference)] if STUDY.reference else [],
+    (
+        [os.path.join(workflow.basedir, STUDY.reference, "gathered.h5")]
+        if STUDY.reference
+        else []
+    ),
 )
 STARTED = time.time()
 GPU = int(plan.on_gpu(STUDY))
