@@ -322,6 +322,91 @@ def test_no_locks_is_no_error(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_killed_at_fifty_random_moments(plain, tmp_path):
     """SIGKILL to all processes or, every other time, to Snakemake alone; then the same command. A study that ends is compared."""
+    whole, seconds = plain  # which another load of the machine may shorten
+    draw = random.Random(0)
+    kills = studies = calls = 0
+    process = None
+    while kills < 50 or process:
+        folder = tmp_path / str(studies)
+        process, began, calls = start(folder), time.monotonic(), calls + 1
+        end = began + draw.uniform(0, seconds) if kills < 50 else float("inf")
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        if process.poll() is None:
+            kills += 1
+            process.kill() if kills % 2 else os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        else:
+            assert process.returncode == 0, (folder / "output").read_text()[-3000:]
+            assert_same(folder, whole)
+            seconds = min(seconds, time.monotonic() - began) if calls == 1 else seconds
+            studies, process, calls = studies + 1, None, 0
+        print(f"{kills} kills, {studies} studies finished with the same bits", flush=True)
+
+
+HOLD = "import sys, time; from aevb import locks; locks.claim(sys.argv[1]); print('mine', flush=True); time.sleep(600)"
+WORK = "import sys, time; from aevb import locks; locks.follow(); print('at work', flush=True); time.sleep(600)"
+
+
+def python(code, *arguments, **options):
+    """A process that runs `code` and has printed its first line, which is returned too."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], **pipes, **options)
+    return process, process.stdout.readline().strip()
+
+
+def test_a_folder_takes_one_pipeline_and_is_free_when_that_is_killed(tmp_path):
+    first, said = python(HOLD, tmp_path)
+    assert said == "mine"
+    second, said = python(HOLD, tmp_path)
+    assert said == "" and second.wait() != 0
+    [line] = [line for line in second.stderr.read().splitlines() if line.startswith("aevb.errors.UserError")]
+    assert f"another run is at work in {tmp_path}" in line and f"process {first.pid}" in line and "then run again" in line
+    first.kill()
+    third, said = python(HOLD, tmp_path)
+    assert said == "mine"
+    third.kill()
+
+
+def test_a_job_ends_with_its_pipeline_and_the_next_one_waits_for_it(tmp_path):
+    lines = f"import os, subprocess; subprocess.Popen([sys.executable, '-c', {WORK!r}]); time.sleep(600)"
+    pipeline, said = python(f"{HOLD.rpartition(';')[0]}; {lines}", tmp_path)
+    assert said == "mine" and pipeline.stdout.readline().strip() == "at work"
+    stubborn = os.open(tmp_path / ".lock", os.O_RDONLY)  # a job that takes a second longer
+    locks.fcntl.lockf(stubborn, locks.fcntl.LOCK_SH, 1, locks.JOBS)
+    pipeline.kill()
+    began = time.monotonic()
+    pipeline.stdout.read()  # to the end of the job, which shares this pipe
+    assert time.monotonic() - began < 30
+    waiting = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert waiting.stderr.readline() == f"Waiting for the jobs of a run that was killed to stop in {tmp_path}.\n"
+    os.close(stubborn)
+    assert waiting.stdout.readline().strip() == "mine"
+    waiting.kill()
+
+
+def test_a_job_that_starts_after_its_pipeline_was_killed_does_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("AEVB_PIPELINE", f"{locks.socket.gethostname()}, process 1, 2")
+    monkeypatch.setenv("AEVB_LOCK", str(tmp_path / ".lock"))
+    (tmp_path / ".lock").write_text("somebody else")
+    with pytest.raises(UserError, match="the run that started this job has ended"):
+        locks.follow()
+    monkeypatch.setenv("AEVB_PIPELINE", "another machine, process 1, 2")  # of which nothing can be known
+    locks.follow()
+
+
+def test_no_locks_is_no_error(tmp_path, monkeypatch, capsys):
+    def none(*arguments):
+        raise OSError(locks.errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "lockf", none)
+    assert locks.claim(tmp_path) is None
+    assert "has no locks: see to it that no other run works there" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_at_fifty_random_moments(plain, tmp_path):
+    """SIGKILL to all processes or, every other time, to Snakemake alone; then the same command. A study that ends is compared."""
     whole, seconds = plain
     draw = random.Random(0)
     kills = studies = 0
