@@ -6,7 +6,7 @@ import pytest
 from test_figures import GRID, PAPER, STUDY, build, lines, panel
 from test_report import Page, render
 
-from aevb import config, figures, report, results
+from aevb import config, distance, figures, report, results
 
 RAW = {
     **STUDY,
@@ -89,3 +89,10 @@ def test_the_report_lists_variants_only_where_it_counts_what_they_cost(path, gat
     latent_dim = int(row["Nz"])
     ends = [gathered.runs[f"mnist/aevb-nz{latent_dim}-seed{seed}"].curve.set_index("samples").loc[1_000_000, "test"] for seed in (0, 1)]
     assert float(row["test"].replace("−", "-")) == pytest.approx(np.mean(ends), abs=0.006)
+
+
+def test_the_trade_off_compares_at_equal_cost(gathered):
+    table = distance.tradeoff(gathered).set_index("draws")
+    base = gathered.runs["mnist/aevb-nz3-seed0"].curve.set_index("samples")  # seed 1, which goes on to 1e7, is not of the trade-off
+    assert table.loc[1, "samples"] == 1e6 and table.loc[1, "seeds"] == 1
+    assert table.loc[1, "test"] == base.loc[1e6, "test"]

@@ -358,7 +358,7 @@ def lower_variance(gathered: Gathered, paper: pd.DataFrame) -> Found:
 )
 def score_function(gathered: Gathered, paper: pd.DataFrame) -> Found:
     helped = [np.exp(panel.values[0]) for panel in _ratios(gathered, "encoder", "score_baseline")]
-    remarks = [f"with a baseline it is {min(helped):.3g} to {max(helped):.3g} times"] if helped and min(helped) < USELESS else []
+    remarks = [f"with a baseline it is {min(helped):,.0f} to {max(helped):,.0f} times"] if helped and min(helped) < USELESS else []
     return _ratios(gathered, "encoder", "score", np.log(USELESS)), remarks
 
 

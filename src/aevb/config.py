@@ -276,6 +276,9 @@ class Config(Strict):
     redraw: bool = Field(False, description="draw figures and report from the gathered results as they are; train nothing")
     experiments: dict[ShortName, Experiment] = Field(min_length=1)
     training: Training = Training()
+    step_sizes: dict[ShortName, Annotated[list[Positive], Field(min_length=1)]] = Field(
+        {}, description="experiment -> the step sizes its pilots choose from, instead of training.step_sizes"
+    )
     evaluation: Evaluation = Evaluation()
     mcem: MonteCarloEM = MonteCarloEM()
     evidence: Evidence = Evidence()
@@ -315,13 +318,13 @@ class Config(Strict):
         parts = {name: getattr(self, name) or [] for name in ("figure2", "figure4", "figure5")}
         parts |= {name: [part] for name in ("estimators", "tradeoff", "variance") if (part := getattr(self, name))}
         parts["ablation"] = self.ablation.curves if self.ablation else []
-        named = {name: [entry.experiment for entry in entries] for name, entries in parts.items()}
+        named = {name: [entry.experiment for entry in entries] for name, entries in parts.items()} | {"step_sizes": list(self.step_sizes)}
         mine = self.figure3.experiments if self.figure3 else []
         for part, names in {**named, "figure3": mine}.items():
             for name in names:
                 if name not in self.experiments:
                     raise ValueError(f"{part} names the experiment '{name}'{_nearest(name, self.experiments)}")
-        others = {name for part, names in named.items() if part != "estimators" for name in names}
+        others = {name for part, names in named.items() if part not in ("estimators", "step_sizes") for name in names}
         for name in mine:
             if name in others:
                 raise ValueError(
@@ -341,7 +344,8 @@ class Config(Strict):
             bases = {row.experiment for row in self.ablation.curves}
             try:
                 same = all(
-                    (self.experiment(f"{base}+{reading}"), self.training_of(f"{base}+{reading}")) == (self.experiments[base], self.training)
+                    (self.experiment(f"{base}+{reading}"), self.training_of(f"{base}+{reading}"))
+                    == (self.experiments[base], self.training_of(base))
                     for base in bases
                 )
             except ValidationError as error:
@@ -406,7 +410,9 @@ class Config(Strict):
 
     def training_of(self, name: str) -> Training:
         """How the runs of the experiment or variant `name` are optimised."""
-        return _with(self.training, self._variant(name)[1])
+        base, changes = self._variant(name)
+        own = {"step_sizes": self.step_sizes[base]} if base in self.step_sizes else {}
+        return _with(self.training, own | changes)
 
     def evaluation_of(self, name: str) -> Evaluation:
         """When they are evaluated: under L draws at the same costs as under one."""

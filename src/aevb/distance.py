@@ -272,10 +272,15 @@ def tradeoff(gathered: Gathered) -> pd.DataFrame:
     (datapoints seen, of which draws x samples is the cost), test (mean over seeds of the test bound there, nats per datapoint), sd over
     seeds, and seconds of training (mean)."""
     study, rows = load(gathered.config), []
-    for run in dict.fromkeys(run._replace(seed=0) for run in study.tradeoff_runs()):
+    runs = study.tradeoff_runs()
+    seeds = {run.seed for run in runs}
+    for run in dict.fromkeys(run._replace(seed=0) for run in runs):
         options = study.training_of(run.experiment)
-        ends = pd.DataFrame([curve.iloc[-1] for curve in completed(gathered, run.experiment, "aevb", run.latent_dim).values()])
-        if len(ends):
+        samples = min(study.tradeoff.samples, study.samples) / options.draws  # beyond which the study's own L and M may go on
+        curves = completed(gathered, run.experiment, "aevb", run.latent_dim)
+        ends = [curve.iloc[(curve["samples"] - samples).abs().argmin()] for seed, curve in curves.items() if seed in seeds]
+        if ends:
+            ends = pd.DataFrame(ends)
             row = {"experiment": run.experiment.partition("+")[0], "latent_dim": run.latent_dim, "draws": options.draws}
             row |= {"batch_size": options.batch_size, "seeds": len(ends), "samples": ends["samples"].mean()}
             rows.append(row | {"test": ends["test"].mean(), "sd": ends["test"].std(), "seconds": ends["seconds"].mean()})

@@ -22,7 +22,7 @@ from .distance import read
 from .errors import UserError
 from .figures import ALGORITHMS, COLOURS, label
 from .files import atomic
-from .report import _curves_of, _sizes, count, findings, number
+from .report import _curves_of, _sizes, closest, count, findings, number
 from .results import Gathered, read_gathered
 
 BLOCKS = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
@@ -57,6 +57,7 @@ def texts(template: Path, found: dict) -> dict[str, str]:
 def _contents(gathered: Gathered, paper: pd.DataFrame, folder: Path, more: dict[str, pd.DataFrame]) -> dict:
     """What every document is made of: findings, tables and texts."""
     found = findings(gathered, paper) | {"number": number, "count": count, "rate": tables.rate}
+    found |= {"closest": closest(more["readings"]) if "readings" in more else ""}
     made = tables.tables(found) | {name: tables.claims(frame) if name == "claims" else tables.plain(frame) for name, frame in more.items()}
     return {**found, "tables": made, "texts": texts(folder / "texts.j2", found)}
 

@@ -201,7 +201,7 @@ def departures(study: Config, name: str) -> list[str]:
     if experiment.n_train and not third:
         found.append(f"n_train = {experiment.n_train} (the paper: all)")
     names = ["binarise", "dequantise"] if experiment.dataset == "digits" else ["scale", "binarise", "dequantise"]
-    return found + _changed(experiment, names) + _changed(study.training)
+    return found + _changed(experiment, names) + _changed(study.training_of(name))
 
 
 def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> list[str]:
@@ -384,6 +384,20 @@ def _readings(table: pd.DataFrame) -> str:
         f"At the last compared count, the paper's train curve is nearer to our averaged bound (over {short(PAPER_WINDOW)} samples) "
         f"than to our bound at that moment in {int(nearer.sum())} of {plural(len(nearer), 'curve')}."
     )
+
+
+def closest(readings: pd.DataFrame) -> str:
+    """Which reading comes closest to the paper's curves, for each experiment and algorithm, in a sentence; `readings`: columns of
+    distance.ablation."""
+    parts = []
+    for (experiment, algorithm), part in readings[readings["latent_dim"].isna()].groupby(["experiment", "algorithm"], sort=False):
+        if part["rms"].notna().any():
+            best, default = part.loc[part["rms"].idxmin()], part[part["reading"] == "default"]["rms"].iloc[0]
+            own = "" if best["reading"] == "default" else f"; default: {number(default)}"
+            parts.append(f"{label(experiment)}, {ALGORITHMS[algorithm]}: {best['reading']} ({number(best['rms'])} nats{own})")
+    seeds = readings["seeds"].min() if parts else 0
+    noise = ", and one seed does not tell the noise" if seeds == 1 else ""
+    return f"Closest to the paper over all panels (rms{noise}): {', '.join(parts)}." if parts else ""
 
 
 def _models(gathered: Gathered, entries, study: Config) -> str:

@@ -64,11 +64,12 @@ def claims(frame: pd.DataFrame) -> Tabular:
 
     def row(entry: pd.Series) -> dict:
         measured = np.isfinite(entry["effect"])
-        interval = f" [{number(entry['low'])}, {number(entry['high'])}]" if np.isfinite(entry["low"]) else ""
+        effect, low, high = (f"{value:,.0f}" if abs(value) >= 1000 else number(value) for value in entry[["effect", "low", "high"]])
+        interval = f" [{low}, {high}]" if np.isfinite(entry["low"]) else ""
         return {
             "claim": entry["claim"],
             "verdict": entry["verdict"],
-            "effect [95 % interval]": f"{number(entry['effect'])}{interval} {entry['unit']}" if measured else "–",
+            "effect [95 % interval]": f"{effect}{interval} {entry['unit']}" if measured else "–",
             "seeds": f"{entry['seeds']:g}",
             "panels": f"{entry['panels']:g}",
             "exceptions": entry["exceptions"] or "–",

@@ -15,11 +15,12 @@ with console.job(snakemake.log[0]):
     reports = {gathered.config["name"]: ""}
     for other, path in zip(others, snakemake.input.others, strict=True):
         reports.setdefault(other.config["name"], os.path.relpath(os.path.join(os.path.dirname(path), "report.html"), start))
+    readings = [distance.ablation(study, paper) for study in (gathered, *others)]
     verdicts["link"] = [f"{reports[study]}#{name}" if study else "" for study, name in zip(verdicts.study, verdicts.figure, strict=True)]
     tables = {
         "claims": verdicts,
         "distances": distance.distances(gathered, paper),
-        "readings": distance.ablation(gathered, paper),
+        "readings": next(filter(len, readings), readings[0]),
         "units": distance.units(gathered),
         "tradeoff": distance.tradeoff(gathered),
         "variance": distance.variances(gathered),

@@ -1,0 +1,81 @@
+"""A study that goes on from a gathered file: its runs, pilots and tables as files again, so that the pipeline makes only what is missing.
+
+    PYTHONPATH=src python -m aevb.unpack config/reference.yaml [results/reference/gathered.h5]
+
+For more seeds or a larger budget than a committed study has, on any machine. What other settings or other code made is left out, and
+so are models whose weights are still needed, which a gathered file does not keep. The data sets are prepared first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import config as configuration
+from . import plan, provenance, results, sweep, training
+from .errors import UserError
+
+CODE = {
+    "evidence": provenance.ESTIMATING,
+    "estimators": provenance.ESTIMATING,
+    "variance": provenance.MEASURING,
+    "encoded": provenance.ENCODING,
+}
+
+
+def _same(made, settings: dict) -> bool:
+    """Whether a run or a pilot was made by this code with these settings."""
+    return made.code_sha256 == provenance.code_sha256() and made.config == training.Settings.from_dict(settings).to_json()
+
+
+def unpack(study: configuration.Config, path: str | Path) -> tuple[int, int]:
+    """Write the files of `study` that the gathered file `path` holds and that are not there; returns how many of its runs then are, of how
+    many. Raises UserError."""
+    gathered = results.read_gathered(path)
+    pilots = {
+        run.curve: gathered.pilots[run.curve]
+        for run in plan.pilot_runs(study)
+        if run.curve in gathered.pilots and _same(gathered.pilots[run.curve], plan.pilot_settings(study, run))
+    }
+    runs = {
+        run: gathered.runs[run.name]
+        for run in study.runs()
+        if run.curve in pilots and run.name in gathered.runs and _same(gathered.runs[run.name], plan.settings(study, run))
+    }
+    measured = {"evidence": study.figure3_runs(), "estimators": study.estimator_models()}
+    measured |= {"encoded": study.figure4_models(), "variance": study.variance_models()}
+    tables = {}
+    for kind, models in measured.items():
+        for run in models:
+            table = getattr(gathered, kind).get(run.name)
+            if run in runs and table and table.attributes["code_sha256"] == provenance.code_sha256(CODE[kind]):
+                tables[kind, run] = table
+            elif kind != "variance":  # to be measured on the model, whose weights are not in the gathered file
+                runs.pop(run, None)
+    # In the order in which the pipeline would make them: it goes by the times of the files.
+    files = [(plan.pilot_path(study, curve), results.write_pilot, pilot) for curve, pilot in pilots.items()]
+    files += [(plan.run_path(study, run), results.write_run, result) for run, result in runs.items()]
+    files += [(plan.table_path(study, kind, run), results.write_table, table) for (kind, run), table in tables.items() if run in runs]
+    for file, write, content in files:
+        if not Path(file).exists():
+            write(file, content)
+    return sum(Path(plan.run_path(study, run)).exists() for run in study.runs()), len(study.runs())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="aevb.unpack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="the configuration file of the study that goes on, as for Snakemake's --configfile")
+    parser.add_argument("gathered", nargs="?", help="a gathered.h5; that of the study's own folder unless given")
+    options = parser.parse_args(arguments)
+    study = configuration.load(sweep.read(options.config))
+    sweep.prepare(study)
+    there, wanted = unpack(study, options.gathered or f"{study.folder}/gathered.h5")
+    sweep.say(f"{there} of {wanted} runs of {study.folder} are there; the pipeline makes the others: --configfile {options.config}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
