@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from glob import glob
 
 from snakemake.exceptions import WorkflowError
 
@@ -18,14 +19,10 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 FOLDER = STUDY.folder
-# A redraw has nothing but its gathered results, and those of a reference run are kept in version control.
+# A redraw has nothing but its gathered results, and those of the reference runs are kept in version control.
 console.may_remove(
     [STUDY.data] if STUDY.redraw else [STUDY.data, FOLDER],
-    (
-        [os.path.join(workflow.basedir, STUDY.reference, "gathered.h5")]
-        if STUDY.reference
-        else []
-    ),
+    glob(f"{workflow.basedir}/results/reference/**/gathered.h5", recursive=True),
 )
 STARTED = time.time()
 GPU = int(plan.on_gpu(STUDY))
