@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from glob import glob
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -22,7 +22,7 @@ FOLDER = STUDY.folder
 # A redraw has nothing but its gathered results, and those of the reference runs are kept in version control.
 console.may_remove(
     [STUDY.data] if STUDY.redraw else [STUDY.data, FOLDER],
-    glob(f"{workflow.basedir}/results/reference/**/gathered.h5", recursive=True),
+    [*Path(workflow.basedir, "results", "reference").rglob("gathered.h5")],
 )
 STARTED = time.time()
 GPU = int(plan.on_gpu(STUDY))
