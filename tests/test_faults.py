@@ -308,6 +308,12 @@ def test_a_job_that_starts_after_its_pipeline_was_killed_does_nothing(tmp_path, 
         locks.follow()
     monkeypatch.setenv("AEVB_PIPELINE", "another machine, process 1, 2")  # of which nothing can be known
     locks.follow()
+    job, said = python(WORK, env={**os.environ, "AEVB_PIPELINE": "another machine, process 1, 2"})
+    assert said == "at work"
+    monkeypatch.setattr(locks, "WAIT", 0.5)
+    with pytest.raises(UserError, match="jobs of a killed run are still at work"):
+        locks.claim(tmp_path)
+    job.kill()
 
 
 def test_no_locks_is_no_error(tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ removed. Linux and macOS; on a file system without locks nothing is locked, and 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -92,22 +93,23 @@ def _holder(file: int) -> str:
 
 def follow() -> None:
     """In a job: take a share of its pipeline's lock, and when the pipeline's process has ended, send SIGTERM to this one, at which
-    training writes a checkpoint. Does nothing outside of a pipeline, or on another machine, where locks may not be seen.
+    training writes a checkpoint. On another machine, where the pipeline's own lock may not be seen, the job goes on to its end. Does
+    nothing outside of a pipeline.
 
     Raises UserError if the pipeline has ended already.
     """
-    pipeline = os.environ.get("AEVB_PIPELINE", "")
-    if pipeline.partition(", ")[0] != socket.gethostname():
+    pipeline, path = os.environ.get("AEVB_PIPELINE", ""), os.environ.get("AEVB_LOCK")
+    if not path:
         return
-    try:
-        file = os.open(os.environ["AEVB_LOCK"], os.O_RDONLY)  # never closed
+    here, alive = pipeline.partition(", ")[0] == socket.gethostname(), False
+    with contextlib.suppress(OSError):  # the folder is gone, or there are no locks on this machine
+        file = os.open(path, os.O_RDONLY)  # never closed: that would end the share
         fcntl.lockf(file, fcntl.LOCK_SH, 1, JOBS)
-        alive = _alive(file, pipeline)
-    except OSError:
-        alive = False  # the folder is gone
-    if not alive:
+        alive = here and _alive(file, pipeline)
+    if here and not alive:
         raise UserError("the run that started this job has ended; run again")
-    threading.Thread(target=_watch, args=(file, pipeline), daemon=True).start()
+    if here:
+        threading.Thread(target=_watch, args=(file, pipeline), daemon=True).start()
 
 
 def _alive(file: int, pipeline: str) -> bool:
