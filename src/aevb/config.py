@@ -11,9 +11,9 @@ import os
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from .data import DATASETS
+from .data import DATASETS, one_line
 from .errors import UserError
 
 Algorithm = Literal["aevb", "wake_sleep"]  # of Figure 2; Monte Carlo EM has no bound and is in Figure 3 alone
@@ -25,18 +25,35 @@ def _whole(value):
         raise ValueError("input should be a whole number")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
     return int(number) if number.is_integer() else value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(gt=0)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+def _number(value):
+    """True is no number, though Python says so."""
+    if isinstance(value, bool):
+        raise ValueError("input should be a number")
+    return value
 
 
-Reading = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+def _path(value: str) -> str:
+    """Braces are wildcards to Snakemake, and a line break would not fit into its files."""
+    if not value.isprintable() or set(value) & set("{}"):
+        raise ValueError("a path must be printable and have no braces")
+    return value
+
+
+MOST_PROBLEMS = 3  # that one message names
+MOST = 10**15  # of anything that is counted: whole numbers up to here are the same as int64 and as float64
+Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=MOST)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MOST)]
+Size = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=10_000)]  # of what is held in memory, or done for each step
+Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
+# Two of these make the name of a folder, which may have 255 bytes.
+ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=80)]
+Reading = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
+Location = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_path)]
 
 FIGURE3_SAMPLES = 60_000_000  # where the paper's axis ends
 TRADEOFF = re.compile(r"l(\d+)-m(\d+)")  # the variant with L draws and minibatches of M
@@ -44,6 +61,15 @@ TRADEOFF = re.compile(r"l(\d+)-m(\d+)")  # the variant with L draws and minibatc
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _nothing_twice(self):
+        """A list of choices names each once: jobs and files are named after them."""
+        for name in type(self).model_fields:
+            values = getattr(self, name)
+            if isinstance(values, list) and len({str(value) for value in values}) < len(values):
+                raise ValueError(f"{name} lists {'a seed' if name == 'seeds' else 'an entry'} twice")
+        return self
 
 
 class Training(Strict):
@@ -66,7 +92,7 @@ class Evaluation(Strict):
     """When and how precisely the bound is measured."""
 
     first: Count = Field(100_000, description="training samples at the first evaluation")
-    points_per_decade: Count = Field(10, description="evaluations per factor of ten in training samples")
+    points_per_decade: Size = Field(10, description="evaluations per factor of ten in training samples")
     standard_error: Positive = Field(0.05, description="Monte Carlo standard error aimed at, nats per datapoint")
     max_draws: Count = Field(100, description="most samples of z per datapoint spent on reaching it")
 
@@ -74,7 +100,7 @@ class Evaluation(Strict):
 class MonteCarloEM(Strict):
     """Monte Carlo EM (appendix E): one HMC transition of every datapoint's chain, then weight updates with that sample."""
 
-    leapfrog: Count = Field(10, description="leapfrog steps of a transition")
+    leapfrog: Size = Field(10, description="leapfrog steps of a transition")
     acceptance: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="acceptance rate the step size is adapted towards")
     step_size: Positive = Field(0.01, description="leapfrog step size at the start")
     updates: Count = Field(5, description="Adagrad updates after each transition, each on the whole training set")
@@ -87,7 +113,7 @@ class Evidence(Strict):
 
     datapoints: Count = Field(1000, description="first datapoints of the training and of the test set that are evaluated")
     draws: Annotated[int, BeforeValidator(_whole), Field(ge=8)] = Field(50, description="HMC samples per datapoint (appendix D)")
-    leapfrog: Count = Field(4, description="leapfrog steps of a transition")
+    leapfrog: Size = Field(4, description="leapfrog steps of a transition")
     acceptance: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="acceptance rate the step size is tuned towards in warm-up")
     warmup: Count = Field(50, description="transitions before the first sample is kept")
     importance_draws: Annotated[int, BeforeValidator(_whole), Field(ge=25)] = Field(
@@ -101,7 +127,7 @@ class Experiment(Strict):
 
     dataset: Literal["mnist", "frey", "digits"]
     likelihood: Literal["bernoulli", "gaussian"]
-    hidden: Count = Field(description="hidden units of encoder and of decoder")
+    hidden: Size = Field(description="hidden units of encoder and of decoder")
     scale: Positive = Field(256.0, description="grey values are divided by this: 256 (the author's files) or 255; 16 for digits")
     n_train: Count | None = Field(None, description="use the first so many training images; all unless given")
     binarise: bool = Field(False, description="threshold the scaled values at 0.5; the paper did not")
@@ -112,7 +138,7 @@ class Curves(Strict):
     """One row of Figure 2: the panels of one experiment."""
 
     experiment: ShortName
-    latent_dims: list[Count] = Field(min_length=1)
+    latent_dims: list[Size] = Field(min_length=1)
     algorithms: list[Algorithm] = Field(["aevb", "wake_sleep"], min_length=1)
 
 
@@ -120,20 +146,20 @@ class Figure3(Strict):
     """Figure 3: estimated log p(x), one panel an experiment, with these algorithms."""
 
     experiments: list[ShortName] = Field(min_length=1, description="one panel each; they are of Figure 3 alone")
-    latent_dim: Count = 3
+    latent_dim: Size = 3
     algorithms: list[Literal["aevb", "wake_sleep", "mcem"]] = Field(["aevb", "wake_sleep", "mcem"], min_length=1)
     samples: Count | None = Field(
         None, description="budget of a curve; unless given, `samples`, but at most 6e7, the end of the paper's axis"
     )
     seeds: list[Whole] | None = Field(None, min_length=1, description="unless given, those of the study")
-    points: Count = Field(20, description="evaluations spread evenly over the budget; before the first of them they lie as in Figure 2")
+    points: Size = Field(20, description="evaluations spread evenly over the budget; before the first of them they lie as in Figure 2")
 
 
 class EstimatorStudy(Strict):
     """The estimators of log p(x) graded against ground truth, on models of Figures 2, 4 and 5 (AEVB, first seed)."""
 
     experiment: ShortName
-    latent_dims: list[Count] = Field(min_length=1)
+    latent_dims: list[Size] = Field(min_length=1)
     datapoints: Count = Field(50, description="first test points, and as many that the model itself generates")
     replicates: Annotated[int, BeforeValidator(_whole), Field(ge=2)] = Field(
         5, description="independent repetitions, which give bias and spread"
@@ -160,7 +186,7 @@ class Tradeoff(Strict):
     """AEVB with L draws and minibatches of M at equal cost, experiment BASE+lL-mM (the study's own L and M: BASE)."""
 
     experiment: ShortName
-    latent_dim: Count
+    latent_dim: Size
     draws: list[Count] = Field([1, 2, 5, 10], min_length=1, description="L, samples of z per datapoint")
     batch_sizes: list[Count] = Field([10, 20, 50, 100], min_length=1, description="M")
     samples: Count = Field(
@@ -175,7 +201,7 @@ class VarianceStudy(Strict):
     """Variance of gradient and bound estimators at points of training (AEVB, first seed, minibatches of `training`, L = 1)."""
 
     experiment: ShortName
-    latent_dims: list[Count] = Field(min_length=1)
+    latent_dims: list[Size] = Field(min_length=1)
     samples: list[Whole] = Field(
         [0, 20_000, 100_000, 1_000_000],
         min_length=1,
@@ -196,15 +222,15 @@ class Manifold(Strict):
     """One panel of Figure 4 (AEVB, two latent dimensions)."""
 
     experiment: ShortName
-    grid: Count
+    grid: Size
 
 
 class PriorSamples(Strict):
     """Figure 5: random samples of AEVB models."""
 
     experiment: ShortName
-    latent_dims: list[Count] = Field(min_length=1)
-    grid: Count = 10
+    latent_dims: list[Size] = Field(min_length=1)
+    grid: Size = 10
 
 
 class Run(NamedTuple):
@@ -228,26 +254,26 @@ class Config(Strict):
     """A whole study."""
 
     name: ShortName
-    results: str | None = Field(
+    results: Location | None = Field(
         None, description="results folder; unless given, results/NAME-SAMPLES. A file that sets it takes no overrides of its study"
     )
-    data: str = Field("data", description="folder for downloads and prepared data sets")
-    mirror: str | None = Field(None, description="folder or URL that holds the data files, instead of their public sources")
+    data: Location = Field("data", description="folder for downloads and prepared data sets")
+    mirror: Location | None = Field(None, description="folder or URL that holds the data files, instead of their public sources")
     samples: Count = Field(description="budget: training samples of every curve")
     seeds: list[Whole] = Field(min_length=1, description="one replica of every curve of Figure 2 for each")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Count = Field(1, description="torch threads of a training job; part of what decides the exact bits")
+    threads: Size = Field(1, description="torch threads of a training job; part of what decides the exact bits")
     tf32: bool = Field(False, description="allow TF32 matrix products on CUDA (faster, about three decimal digits)")
     job_seconds: Whole = Field(20, description="runs shorter than this on one CPU core (roughly) share jobs of about this length")
     job_runs: Count | None = Field(
         None, description="at most so many runs share a job; spreads an experiment, which is one job on a GPU, over several GPUs"
     )
-    beside: list[str] = Field(
+    beside: list[Location] = Field(
         [],
         description="gathered.h5 of other studies (paths from the Snakefile's folder), in which the claims of the paper are tested that "
         "this one cannot test",
     )
-    reference: str | None = Field(
+    reference: Location | None = Field(
         None, description="folder of the reference run that `snakemake check` makes anew in part, from the Snakefile's"
     )
     redraw: bool = Field(False, description="draw figures and report from the gathered results as they are; train nothing")
@@ -273,10 +299,6 @@ class Config(Strict):
     def _consistent(self):
         self._check_names()
         self._check_readings()
-        for part in (self, self.figure3, self.ablation, self.tradeoff, self.extended):
-            seeds = (part and part.seeds) or []
-            if len(set(seeds)) < len(seeds):
-                raise ValueError("seeds lists a seed twice")
         if self.extended and self.extended.samples <= self.samples:
             raise ValueError(f"extended.samples must be more than samples, {short(self.samples)}; give more, or leave extended out")
         if self.extended and not set(self.extended.seeds) <= set(self.seeds):
@@ -311,8 +333,6 @@ class Config(Strict):
                 raise ValueError(
                     f"figure3 shares the experiment '{name}' with another figure or study; its budget differs, so give it one of its own"
                 )
-        if len(set(mine)) < len(mine):
-            raise ValueError("figure3.experiments lists an experiment twice")
 
     def _check_readings(self) -> None:
         """Every reading of the ablation has valid keys and values, and changes something."""
@@ -529,9 +549,11 @@ def _with(section: Strict, changes: dict[str, Any]) -> Strict:
     return type(section).model_validate({**section.model_dump(), **changes}) if changes else section
 
 
-def _nearest(word: str, valid) -> str:
-    close = difflib.get_close_matches(str(word), list(valid), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; valid are {', '.join(map(str, valid))}"
+def _nearest(word: str, valid, given=()) -> str:
+    """The valid name that `word` is likest to; of two equally like, one that is not `given` already."""
+    likeness = {name: difflib.SequenceMatcher(None, name, str(word)).ratio() for name in valid}
+    best = max(valid, key=lambda name: (likeness[name], name not in given))
+    return f"; did you mean '{best}'?" if likeness[best] >= 0.5 else f"; valid are {_brief(', '.join(map(str, valid)), 200)}"
 
 
 def _fields_at(path) -> list[str]:
@@ -548,20 +570,36 @@ def _fields_at(path) -> list[str]:
     return list(model.model_fields)
 
 
-def _sentences(error: ValidationError, prefix: str = "") -> str:
-    """What pydantic found, in words: each key (under `prefix`), what is wrong with it and the nearest valid name."""
+def _given(raw, path) -> set[str]:
+    """The keys at the place of the one at `path`, itself among them."""
+    for step in path[:-1]:
+        raw = raw[step]
+    return set(raw)
+
+
+def _sentences(error: ValidationError, prefix: str = "", raw: dict | None = None) -> str:
+    """What pydantic found in `raw`, in words: each key (under `prefix`), what is wrong with it and the nearest valid name."""
     problems = []
     for item in error.errors():
-        where = ".".join(filter(None, [prefix, *map(str, item["loc"])]))
+        where = _brief(".".join(filter(None, [prefix, *map(str, item["loc"])])), 150)
+        found = _brief(repr(item["input"]))
         if item["type"] == "extra_forbidden":
-            problems.append(f"unknown key '{where}'{_nearest(item['loc'][-1], _fields_at(item['loc']))}")
+            nearest = _nearest(item["loc"][-1], _fields_at(item["loc"]), _given(raw, item["loc"]) if raw else ())
+            problems.append(f"unknown key '{where}'{nearest}")
         elif item["type"] == "value_error":
-            problems.append(f"'{where}' is {item['input']!r}: {item['ctx']['error']}" if where else str(item["ctx"]["error"]))
+            problems.append(f"'{where}' is {found}: {item['ctx']['error']}" if where else str(item["ctx"]["error"]))
         elif item["type"] == "missing":
             problems.append(f"'{where}' is missing")
         else:
-            problems.append(f"'{where}' is {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}")
-    return "; ".join(problems)
+            problems.append(f"'{where}' is {found}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+    return "; ".join([*problems[:MOST_PROBLEMS], *more])
+
+
+def _brief(text: str, most: int = 60) -> str:
+    """At most `most` printable characters of a text that may be anything."""
+    text = one_line(text)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def load(raw: dict) -> Config:
@@ -570,11 +608,9 @@ def load(raw: dict) -> Config:
     Raises UserError: one sentence that names the key, what is wrong with it and the nearest valid name.
     """
     try:
-        config = Config.model_validate(dict(raw))
+        return Config.model_validate({**raw, "mirror": raw.get("mirror") or os.environ.get("AEVB_MIRROR") or None})
     except ValidationError as error:
-        raise UserError(f"the configuration is wrong: {_sentences(error)}") from None
-    mirror = config.mirror or os.environ.get("AEVB_MIRROR") or None
-    return config.model_copy(update={"mirror": mirror})
+        raise UserError(f"the configuration is wrong: {_sentences(error, raw=raw)}") from None
 
 
 def check_folder(config: Config, changed) -> None:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import UserError
+from . import locks
+from .errors import Damaged, UserError
 
 
 class _Tee:
-    def __init__(self, *streams):
-        self.streams = streams
+    """Writes to a terminal and a log file. That one is full or the other gone is no reason to stop a job."""
+
+    def __init__(self, terminal, file):
+        self.terminal, self.file = terminal, file
 
     def write(self, text: str) -> int:
-        for stream in self.streams:
-            stream.write(text)
-            stream.flush()
+        with contextlib.suppress(OSError):
+            self.file.write(text.encode(errors="replace"))
+        with contextlib.suppress(OSError):
+            self.terminal.write(text)
+            self.terminal.flush()
         return len(text)
 
     def flush(self) -> None:
-        for stream in self.streams:
-            stream.flush()
+        pass
 
     def isatty(self) -> bool:
         return False
@@ -41,20 +46,38 @@ def hide_gpus() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def may_remove(folders: list[str], kept: list[str]) -> None:
+    """Let the processes of the jobs remove damaged files under `folders`, which the pipeline makes anew, but for the files `kept`."""
+    os.environ["AEVB_MADE"] = json.dumps([[os.path.realpath(path) for path in group] for group in (folders, kept)])
+
+
+def _remove(error: Damaged) -> str:
+    """What to say of a damaged file, which is removed if the pipeline makes it anew."""
+    made, kept = json.loads(os.environ.get("AEVB_MADE", "[[], []]"))
+    path = Path(os.path.realpath(error.path))
+    if {str(folder) for folder in path.parents} & set(made) and str(path) not in kept:
+        with contextlib.suppress(OSError):
+            Path(error.path).unlink()
+            return f"{error.path} was damaged ({error.reason}) and has been removed; run again, and it is made anew"
+    return str(error)
+
+
 @contextlib.contextmanager
 def job(log: str):
-    """Run a job: what it prints to stderr also goes to the file `log`; a UserError becomes one line and exit status 1."""
+    """Run a job: what it prints to stderr also goes to the file `log`; a UserError becomes one line and exit status 1, a damaged file
+    that the pipeline makes is removed, and the end of the pipeline's process is that of the job."""
     terminal = sys.stderr
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        file = open(log, "w", encoding="utf-8")  # noqa: SIM115 closed below
+        file = open(log, "wb", buffering=0)  # noqa: SIM115 closed below
     except OSError as error:
         sys.exit(f"error: cannot write {log}: {error.strerror}; make room or make the folder writable, then run again")
     with file, contextlib.redirect_stderr(_Tee(terminal, file)):
         try:
+            locks.follow()
             yield
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_remove(error) if isinstance(error, Damaged) else error}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
             print("stopped by Ctrl-C; run again to resume", file=sys.stderr)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from . import data
 from .config import TRADEOFF, Config, Experiment, Run, load, short
+from .errors import Damaged
 from .files import atomic
 from .results import Gathered, RunResult
 
@@ -295,8 +296,11 @@ def variances(gathered: Gathered) -> pd.DataFrame:
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """A table that `write` wrote, its texts empty where they were."""
-    table = pd.read_csv(path)
+    """A table that `write` wrote, its texts empty where they were. Raises UserError if it is none."""
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:  # that of pandas' parser, and what is no UTF-8
+        raise Damaged(path, f"not a table: {type(error).__name__}") from error
     texts = [name for name in table if table[name].dtype == object or table[name].dtype == "string"]
     return table.fillna(dict.fromkeys([*texts, *(name for name in ("exceptions", "diverged") if name in table)], ""))
 

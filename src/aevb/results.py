@@ -358,6 +358,17 @@ def gather(
             file.create_group(f"baselines/{name}").attrs.update(values)
 
 
+def read_baseline(path: str | Path) -> dict[str, float]:
+    """The bound of a model that ignores z, by split, as the pipeline's baseline jobs write it. Raises UserError."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {split: float(values[split]) for split in SPLITS}
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the pipeline to make it") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(path, f"not the JSON of a baseline: {type(error).__name__}") from error
+
+
 def read_gathered(path: str | Path) -> Gathered:
     """Read and check the gathered results of a study. Raises UserError."""
     with _open(path) as file:
@@ -421,8 +432,27 @@ def write_curves(gathered: Gathered, path: str | Path) -> None:
 def _open(path: str | Path):
     try:
         with open_h5(path) as file:
+            if outside := _not_inside(file):
+                raise Damaged(path, f"{outside} is no array that this file holds")
             yield file
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the pipeline to make it") from None
     except (OSError, RuntimeError) as error:
         raise Damaged(path, str(error).splitlines()[0]) from error
+
+
+def _not_inside(group: h5py.Group) -> str:
+    """The name of a dataset below `group` whose bytes are elsewhere, or nowhere: in another file, or declared and never written, to fill
+    the memory of who reads it. '' if there is none, as in all files that this project writes."""
+    size = group.file.id.get_filesize()
+    for name in group:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            return f"{group.name}/{name}"
+        entry = group[name]
+        if isinstance(entry, h5py.Group):
+            if found := _not_inside(entry):
+                return found
+        elif not isinstance(entry, h5py.Dataset) or entry.shape is None or entry.external or entry.is_virtual or entry.nbytes > size:
+            return f"{group.name}/{name}"
+    return ""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def _missing(error: ModuleNotFoundError, otherwise: str) -> str:
 
 try:
     from . import config as configuration
-    from . import data, download, plan, provenance, results, training
+    from . import data, download, locks, plan, provenance, results, training
 except ModuleNotFoundError as error:
     sys.exit(f"error: {_missing(error, 'run on a machine that has it')}")
 
@@ -172,12 +173,15 @@ def main(arguments: list[str] | None = None) -> None:
             importlib.import_module("aevb.estimates")
         except ModuleNotFoundError as error:
             raise UserError(_missing(error, "leave log p(x) to the pipeline: --without-estimates")) from None
+    lock = locks.claim(study.folder)
     prepare(study)
     train(study)
     if estimates:
         estimate(study)
     if not options.without_estimates:
         gather(study)
+    if lock is not None:
+        os.close(lock)
     say(f"Done: {study.folder}/. What is missing there, figures and report at least, Snakemake makes from the same configuration.")
 
 

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import time
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from aevb import config as configuration
-from aevb import console, plan, provenance
+from aevb import clock, console, locks, plan, provenance
 from aevb.errors import UserError
 
 console.pass_on(SOURCE)
@@ -18,6 +19,11 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 FOLDER = STUDY.folder
+# A redraw has nothing but its gathered results, and those of the reference runs are kept in version control.
+console.may_remove(
+    [STUDY.data] if STUDY.redraw else [STUDY.data, FOLDER],
+    [*Path(workflow.basedir, "results", "reference").rglob("gathered.h5")],
+)
 STARTED = time.time()
 GPU = int(plan.on_gpu(STUDY))
 if STUDY.device == "auto" and not GPU:
@@ -33,6 +39,12 @@ MEASURING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.MEASURING]
 ENCODING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ENCODING]
 
 
+if not os.access(os.getcwd(), os.W_OK):
+    raise WorkflowError(
+        f"cannot write {os.getcwd()}, where Snakemake keeps its records; make the folder writable, or choose another "
+        "with --directory, then run again"
+    )
+
 if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
     raise WorkflowError(
         f"redraw=true draws from {FOLDER}/gathered.h5, which does not exist; run without redraw first"
@@ -40,6 +52,17 @@ if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
 
 
 onstart:
+    downloads = any(
+        job.rule.name == "dataset" for job in workflow.dag.needrun_jobs()
+    )
+    try:
+        locks.claim(FOLDER)
+        if downloads:
+            locks.claim(STUDY.data, followed=False)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    for folder in (STUDY.data, FOLDER):
+        clock.settle(folder)
     due = {
         "train": [],
         "pilot": [],

@@ -1,6 +1,5 @@
 """Gather the runs and pilots of a study."""
 
-import json
 from pathlib import Path
 
 from aevb import config, console, plan, results
@@ -20,6 +19,6 @@ with console.job(snakemake.log[0]):
         },
         {run.name for run in study.figure_models()},
         snakemake.output.gathered,
-        {Path(path).stem: json.loads(Path(path).read_text()) for path in inputs.baselines},
+        {Path(path).stem: results.read_baseline(path) for path in inputs.baselines},
     )
     results.write_curves(results.read_gathered(snakemake.output.gathered), snakemake.output.table)
