@@ -53,6 +53,8 @@ def plain(frame: pd.DataFrame, by: str | None = None) -> Tabular:
             return "–"
         if name in counts:
             return count(value)
+        if abs(value) >= 1e6:  # a bound that Adagrad's first steps threw far down
+            return f"{value:.1e}".replace("e+", "e").replace("-", "−")
         return f"{int(value):,}" if float(value).is_integer() else number(float(value))
 
     rows = [{names.get(name, name.replace("_", " ")): cell(name, value) for name, value in row.items()} for row in frame.to_dict("records")]
