@@ -109,9 +109,9 @@ MADE = {
 
 
 class Finished(NamedTuple):
-    """A planned job at the end of a pipeline: its rule, how many models (or files) it makes, its log or '', what became of it."""
+    """A planned job at the end of a pipeline: the name of its rule, how many models (or files) it makes, its log or '', what became of it."""
 
-    rule: str
+    name: str
     size: int
     log: str
     done: bool
@@ -122,13 +122,13 @@ def summary(jobs: list[Finished], seconds: float) -> str:
     """What a pipeline made, in one sentence, and a line for each job that failed."""
     counts = []
     for kind, words in MADE.items():
-        of_kind = [job for job in jobs if job.rule.split("_")[0] == kind]
+        of_kind = [job for job in jobs if job.name.split("_")[0] == kind]
         done, planned = sum(job.size for job in of_kind if job.done), sum(job.size for job in of_kind)
         if planned:
             counts.append(f"{done} {words}" if done == planned else f"{done} of {planned} {words}")
     done = sum(job.done for job in jobs)
     lines = [f"{done} of {len(jobs)} jobs done in {duration(seconds)}: {', '.join(counts) or 'no models, no figures'}."]
-    lines += [f"Failed: {job.rule}{f', see {job.log}' if job.log else ''}" for job in jobs if job.failed]
+    lines += [f"Failed: {job.name}{f', see {job.log}' if job.log else ''}" for job in jobs if job.failed]
     return "\n".join(lines)
 
 

@@ -112,7 +112,7 @@ def finished():
 onsuccess:
     jobs = finished()
     print(f"\n{console.summary(jobs, time.time() - STARTED)}", file=sys.stderr)
-    if any(job.rule == "report" for job in jobs):
+    if any(job.name == "report" for job in jobs):
         print(
             f"The report is {FOLDER}/report.html (in a paper's form: report.pdf; to play with: manifold.html), "
             f"the figures are in {FOLDER}/figures/.",
