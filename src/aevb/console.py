@@ -109,7 +109,7 @@ MADE = {
 
 
 class Finished(NamedTuple):
-    """A planned job at the end of a pipeline: the name of its rule, how many models (or files) it makes, its log or '', what became of it."""
+    """A planned job at the end of a pipeline: its rule, how many models (or files) it makes, its log or '', what became of it."""
 
     name: str
     size: int
