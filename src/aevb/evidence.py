@@ -245,7 +245,7 @@ def posterior_samples(
 def _ess(chains: np.ndarray) -> np.ndarray:
     """Effective sample size of the mean of each chain, split in halves: (N, S) -> (N,)."""
     ess = np.asarray(array_stats.ess(chains[:, None], chain_axis=1, draw_axis=2, method="mean"))
-    return np.where(np.isfinite(ess), ess, 1.0)
+    return np.where(np.isfinite(ess) & (np.ptp(chains, axis=1) > 0), ess, 1.0)
 
 
 def _rhat(chains: np.ndarray) -> np.ndarray:
@@ -254,7 +254,8 @@ def _rhat(chains: np.ndarray) -> np.ndarray:
     halves = np.stack([chains[:, :half], chains[:, -half:]], 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         rhat = np.asarray(array_stats.rhat(halves, chain_axis=1, draw_axis=2, method="identity"))
-    return np.where(np.isnan(rhat), np.inf, rhat)
+    # Rounding can give what has not moved a variance.
+    return np.where(np.isnan(rhat) | (np.ptp(chains, axis=1) == 0), np.inf, rhat)
 
 
 # Densities fitted to samples
