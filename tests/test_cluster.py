@@ -18,6 +18,7 @@ from aevb import config, plan, results
 
 ROOT = Path(__file__).parent.parent
 CLUSTER = ["slurm", "slurm-gres", "cluster-generic"]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 
 
 def profile(name):
@@ -55,37 +56,15 @@ def test_the_profiles_differ_from_each_other_only_where_they_say():
 
 
 def test_a_misspelt_profile_is_an_error(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-        "-n",
-        "--cores",
-        "1",
-        "--profile",
-        "profiles/slrum",
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([*SNAKEMAKE, "-n", "--cores", "1", "--profile", "profiles/slrum"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0 and "profiles/slrum" in done.stderr and "no profile.yaml" in done.stderr
 
 
 def test_every_job_has_memory_and_a_time_limit(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(STUDY))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-        "--configfile",
-        "study.json",
-        "-n",
-        "--cores",
-        "1",
-    ]
-    done = subprocess.run([*command, "--quiet", "host"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [*SNAKEMAKE, "--configfile", "study.json", "-n", "--cores", "1", "--quiet", "host"], cwd=tmp_path, capture_output=True, text=True
+    )
     jobs = re.findall(r"^(?:rule|localrule) (\S+):\n((?:    .*\n)+)", done.stdout + done.stderr, re.MULTILINE)
     assert len({name for name, _ in jobs}) > 15, done.stdout + done.stderr
     for name, text in jobs:
@@ -125,7 +104,7 @@ def node():
 
 def snakemake(folder, name, *arguments):
     """Start the study in `folder` through the profile `name`, impatient as no site should be; returns the process."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / f"profiles/{name}")]
+    command = [*SNAKEMAKE, "--profile", str(ROOT / f"profiles/{name}")]
     command += ["--configfile", "study.json", "--latency-wait", "20", "--seconds-between-status-checks", "1"]
     if name != "cluster-generic":  # there is no accounting here
         command += ["--slurm-init-seconds-before-status-checks", "3", "--slurm-status-command", "squeue"]
