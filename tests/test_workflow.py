@@ -18,7 +18,7 @@ import pytest
 import yaml
 from matplotlib import image
 
-from aevb import results
+from aevb import config, results, unpack
 
 ROOT = Path(__file__).parent.parent
 QUICK = str(ROOT / "config/quick.yaml")
@@ -231,6 +231,9 @@ def test_a_gathered_file_is_enough_to_go_on_with_more_seeds(study, tmp_path):
     kinds = {name.split("_")[0] for name in jobs}
     assert "pilot" not in kinds and "variance" not in kinds and "encode" not in kinds and "dataset" not in kinds
     assert sum(count for name, count in jobs.items() if name.startswith("train_")) == 50 - 34
+    # Another first seed has pilots of its own, which may choose other step sizes.
+    other = config.load(more | {"seeds": [1, 0], "results": str(tmp_path / "other")})
+    assert unpack.unpack(other, target / "gathered.h5")[0] == 0
 
 
 def test_lint():

@@ -36,7 +36,9 @@ def unpack(study: configuration.Config, path: str | Path) -> tuple[int, int]:
     pilots = {
         run.curve: gathered.pilots[run.curve]
         for run in plan.pilot_runs(study)
-        if run.curve in gathered.pilots and _same(gathered.pilots[run.curve], plan.pilot_settings(study, run))
+        if run.curve in gathered.pilots
+        and gathered.pilots[run.curve].seed == run.seed
+        and _same(gathered.pilots[run.curve], plan.pilot_settings(study, run))
     }
     runs = {
         run: gathered.runs[run.name]
