@@ -113,6 +113,7 @@ def test_the_reference_grid_is_the_papers():
         ({"training": {"batch_size": 1}}, ["variance needs a training.batch_size of at least 2"]),
         ({"extended": {"samples": 5e5, "seeds": [0]}}, ["extended.samples must be more than samples, 5e5"]),
         ({"extended": {"samples": 1e6, "seeds": [7]}}, ["extended.seeds must be among seeds"]),
+        ({"extended": {"samples": 1e6, "seeds": [0], "experiments": ["digit"]}}, ["extended names the experiment 'digit'", "did you mean"]),
     ],
 )
 def test_wrong_configurations_are_named_in_one_line(change, words):
@@ -232,6 +233,9 @@ def test_some_seeds_go_on_and_their_grid_contains_the_others():
     options = study.evaluation
     short, long = (training.grid(options.first, samples, options.points_per_decade, 2000) for samples in (10**6, 10**7))
     assert set(short) < set(long)
+    some = {"extended": {"samples": 1e7, "seeds": [1], "experiments": ["frey"]}, "samples": 1e6, "seeds": [0, 1]}
+    longer = {run for run, samples in config.load({**raw("reference"), **some}).budgets().items() if samples > 10**6}
+    assert longer == {run for run in figures if run.seed == 1 and run.experiment == "frey"}
 
 
 def test_the_variance_study_gets_its_own_slice():

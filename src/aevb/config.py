@@ -212,10 +212,11 @@ class VarianceStudy(Strict):
 
 
 class Extended(Strict):
-    """Seeds that go on: their curves of Figure 2, and so the models of Figures 4 and 5, to a larger budget than `samples`."""
+    """Seeds that go on: their curves of Figure 2 (and the models of Figures 4 and 5, if the first seed is among them) to a larger budget."""
 
-    samples: Count
+    samples: Count = Field(description="more than those of the study")
     seeds: list[Whole] = Field(min_length=1, description="some of the study's")
+    experiments: list[ShortName] | None = Field(None, min_length=1, description="those that go on; nothing: all of the figures")
 
 
 class Manifold(Strict):
@@ -322,6 +323,7 @@ class Config(Strict):
         parts |= {name: [part] for name in ("estimators", "tradeoff", "variance") if (part := getattr(self, name))}
         parts["ablation"] = self.ablation.curves if self.ablation else []
         named = {name: [entry.experiment for entry in entries] for name, entries in parts.items()} | {"step_sizes": list(self.step_sizes)}
+        named["extended"] = self.extended.experiments or [] if self.extended else []
         mine = self.figure3.experiments if self.figure3 else []
         for part, names in {**named, "figure3": mine}.items():
             for name in names:
@@ -439,8 +441,8 @@ class Config(Strict):
 
     def budgets(self) -> dict[Run, int]:
         """Every run and its training samples, the most that a part of the study asks of it."""
-        longer = dict.fromkeys(self.extended.seeds, self.extended.samples) if self.extended else {}
-        asked = [(run, longer.get(run.seed, self.samples)) for run in self.figure_runs()]
+        going_on = self.extended.seeds if self.extended else []
+        asked = [(run, self.longest(run.experiment) if run.seed in going_on else self.samples) for run in self.figure_runs()]
         if self.figure3:
             samples = self.figure3.samples or min(self.samples, FIGURE3_SAMPLES)
             asked += [(run, samples) for run in self.figure3_runs()]
@@ -453,6 +455,11 @@ class Config(Strict):
         for run, samples in asked:
             budgets[run] = max(samples, budgets.get(run, 0))
         return budgets
+
+    def longest(self, experiment: str) -> int:
+        """Training samples of the longest curve of an experiment of Figure 2."""
+        goes_on = self.extended and experiment in (self.extended.experiments or self.experiments)
+        return self.extended.samples if goes_on else self.samples
 
     def budget(self, run: Run) -> int:
         """Training samples of `run`, one of the study's."""

@@ -137,7 +137,10 @@ def _budget(samples: int, seeds: list[int]) -> str:
 def further(study: Config) -> str:
     """The larger budget that some seeds have, in brackets, if they do."""
     part = study.extended
-    return f" ({short(part.samples)} for seed {', '.join(map(str, part.seeds))})" if part else ""
+    if part is None:
+        return ""
+    which = f" of {', '.join(map(label, part.experiments))}" if part.experiments else ""
+    return f" ({short(part.samples)} for seed{'s' * (len(part.seeds) > 1)} {', '.join(map(str, part.seeds))}{which})"
 
 
 def _pale(colour: str) -> tuple[float, ...]:
@@ -159,8 +162,7 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         for row, line in zip(study.figure2, axes, strict=True):
             panels = list(zip(line, row.latent_dims, strict=False))
             for panel, latent_dim in panels:
-                longest = study.extended.samples if study.extended else study.samples
-                panel.set(xscale="log", xlim=(0.9 * min(study.evaluation.first, study.samples), 1.5 * longest))
+                panel.set(xscale="log", xlim=(0.9 * min(study.evaluation.first, study.samples), 1.5 * study.longest(row.experiment)))
                 _log_ticks(panel)
                 _panel(panel, gathered, study, paper, row.experiment, latent_dim, row.algorithms)
                 panel.set(title=f"{label(row.experiment)}, $N_z$ = {latent_dim}")
