@@ -212,7 +212,7 @@ class VarianceStudy(Strict):
 
 
 class Extended(Strict):
-    """Seeds that go on: their curves of Figure 2 (and the models of Figures 4 and 5, if the first seed is among them) to a larger budget."""
+    """Seeds that go on: their curves of Figure 2, and the models of Figures 4 and 5 if these are theirs, to a larger budget."""
 
     samples: Count = Field(description="more than those of the study")
     seeds: list[Whole] = Field(min_length=1, description="some of the study's")
