@@ -74,8 +74,10 @@ def test_distances_hold_for_seeds_that_end_earlier_and_leave_out_the_diverged():
     np.testing.assert_allclose(test["seeds"], [2, 2, 1, 1])
     np.testing.assert_allclose(test["difference"], [3, 3, 1, 1], atol=1e-4)
     assert np.isnan(test["sd"].to_numpy()[2:]).all()
-    whole = distance.distances(study(change), paper_of()).set_index(["algorithm", "split", "reading"]).loc[("aevb", "test", "moment")]
-    assert whole["sd"] == pytest.approx(np.sqrt(8), abs=1e-4) and whole["seeds"] == 1 and whole["last"] == 1e8
+    parts = distance.distances(study(change), paper_of()).set_index(["algorithm", "split", "reading", "seeds"]).sort_index()
+    parts = parts.loc["aevb", "test", "moment"]
+    np.testing.assert_allclose(parts.loc[2, ["first", "last", "rms", "sd"]].to_list(), [3e5, 1e6, 3, np.sqrt(8)], rtol=1e-4)
+    np.testing.assert_allclose(parts.loc[1, ["first", "last", "rms", "sd"]].to_list(), [2e7, 1e8, 1, np.nan], rtol=1e-4)
 
 
 def test_all_48_curves_of_the_paper_are_measured():
@@ -169,7 +171,7 @@ def test_units_count_seeds_and_name_the_diverged():
 
     table = distance.units(study(change)).set_index(["experiment", "algorithm", "latent_dim"])
     row = table.loc[("mnist", "wake_sleep", 20)]
-    assert (row["seeds"], row["samples"], row["samples_high"]) == (2, 1e8, 1e8)
+    assert (row["seeds"], row["samples"]) == (2, 1e8)
     assert (row["test_kl"], row["test_kl_low"], row["test_kl_high"]) == (7.5, 7.0, 8.0)
     assert (row["active_units"], row["active_units_low"], row["active_units_high"]) == (2.5, 2.0, 3.0)
     assert row["diverged"] == "seed 2 at 3e4: the bound ran away"

@@ -249,7 +249,8 @@ def test_the_train_curves_reading_is_decided_by_distance():
     ],
 )
 def test_the_commands_are_complete(name, samples, study, redraw):
-    commands = report._commands(config.load({**STUDY, "name": name, "samples": samples}))
+    folder = {"results": "results/reference"} if name == "reference" else {}
+    commands = report._commands(config.load({**STUDY, **folder, "name": name, "samples": samples}))
     assert commands["study"] == f"./run --cores all {study}" and commands["redraw"] == commands["study"] + redraw
 
 

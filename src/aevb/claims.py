@@ -6,6 +6,7 @@ function returns panels, the measured effects with the threshold that the claim 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import pandas as pd
 from .config import FIGURE3_SAMPLES, TRADEOFF, load, short
 from .distance import at, completed, panels_of, paper_curve, replicas, training_points
 from .figures import ALGORITHMS, PAPER_DRAWS, label
-from .judging import Panel, interval, judge, kind, reach, state
+from .judging import Panel, interval, judge, kind, state, support
 from .results import Gathered, Table
 
 PAPER_SAMPLES = 100_000_000  # where the printed axes of Figure 2 end
@@ -83,8 +84,8 @@ def verdicts(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]
     """One row a claim, judged on the first study of (gathered, *others) that has what it needs; `paper`: its curves.
 
     claim (number and name), statement, verdict ("holds", "holds with a qualification: ...", "does not hold", "not tested: why");
-    effect, low, high: mean and 95 % interval in the panel that speaks least for the claim (of those that have an interval), in `unit`;
-    seeds (behind that interval), panels (how many), exceptions (panels that disagree); panel (whose effect it is), threshold and side
+    effect, low, high: mean and 95 % interval in the panel that speaks least for the claim (see judging.support), in `unit`;
+    seeds (behind that effect), panels (how many), exceptions (panels that disagree); panel (whose effect it is), threshold and side
     (where the claim says the effect lies), interval (what it is), median (effect over the panels), agreeing (panels), study, says,
     rule, figure.
     """
@@ -95,7 +96,7 @@ def verdicts(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]
         if panels:
             row["verdict"], row["exceptions"] = judge(panels, remarks)
             shown = [_row(entry, panel) for panel in panels]
-            row |= {**_row(entry, min(panels, key=reach)), "median": pd.Series([r["effect"] for r in shown]).median()}
+            row |= {**_row(entry, min(panels, key=support)), "median": pd.Series([r["effect"] for r in shown]).median()}
             row["agreeing"] = sum(r["state"] == "agrees" for r in shown)
         else:
             row |= {"verdict": f"not tested: it needs {entry.needs}", "exceptions": ""}
@@ -110,9 +111,14 @@ def details(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] 
     return pd.DataFrame(rows, columns=DETAILS)
 
 
-def _short_of(ends: Sequence[float], full: float) -> list[str]:
-    """A remark if a comparison ends before the paper's axis does."""
-    return [f"only to {short(int(min(ends)))} of the paper's {short(int(full))} samples"] if ends and min(ends) < 0.99 * full else []
+def _short_of(ends: Sequence[float], full: float, alone: Sequence[Panel] = ()) -> list[str]:
+    """Remarks if a comparison ends before the paper's axis does, and on panels of one seed that goes on `alone`."""
+    remarks = [f"only to {short(int(min(ends)))} of the paper's {short(int(full))} samples"] if ends and min(ends) < 0.99 * full else []
+    if alone:
+        ends_alone = dict.fromkeys(re.search(r", (to [^ :]+)", panel.name)[1] for panel in alone)
+        agreeing = sum(panel.side * (panel.values[0] - panel.threshold) > 0 for panel in alone)
+        remarks.append(f"one seed goes on alone ({' and '.join(ends_alone)}): as claimed in {agreeing} of {len(alone)} panels")
+    return remarks
 
 
 def _named(experiment: str, latent_dim: int) -> str:
@@ -131,7 +137,8 @@ def _of_paper(gathered: Gathered, paper: pd.DataFrame, figure: int = 2) -> list[
 def _horizons(curves: Curves, limit: float = PAPER_SAMPLES) -> Iterator[tuple[str, str, float, list[list[pd.DataFrame]]]]:
     """(panel, its name, last count of samples, curves of each seed that reaches it) for panels of curves by seed.
 
-    Seeds may have different budgets: a panel whose seeds end at several counts comes once for each of them.
+    Seeds may have different budgets: a panel whose seeds end at several counts comes once for each of them, in rising order, the first
+    time with all seeds.
     """
     for panel, seeds in curves.items():
         ends = {seed: min(float(limit), *(float(curve["samples"].iloc[-1]) for curve in mine)) for seed, mine in seeds.items()}
@@ -139,6 +146,19 @@ def _horizons(curves: Curves, limit: float = PAPER_SAMPLES) -> Iterator[tuple[st
         for end in sorted(set(ends.values())):
             name = f"{panel}, to {short(int(end))}" if several else panel
             yield panel, name, end, [seeds[seed] for seed in seeds if ends[seed] >= end]
+
+
+def _ended(curves: Curves, effect: Callable, threshold: float = 0.0, side: int = 1) -> Found:
+    """Panels of effect(*curves of a seed, last count), and remarks on these counts; what one seed shows that goes on alone is a remark."""
+    panels, alone, ends = [Panel(name, [], threshold, side) for name, seeds in curves.items() if not seeds], [], {}
+    for panel, name, end, seeds in _horizons({name: seeds for name, seeds in curves.items() if seeds}):
+        found = Panel(name, [effect(*mine, end) for mine in seeds], threshold, side)
+        if panel in ends and len(seeds) == 1:
+            alone.append(found)
+        else:
+            panels.append(found)
+            ends[panel] = end
+    return panels, _short_of(list(ends.values()), PAPER_SAMPLES, alone)
 
 
 def _against_wake_sleep(gathered: Gathered, paper: pd.DataFrame, effect: Callable) -> Found:
@@ -151,12 +171,9 @@ def _against_wake_sleep(gathered: Gathered, paper: pd.DataFrame, effect: Callabl
             pairs[_named(experiment, latent_dim)] = {seed: [ours[seed], theirs[seed]] for seed in both}
             planned.append(len(replicas(gathered, experiment, "aevb", latent_dim)))
             lost += planned[-1] - len(both)
-    panels, ends = [Panel(name, []) for name, seeds in pairs.items() if not seeds], {}
-    for panel, name, end, seeds in _horizons({name: seeds for name, seeds in pairs.items() if seeds}):
-        panels.append(Panel(name, [effect(*curves, end) for curves in seeds]))
-        ends[panel] = end
+    panels, ends = _ended(pairs, effect)
     remarks = [f"without {lost} pairs of replicas, of which one or both diverged"] if lost else []
-    return (panels, remarks + _short_of(list(ends.values()), PAPER_SAMPLES)) if max(planned) > 1 else ([], [])
+    return (panels, remarks + ends) if max(planned) > 1 else ([], [])
 
 
 def _speed_up(ours: pd.DataFrame, theirs: pd.DataFrame, end: float) -> float:
@@ -209,8 +226,10 @@ def better(gathered: Gathered, paper: pd.DataFrame) -> Found:
     says="Superfluous latent variables do not cause more overfitting, because the bound regularises (section 5, caption of Figure 2).",
     statement="For AEVB, neither the gap between train and test bound nor the fall of the test bound from its best grows with N_z.",
     rule="Two measures for each data set: train minus test bound at the end (gap), and the best test bound so far minus that at the end "
-    "(fall). How much each grows from the smallest to the largest N_z, by a straight line in log N_z through all of them, for each seed. "
-    "Below 1 nat, for both measures and every data set; judged at 1e8 samples, and at the end of curves that go on.",
+    "(fall; before 1e8 samples not judged where every test bound is still at its best). How much each grows from the smallest to the "
+    "largest N_z, by a straight line in log N_z through all of them, for each seed. Below 1 nat, "
+    "for both measures and every data set; judged where all seeds end, at most at 1e8 samples, "
+    "and at the end of those that go on.",
     needs="AEVB at several N_z of the paper's Figure 2 with two seeds or more",
 )
 def overfitting(gathered: Gathered, paper: pd.DataFrame) -> Found:
@@ -218,7 +237,7 @@ def overfitting(gathered: Gathered, paper: pd.DataFrame) -> Found:
     for experiment, latent_dim, algorithms in _of_paper(gathered, paper):
         if "aevb" in algorithms:
             groups.setdefault(experiment, {})[latent_dim] = completed(gathered, experiment, "aevb", latent_dim)
-    panels, ends = [], []
+    panels, alone, ends, rising = [], [], [], []
     for experiment, curves in groups.items():
         seeds = sorted(set.intersection(*(set(mine) for mine in curves.values()))) if len(curves) > 1 else []
         by_seed = {label(experiment): {seed: [mine[seed] for mine in curves.values()] for seed in seeds}} if seeds else {}
@@ -226,9 +245,23 @@ def overfitting(gathered: Gathered, paper: pd.DataFrame) -> Found:
         for end, (name, mine) in horizons.items():
             name += f", to {short(int(end))}" if end > PAPER_SAMPLES and ", to " not in name else ""
             growth = np.transpose([_growth(np.log(list(curves)), seed, end) for seed in mine])
-            panels += [Panel(f"{name}: {what}", list(values), SMALL, -1) for what, values in zip(("gap", "fall"), growth, strict=True)]
-        ends += [max(end for end in horizons if end <= PAPER_SAMPLES)] if horizons else []
-    return (panels, _short_of(ends, PAPER_SAMPLES)) if any(len(panel.values) > 1 for panel in panels) else ([], [])
+            found = [Panel(f"{name}: {what}", list(values), SMALL, -1) for what, values in zip(("gap", "fall"), growth, strict=True)]
+            if end < 0.99 * PAPER_SAMPLES and all(_at_best(curve, end) for seed in mine for curve in seed):
+                rising.append(name)
+                found.pop()
+            if len(mine) == 1 < len(seeds):
+                alone += found
+            else:
+                panels += found
+                judged = min(end, PAPER_SAMPLES)
+        ends += [judged] if horizons else []
+    remarks = [f"no fall to judge where every test bound still rises ({'; '.join(rising)})"] if rising else []
+    return (panels, _short_of(ends, PAPER_SAMPLES, alone) + remarks) if any(len(panel.values) > 1 for panel in panels) else ([], [])
+
+
+def _at_best(curve: pd.DataFrame, end: float) -> bool:
+    test = curve.loc[curve["samples"] <= end, "test"]
+    return test.iloc[-1] == test.max()
 
 
 def _growth(sizes: np.ndarray, curves: list[pd.DataFrame], end: float) -> list[float]:
@@ -245,23 +278,32 @@ def _growth(sizes: np.ndarray, curves: list[pd.DataFrame], end: float) -> list[f
     "variance of the estimated bound",
     says="The variance of the estimated bound is below 1 and therefore not drawn (caption of Figure 2).",
     statement="One draw of z for each datapoint estimates the mean bound of a data set with a variance below 1 nat².",
-    rule="Largest variance over all evaluations of a curve, train and test, of the mean bound over the data set from one draw for each "
-    "datapoint (ours spends more draws where it would be large; where their number cannot be told from the standard error, an upper "
+    rule="Largest variance over all evaluations of a curve (to where all seeds end), train and test, of the mean bound over the data set "
+    "from one draw for each datapoint (ours spends more draws where it would be large; where "
+    "their number cannot be told from the standard error, an upper "
     "limit); and the same as the variance study measured it on the training set. Below 1 in every curve of Figure 2.",
     needs="curves of the paper's Figure 2",
     unit="nats²",
     logarithmic=True,
 )
 def variance_of_bound(gathered: Gathered, paper: pd.DataFrame) -> Found:
-    options, panels = load(gathered.config).evaluation, []
-    for experiment, latent_dim, algorithms in _of_paper(gathered, paper):
-        for algorithm in algorithms:
-            errors = [c[["train_se", "test_se"]].to_numpy() for c in completed(gathered, experiment, algorithm, latent_dim).values()]
-            values = [float(np.log(_one_draw(error, options.standard_error, options.max_draws).max())) for error in errors]
-            panels.append(Panel(f"{_named(experiment, latent_dim)}, {ALGORITHMS[algorithm]}", values, np.log(SMALL**2), -1))
+    options = load(gathered.config).evaluation
+
+    def largest(curve: pd.DataFrame, end: float) -> float:
+        errors = curve.loc[curve["samples"] <= end, ["train_se", "test_se"]].to_numpy()
+        return float(np.log(_one_draw(errors, options.standard_error, options.max_draws).max()))
+
+    curves = {
+        f"{_named(experiment, latent_dim)}, {ALGORITHMS[algorithm]}": {
+            seed: [curve] for seed, curve in completed(gathered, experiment, algorithm, latent_dim).items()
+        }
+        for experiment, latent_dim, algorithms in _of_paper(gathered, paper)
+        for algorithm in algorithms
+    }
+    panels, remarks = _ended(curves, largest, np.log(SMALL**2), -1)
     for place, row in _measured(gathered, "bound_all", "B") if panels else ():
         panels.append(Panel(place, [float(np.log(row.variance))], np.log(SMALL**2), -1, row.variance_se / row.variance))
-    return panels, []
+    return panels, remarks
 
 
 def _one_draw(error: np.ndarray, target: float, most: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ READINGS = {(2, "train"): ("moment", "average"), (2, "test"): ("moment",), **{(3
 # Columns of the tables below.
 CURVE = ["figure", "experiment", "latent_dim", "n_train", "algorithm", "split", "reading"]
 BESIDE = ["samples", "ours", "sd", "seeds", "paper", "difference"]
-DISTANCES = [*CURVE, "seeds", "first", "last", "rms", "sd", "mean", "largest", "at"]
+DISTANCES = [*CURVE, "study", "seeds", "first", "last", "rms", "sd", "mean", "largest", "at"]
 ABLATION = ["experiment", "algorithm", "latent_dim", "reading", "seeds", "diverged", "last", "test", "train", "average"]
 ABLATION += ["rms", "gain", "closest"]
 
@@ -183,17 +184,21 @@ def differences(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*CURVE, *BESIDE])
 
 
-def distances(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
-    """How far our curves are from the paper's: one row a curve and reading of `differences`, nats per datapoint.
+def distances(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()) -> pd.DataFrame:
+    """How far our curves are from the paper's: one row a curve and reading of `differences`, nats per datapoint; where some seeds go on,
+    a second one for the samples beyond the others. Figure 3 is that of the first of (gathered, *others) that has it.
 
-    CURVE; seeds (fewest over the counts); first and last (the shared range of samples); rms (root mean square over the log axis of the
+    CURVE; study (its name); seeds; first and last (the shared range of samples); rms (root mean square over the log axis of the
     samples of the difference between our mean and the paper's), sd (the same of the spread over seeds, where
     two reach, to hold it against), mean (of the difference), largest (the difference that is largest in size) and at (where it is).
     """
     rows = []
-    for place, part in differences(gathered, paper).groupby(CURVE, sort=False, dropna=False):
+    found = [differences(study, paper).assign(study=study.config["name"]) for study in (gathered, *others)]
+    third = next((part for part in (table[table["figure"] == 3] for table in found) if len(part)), found[0][:0])
+    whole = pd.concat([found[0][found[0]["figure"] == 2], third])
+    for (*place, study, seeds), part in whole.groupby([*CURVE, "study", "seeds"], sort=False, dropna=False):
         worst = part.loc[part["difference"].abs().idxmax()]
-        about = {"seeds": part["seeds"].min(), "first": part["samples"].min(), "last": part["samples"].max()}
+        about = {"study": study, "seeds": seeds, "first": part["samples"].min(), "last": part["samples"].max()}
         spread = part[part["sd"].notna()]
         size = {"rms": _rms(part), "sd": _average(spread, spread["sd"] ** 2) ** 0.5, "mean": _average(part, part["difference"])}
         rows.append({**dict(zip(CURVE, place, strict=True)), **about, **size, "largest": worst["difference"], "at": worst["samples"]})
@@ -245,10 +250,17 @@ def ablation(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     return table[ABLATION]
 
 
-def units(gathered: Gathered) -> pd.DataFrame:
-    """What the latent variables carry at the end of every curve with a bound, one row each.
+def last_shared(runs: list[RunResult]) -> pd.DataFrame:
+    """One row for each run that did not diverge: its last evaluation before the shortest of them ends (no rows if all diverged)."""
+    done = [run for run in runs if run.status == "completed"]
+    end = min((run.samples for run in done), default=0)
+    return pd.DataFrame([run.curve[run.curve["samples"] <= end].iloc[-1] for run in done], columns=runs[0].curve.columns, dtype=float)
 
-    experiment, algorithm, latent_dim, seeds (that did not diverge), samples and samples_high (fewest and most at the end); train_kl,
+
+def units(gathered: Gathered) -> pd.DataFrame:
+    """What the latent variables carry at the end of every curve with a bound (where some seeds go on, of the others'), one row each.
+
+    experiment, algorithm, latent_dim, seeds (that did not diverge), samples (of the evaluation); train_kl,
     test_kl (nats per datapoint) and active_units: mean over these seeds, and NAME_low, NAME_high: least and most; diverged: seed,
     samples and reason of each replica that stopped.
     """
@@ -257,9 +269,9 @@ def units(gathered: Gathered) -> pd.DataFrame:
         if run.algorithm != "mcem":
             curves.setdefault((run.experiment, run.algorithm, run.latent_dim), []).append(run)
     for place, runs in curves.items():
-        done = pd.DataFrame([run.curve.iloc[-1] for run in runs if run.status == "completed"], columns=runs[0].curve.columns).astype(float)
+        done = last_shared(runs)
         row = {**dict(zip(("experiment", "algorithm", "latent_dim"), place, strict=True)), "seeds": len(done)}
-        row |= {"samples": done["samples"].min(), "samples_high": done["samples"].max()}
+        row["samples"] = done["samples"].max()
         for name in ("train_kl", "test_kl", "active_units"):
             row |= {name: done[name].mean(), f"{name}_low": done[name].min(), f"{name}_high": done[name].max()}
         lost = [f"seed {run.seed} at {short(run.samples)}: {run.reason}" for run in runs if run.status == "diverged"]

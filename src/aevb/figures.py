@@ -143,6 +143,11 @@ def further(study: Config) -> str:
     return f" ({short(part.samples)} for seed{'s' * (len(part.seeds) > 1)} {', '.join(map(str, part.seeds))}{which})"
 
 
+def trained(study: Config, models: list[Run]) -> str:
+    """'2e6 training samples, seed 0' for AEVB models of the first seed; several budgets where only some go on."""
+    return f"{' and '.join(dict.fromkeys(short(study.budget(run)) for run in models))} training samples, seed {study.seeds[0]}"
+
+
 def _pale(colour: str) -> tuple[float, ...]:
     return tuple(0.45 * part + 0.55 for part in to_rgb(colour))
 
@@ -393,7 +398,10 @@ def distance(gathered: Gathered, paper: pd.DataFrame) -> Figure:
                 panel.remove()
         height = _make_room(figure, 0.4)
         figure.text(0.5, 0.28 / height, "# training samples evaluated", ha="center", va="bottom")
-        figure.suptitle("Ours minus the paper's curves, at its points: mean and ± 1 sd over seeds. Train: averaged (thin: at that moment)")
+        figure.suptitle(
+            f"Budget: {short(study.samples)} training samples a curve{further(study)}, {_seeds(study.seeds)}\n"
+            "Ours minus the paper's curves, at its points: mean and ± 1 sd over seeds. Train: averaged (thin: at that moment)"
+        )
         _legend(figure, list(dict.fromkeys(table["algorithm"])))
         _settle(figure)
     return figure
@@ -457,7 +465,7 @@ def estimators(gathered: Gathered) -> Figure:
         foot = "# samples per datapoint (annealed importance sampling: temperatures); dotted: the paper's"
         figure.text(0.5, 0.47 / height, f"{foot} {PAPER_DRAWS}", ha="center", va="bottom")
         part = study.estimators
-        about = f"{label(part.experiment)}, AEVB after {short(study.budget(models[0]))} training samples, seed {study.seeds[0]}"
+        about = f"{label(part.experiment)}, AEVB after {trained(study, models)}"
         figure.suptitle(f"{about}; {part.datapoints} points each, {part.replicates} replicates; bars: ± 1 standard error")
         handles = [
             Line2D([], [], color=colour, marker=marker, linestyle=dashes, markersize=3, markeredgewidth=0, label=name)
@@ -517,10 +525,7 @@ def figure4(gathered: Gathered) -> Figure:
         axes = figure.subplots(1, len(aspects), squeeze=False, width_ratios=aspects)[0]
         for axis, entry in zip(axes, study.figure4, strict=True):
             _picture(axis, gathered, entry.experiment, manifold_latents(entry.grid), entry.grid)
-        figure.suptitle(
-            f"Decoder means; AEVB after {short(study.budget(study.figure_models()[0]))} training samples, seed {study.seeds[0]} "
-            f"(1 of {_seeds(study.seeds)})"
-        )
+        figure.suptitle(f"Decoder means; AEVB after {trained(study, study.figure4_models())} (1 of {_seeds(study.seeds)})")
         _settle(figure)
     return figure
 
@@ -537,7 +542,7 @@ def figure5(gathered: Gathered) -> Figure:
                 _picture(axis, gathered, entry.experiment, prior_latents(entry.grid**2, latent_dim, seed), entry.grid)
             for axis in line[len(entry.latent_dims) :]:
                 axis.remove()
-        drawn = f"AEVB after {short(study.budget(study.figure_models()[0]))} training samples, seed {seed} (1 of {_seeds(study.seeds)})"
+        drawn = f"AEVB after {trained(study, study.figure_models())} (1 of {_seeds(study.seeds)})"
         figure.suptitle(f"Random samples, as decoder means; {drawn}")
         _settle(figure)
     return figure

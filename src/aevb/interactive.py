@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from bokeh.embed import components
 from bokeh.model import Model
-from bokeh.models import BoxZoomTool, ColumnDataSource, CustomJSTickFormatter, HoverTool, NoOverlap, Range1d, ResetTool
+from bokeh.models import BoxZoomTool, ColumnDataSource, CustomJSTickFormatter, HoverTool, NoOverlap, Range1d, ResetTool, Span
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
@@ -127,13 +127,14 @@ def _panel(panel: list[Curve], x: str, ends: Range1d, heights: Range1d, log: boo
 def figure2(gathered: Gathered, paper: pd.DataFrame) -> dict[str, Model]:
     """The panels of Figure 2, by experiment and N_z: 'mnist-3'; see figures.figure2."""
     study, panels = load(gathered.config), {}
-    names = {row.experiment for row in study.figure2}
-    last = max([study.samples, *(run.samples for run in gathered.runs.values() if run.experiment in names)])
-    ends = Range1d(0.9 * min(study.evaluation.first, study.samples), 1.5 * last)
     for row in study.figure2:
+        ends = Range1d(0.9 * min(study.evaluation.first, study.samples), 1.5 * study.longest(row.experiment))
         drawn = {d: curves(gathered, paper, row.experiment, d, row.algorithms, "samples") for d in row.latent_dims}
         heights = _range([*drawn.values()], ends.start**0.8 * ends.end**0.2, ends.end, fence=3)
-        panels |= {f"{row.experiment}-{d}": _panel(panel, "samples", ends, heights, log=True) for d, panel in drawn.items()}
+        for d, panel in drawn.items():
+            plot = panels[f"{row.experiment}-{d}"] = _panel(panel, "samples", ends, heights, log=True)
+            for split, value in gathered.baselines.get(row.experiment, {}).items():
+                plot.add_layout(Span(location=value, dimension="width", line_dash=DASHES[split], line_color="#737373", name="ignoring z"))
     return panels
 
 

@@ -10,8 +10,9 @@ model is known.
 
 *Verdicts.* A panel agrees if its interval lies on the claim's side of the threshold and disagrees if it lies on the other; it leans if
 the interval reaches across, or does not exist, but every seed is on one side; otherwise it is open. A claim holds if all panels agree,
-and with a qualification if more than half agree or lean towards it; it does not hold if at least as many disagree (or lean that way)
-as agree; else it stays undecided, which counts as not tested. The effect shown is that of the panel that speaks least for the claim.
+and with a qualification if more than half agree or lean towards it, one of them surely; it does not hold if at least as many disagree (or
+lean that way) as agree, one of them surely; else it stays undecided, which counts as not tested. The effect shown is that of the panel
+that speaks least for the claim.
 """
 
 from __future__ import annotations
@@ -54,8 +55,11 @@ def kind(panel: Panel) -> str:
     return "Monte Carlo error on one model" if np.isfinite(panel.error) else "none: one seed" if len(panel.values) else "none: diverged"
 
 
+STATES = ["disagrees", "leans against", "open", "leans towards", "agrees", "diverged"]  # from the one that speaks least for a claim
+
+
 def state(panel: Panel) -> str:
-    """agrees, disagrees, leans towards, leans against, open or diverged (see the top)."""
+    """One of STATES (see the top)."""
     if not len(panel.values):
         return "diverged"
     ends, seeds = (panel.side * (np.array(values) - panel.threshold) for values in (interval(panel)[1:], panel.values))
@@ -66,10 +70,10 @@ def state(panel: Panel) -> str:
     return "open"
 
 
-def reach(panel: Panel) -> tuple[bool, float]:
-    """Sorts panels: those with an interval first, by how far it reaches to the wrong side of the threshold."""
-    mean, *ends = (panel.side * (value - panel.threshold) for value in interval(panel))
-    return (False, min(ends)) if np.isfinite(ends).all() else (True, mean if np.isfinite(mean) else np.inf)
+def support(panel: Panel) -> tuple[int, float]:
+    """Sorts panels by how much they speak for the claim: by state, then by how far the interval (or the one value) reaches."""
+    values = panel.side * (np.array(interval(panel)) - panel.threshold)
+    return STATES.index(state(panel)), float(np.nanmin(values)) if len(panel.values) else 0.0
 
 
 def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
@@ -79,13 +83,13 @@ def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
         named.setdefault(state(panel), []).append(panel.name)
     agree, lean, undecided, lost = (named.get(key, []) for key in ("agrees", "leans towards", "open", "diverged"))
     against = named.get("disagrees", []) + named.get("leans against", [])
-    reasons = {"not in": against, "too few seeds to be sure in": lean, "undecided in": undecided}
+    reasons = {"not in": against, "too few seeds to be sure, though all say so, in": lean, "undecided in": undecided}
     reasons["every replica of an algorithm diverged in"] = lost
     why = [f"{text} {_some(names, len(panels))}" for text, names in reasons.items() if names]
     exceptions = "; ".join([*against, *(f"{name} (diverged)" for name in lost)])
-    if 2 * len(agree + lean) > len(panels):
+    if agree and 2 * len(agree + lean) > len(panels):
         return (f"holds with a qualification: {'; '.join(why + remarks)}" if why + remarks else "holds"), exceptions
-    if against and len(against) >= len(agree + lean):
+    if "disagrees" in named and len(against) >= len(agree + lean):
         return "does not hold", exceptions
     return f"not tested: {'; '.join(why)}", exceptions
 

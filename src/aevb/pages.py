@@ -58,7 +58,9 @@ def _contents(gathered: Gathered, paper: pd.DataFrame, folder: Path, more: dict[
     """What every document is made of: findings, tables and texts."""
     found = findings(gathered, paper) | {"number": number, "count": count, "rate": tables.rate}
     found |= {"closest": closest(more["readings"]) if "readings" in more else ""}
-    made = tables.tables(found) | {name: tables.claims(frame) if name == "claims" else tables.plain(frame) for name, frame in more.items()}
+    made = tables.tables(found) | {name: tables.plain(frame) for name, frame in more.items()}
+    if "claims" in more:
+        made |= {"claims": tables.claims(more["claims"]), "rules": tables.rules(more["claims"])}
     return {**found, "tables": made, "texts": texts(folder / "texts.j2", found)}
 
 
@@ -89,8 +91,8 @@ def render(gathered_path, paper_path, figure_paths: dict[str, str], template, ou
     """Write the report of a study as one HTML file that fetches nothing.
 
     `paper_path`: the paper's curves (CSV); `figure_paths`: name (see Config.figures) -> SVG file; `template`: Jinja, with texts.j2
-    and style.css beside it; `more`: tables by name, which are left out unless given: claims (columns of claims.verdicts), distances,
-    units. Raises UserError for a bad gathered file or an output that cannot be written.
+    and style.css beside it; `more`: tables by name, which are left out unless given: claims (columns of claims.verdicts), panels (of
+    claims.details), distances, units, ... Raises UserError for a bad gathered file or an output that cannot be written.
     """
     gathered, paper = read_gathered(gathered_path), pd.read_csv(paper_path)
     context = _contents(gathered, paper, Path(template).parent, more)

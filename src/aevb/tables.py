@@ -39,7 +39,7 @@ def tabular(rows: list[dict] | pd.DataFrame, by: str | None = None) -> Tabular:
 
 def plain(frame: pd.DataFrame, by: str | None = None) -> Tabular:
     """A table of numbers, as claims.py and distance.py make them, with names and formats for people."""
-    counts = {"samples", "samples_high", "first", "last", "at"}
+    counts = {"samples", "first", "last", "at"}
     names = {"experiment": "data", "latent_dim": "N_z", "n_train": "N_train", "draws": "L", "batch_size": "M"}
 
     def cell(name: str, value) -> str:
@@ -68,17 +68,25 @@ def claims(frame: pd.DataFrame) -> Tabular:
         measured = np.isfinite(entry["effect"])
         effect, low, high = (f"{value:,.0f}" if abs(value) >= 1000 else number(value) for value in entry[["effect", "low", "high"]])
         interval = f" [{low}, {high}]" if np.isfinite(entry["low"]) else ""
+        # Of another study: what this one has not measured.
+        other = f"; study {entry['study']}" if entry["study"] not in ("", frame["study"].iloc[0]) else ""
+        where = f"{entry['panel']} ({entry['interval']}{other})" if measured else "–"
         return {
             "claim": entry["claim"],
             "verdict": entry["verdict"],
             "effect [95 % interval]": f"{effect}{interval} {entry['unit']}" if measured else "–",
-            "seeds": f"{entry['seeds']:g}",
+            "in": where,
             "panels": f"{entry['panels']:g}",
             "exceptions": entry["exceptions"] or "–",
             "measured": entry["statement"],
         }
 
     return tabular([row(entry) for _, entry in frame.iterrows()])._replace(links=frame["link"].to_list() if "link" in frame else None)
+
+
+def rules(frame: pd.DataFrame) -> Tabular:
+    """What the paper says and how each claim is judged (columns of claims.verdicts)."""
+    return tabular(frame[["claim", "says", "rule"]].rename(columns={"says": "the paper"}))
 
 
 def markdown(table: Tabular) -> str:

@@ -11,7 +11,15 @@ SAYING += [
 # Numbers that report and paper show beside their own.
 TABLES = {
     name: f"{FOLDER}/{name}.csv"
-    for name in ("claims", "distances", "readings", "units", "tradeoff", "variance")
+    for name in (
+        "claims",
+        "panels",
+        "distances",
+        "readings",
+        "units",
+        "tradeoff",
+        "variance",
+    )
 }
 
 

@@ -19,7 +19,8 @@ with console.job(snakemake.log[0]):
     verdicts["link"] = [f"{reports[study]}#{name}" if study else "" for study, name in zip(verdicts.study, verdicts.figure, strict=True)]
     tables = {
         "claims": verdicts,
-        "distances": distance.distances(gathered, paper),
+        "panels": claims.details(gathered, paper, others),
+        "distances": distance.distances(gathered, paper, others),
         "readings": next(filter(len, readings), readings[0]),
         "units": distance.units(gathered),
         "tradeoff": distance.tradeoff(gathered),
