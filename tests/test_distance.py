@@ -178,6 +178,26 @@ def test_units_count_seeds_and_name_the_diverged():
     assert set(distance.units(third())["algorithm"]) == {"aevb", "wake_sleep"}  # Monte Carlo EM has no bound
 
 
+def test_units_are_compared_where_the_shortest_seed_ends():
+    def change(run, result):
+        result.curve["test_kl"] = 5.0 + (result.curve["samples"] > 2e6)
+        if run.seed < 2:
+            result.curve = result.curve[result.curve["samples"] <= 1e6 + 1]
+            result.attributes["samples"] = 10**6
+        return result
+
+    table = distance.units(study(change))
+    assert set(table["seeds"]) == {3, 1} and (table["samples"] == 1e6).all() and (table["test_kl_high"] == 5.0).all()
+
+
+def test_figure3_comes_from_a_study_beside():
+    paper, beside = pd.read_csv(PAPER), third()
+    own = distance.distances(study(), paper, [beside])
+    assert len(own[own["figure"] == 3]) == 12 * 2 and set(own["study"]) == {"made", beside.config["name"]}
+    alone = distance.distances(study(), paper[paper["figure"] == 3], [beside])  # nothing of its own
+    pd.testing.assert_frame_equal(alone, own[own["figure"] == 3].reset_index(drop=True), check_dtype=False)
+
+
 def test_the_baseline_is_the_likelihood_of_independent_pixels():
     random = np.random.RandomState(0)
     train, test = (torch.from_numpy(random.beta(0.5, 0.7, (n, 6)).astype(np.float32)) for n in (40, 30))

@@ -25,7 +25,12 @@ CLAIMS = pd.DataFrame(
     ],
     columns=["claim", "statement", "verdict", "effect", "low", "high", "unit", "seeds", "panels", "exceptions", "figure"],
 ).assign(
-    panel=["p", "q", np.nan], interval=["bootstrap over 5 seeds", "none: one seed", np.nan], study=["mine", "other", ""], says="x", rule="y"
+    panel=["p", "q", np.nan],
+    interval=["bootstrap over 5 seeds", "none: one seed", np.nan],
+    study=["mine", "other", ""],
+    link=["#a", "b#a", ""],
+    says="x",
+    rule="y",
 )
 
 

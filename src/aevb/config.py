@@ -272,7 +272,7 @@ class Config(Strict):
     beside: list[Location] = Field(
         [],
         description="gathered.h5 of other studies (paths from the Snakefile's folder), in which the claims of the paper are tested that "
-        "this one cannot test",
+        "this one cannot test, and whose Figure 3 and ablation are measured against the paper if it has none",
     )
     reference: Location | None = Field(
         None, description="folder of the reference run that `snakemake check` makes anew in part, from the Snakefile's"
@@ -535,9 +535,12 @@ class Config(Strict):
 
     def figure_models(self) -> list[Run]:
         """The models that Figures 4 and 5 draw: AEVB, first seed."""
+        return list(dict.fromkeys([*self.figure4_models(), *self.figure5_models()]))
+
+    def figure5_models(self) -> list[Run]:
+        """The models that Figure 5 draws."""
         wanted = [(panel.experiment, latent_dim) for panel in self.figure5 for latent_dim in panel.latent_dims]
-        others = [Run(experiment, "aevb", latent_dim, self.seeds[0]) for experiment, latent_dim in wanted]
-        return list(dict.fromkeys([*self.figure4_models(), *others]))
+        return [Run(experiment, "aevb", latent_dim, self.seeds[0]) for experiment, latent_dim in wanted]
 
     def figure4_models(self) -> list[Run]:
         """The models that Figure 4 draws, with two latent dimensions."""

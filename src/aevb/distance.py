@@ -195,7 +195,7 @@ def distances(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered
     rows = []
     found = [differences(study, paper).assign(study=study.config["name"]) for study in (gathered, *others)]
     third = next((part for part in (table[table["figure"] == 3] for table in found) if len(part)), found[0][:0])
-    whole = pd.concat([found[0][found[0]["figure"] == 2], third])
+    whole = pd.concat([part for part in (found[0][found[0]["figure"] == 2], third) if len(part)] or [found[0]])
     for (*place, study, seeds), part in whole.groupby([*CURVE, "study", "seeds"], sort=False, dropna=False):
         worst = part.loc[part["difference"].abs().idxmax()]
         about = {"study": study, "seeds": seeds, "first": part["samples"].min(), "last": part["samples"].max()}

@@ -398,8 +398,11 @@ def distance(gathered: Gathered, paper: pd.DataFrame) -> Figure:
                 panel.remove()
         height = _make_room(figure, 0.4)
         figure.text(0.5, 0.28 / height, "# training samples evaluated", ha="center", va="bottom")
+        third = ""
+        if study.figure3:
+            third = f"; Figure 3: {short(study.budget(study.figure3_runs()[0]))}, {_seeds(seeds_of(study, study.figure3.experiments[0]))}"
         figure.suptitle(
-            f"Budget: {short(study.samples)} training samples a curve{further(study)}, {_seeds(study.seeds)}\n"
+            f"Budget: {short(study.samples)} training samples a curve{further(study)}, {_seeds(study.seeds)}{third}\n"
             "Ours minus the paper's curves, at its points: mean and ± 1 sd over seeds. Train: averaged (thin: at that moment)"
         )
         _legend(figure, list(dict.fromkeys(table["algorithm"])))
@@ -542,7 +545,7 @@ def figure5(gathered: Gathered) -> Figure:
                 _picture(axis, gathered, entry.experiment, prior_latents(entry.grid**2, latent_dim, seed), entry.grid)
             for axis in line[len(entry.latent_dims) :]:
                 axis.remove()
-        drawn = f"AEVB after {trained(study, study.figure_models())} (1 of {_seeds(study.seeds)})"
+        drawn = f"AEVB after {trained(study, study.figure5_models())} (1 of {_seeds(study.seeds)})"
         figure.suptitle(f"Random samples, as decoder means; {drawn}")
         _settle(figure)
     return figure

@@ -82,14 +82,16 @@ def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
     for panel in panels:
         named.setdefault(state(panel), []).append(panel.name)
     agree, lean, undecided, lost = (named.get(key, []) for key in ("agrees", "leans towards", "open", "diverged"))
-    against = named.get("disagrees", []) + named.get("leans against", [])
-    reasons = {"not in": against, "too few seeds to be sure, though all say so, in": lean, "undecided in": undecided}
+    disagree, opposed = named.get("disagrees", []), named.get("leans against", [])
+    against = disagree + opposed
+    reasons = {"not in": disagree, "too few seeds to be sure, though all say the opposite, in": opposed}
+    reasons |= {"too few seeds to be sure, though all say so, in": lean, "undecided in": undecided}
     reasons["every replica of an algorithm diverged in"] = lost
     why = [f"{text} {_some(names, len(panels))}" for text, names in reasons.items() if names]
     exceptions = "; ".join([*against, *(f"{name} (diverged)" for name in lost)])
     if agree and 2 * len(agree + lean) > len(panels):
         return (f"holds with a qualification: {'; '.join(why + remarks)}" if why + remarks else "holds"), exceptions
-    if "disagrees" in named and len(against) >= len(agree + lean):
+    if disagree and len(against) >= len(agree + lean):
         return "does not hold", exceptions
     return f"not tested: {'; '.join(why)}", exceptions
 

@@ -586,7 +586,7 @@ def _not_run(study: Config, paper: pd.DataFrame) -> list[str]:
             )
     if study.beside:
         where = joined(Path(path).parent.name for path in study.beside)
-        sentences.append(f"What this study leaves out is judged above on studies beside it, where these have it: {where}.")
+        sentences.append(f"What this study leaves out is judged on studies beside it, where these have it: {where}.")
     return sentences
 
 
@@ -640,7 +640,8 @@ def _drawings(gathered: Gathered, study: Config) -> dict:
             f"{label(name)}: {', '.join(f'{split} {number(value, 1)}' for split, value in bounds.items())}"
             for name, bounds in gathered.baselines.items()
         ),
-        "drawn": f"After {trained(study, study.figure_models())}.",
+        "drawn4": f"After {trained(study, study.figure4_models())}.",
+        "drawn5": f"After {trained(study, study.figure5_models())}.",
         "graded_models": trained(study, study.estimator_models()),
         "grids4": joined(f"{label(e.experiment)} {e.grid}×{e.grid}" for e in study.figure4),
         "grids5": joined(f"{label(e.experiment)} {e.grid}×{e.grid}, N_z = {joined(e.latent_dims)}" for e in study.figure5),

@@ -68,8 +68,8 @@ def claims(frame: pd.DataFrame) -> Tabular:
         measured = np.isfinite(entry["effect"])
         effect, low, high = (f"{value:,.0f}" if abs(value) >= 1000 else number(value) for value in entry[["effect", "low", "high"]])
         interval = f" [{low}, {high}]" if np.isfinite(entry["low"]) else ""
-        # Of another study: what this one has not measured.
-        other = f"; study {entry['study']}" if entry["study"] not in ("", frame["study"].iloc[0]) else ""
+        beside = not str(entry.get("link", "#")).startswith("#")  # judged on another study, to whose report it leads
+        other = f"; study {entry['study']}" if beside else ""
         where = f"{entry['panel']} ({entry['interval']}{other})" if measured else "–"
         return {
             "claim": entry["claim"],
