@@ -39,8 +39,8 @@ def train(run: Run, step_size: float, samples: int, folder: Path):
     ("run", "step_size", "samples"),
     [
         (Run("mnist", "aevb", 20, 0), 0.02, 316_000),
-        (Run("frey", "wake_sleep", 2, 0), 0.01, 200_000),
-        (Run("frey", "aevb", 10, 1), 0.01, 126_000),
+        (Run("frey", "wake_sleep", 2, 0), 0.02, 200_000),
+        (Run("frey", "aevb", 10, 1), 0.02, 126_000),
     ],
     ids=lambda value: value.name if isinstance(value, Run) else str(value),
 )

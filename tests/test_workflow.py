@@ -49,7 +49,7 @@ def planned(output):
     [
         ((), 152, 71, 18, 5, 2, 2, 2),
         (("--config", "samples=1e6"), 152, 71, 18, 5, 2, 2, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 106, 28, 0, 0, 2, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 121, 28, 0, 0, 2, 2, 2),
         (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1, 1),
         (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
     ],
@@ -59,7 +59,7 @@ def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, es
     packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators, "variance_": variance, "encode_": encode}
     for prefix, number in packs.items():
         assert sum(count for name, count in jobs.items() if name.startswith(prefix)) == number
-    assert sum(name.startswith("baseline_") for name in jobs) == {152: 2, 106: 2, 21: 1, 8: 2}[train]  # one for each row of Figure 2
+    assert sum(name.startswith("baseline_") for name in jobs) == {152: 2, 121: 2, 21: 1, 8: 2}[train]  # one for each row of Figure 2
     others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "baseline_", "total"))}
     figures = (5 if evidence else 3) + (QUICK not in arguments)  # the distance to the paper, which has no curves of the digits
     assert others == {"dataset": datasets, "gather": 1, "figure": figures, "claims": 1, "manifold": 1, "paper": 1, "report": 1, "all": 1}
