@@ -119,9 +119,10 @@ def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
         f"Measured here in {calibration:.0f} s: {min(rates):,.0f} to {max(rates):,.0f} samples/s a process of {config.threads} thread(s).",
         f"Estimated time on {where}: {duration(seconds(config.samples))}{for_estimates}, results in {config.folder}/.",
     ]
-    smaller = [n for n in SMALLER if config.training.batch_size < n < config.samples]
-    if smaller and seconds(config.samples) > 600:
-        options = ", ".join(f"samples={configuration.short(n)} ({duration(seconds(n))})" for n in smaller)
+    smaller = {n: seconds(n) for n in SMALLER if config.training.batch_size < n < config.samples and not config.results}
+    saving = {n: less for n, less in smaller.items() if less < 0.9 * seconds(config.samples)}  # what is extended stays as long
+    if saving and seconds(config.samples) > 600:
+        options = ", ".join(f"samples={configuration.short(n)} ({duration(less)})" for n, less in saving.items())
         lines.append(f"Smaller budgets: --config {options}. Ctrl-C stops; the same command resumes.")
     print("\n" + "\n".join(lines) + "\n", file=sys.stderr, flush=True)
 

@@ -77,7 +77,7 @@ def support(panel: Panel) -> tuple[int, float]:
 
 
 def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
-    """The verdict on a claim, and the panels that disagree; `remarks` qualify a claim that holds."""
+    """The verdict on a claim, and the exceptions, panels that disagree (counted in the verdict); `remarks` qualify a claim that holds."""
     named: dict[str, list[str]] = {}
     for panel in panels:
         named.setdefault(state(panel), []).append(panel.name)
@@ -85,9 +85,9 @@ def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
     disagree, opposed = named.get("disagrees", []), named.get("leans against", [])
     against = disagree + opposed
     reasons = {"not in": disagree, "too few seeds to be sure, though all say the opposite, in": opposed}
+    reasons |= {"every replica of an algorithm diverged in": lost}  # these three are exceptions
     reasons |= {"too few seeds to be sure, though all say so, in": lean, "undecided in": undecided}
-    reasons["every replica of an algorithm diverged in"] = lost
-    why = [f"{text} {_some(names, len(panels))}" for text, names in reasons.items() if names]
+    why = [f"{text} {_some(names, len(panels), names in (lean, undecided))}" for text, names in reasons.items() if names]
     exceptions = "; ".join([*against, *(f"{name} (diverged)" for name in lost)])
     if agree and 2 * len(agree + lean) > len(panels):
         return (f"holds with a qualification: {'; '.join(why + remarks)}" if why + remarks else "holds"), exceptions
@@ -96,5 +96,5 @@ def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
     return f"not tested: {'; '.join(why)}", exceptions
 
 
-def _some(names: list[str], total: int) -> str:
-    return f"{len(names)} of {total} panels" + (f" ({'; '.join(names)})" if len(names) <= 3 else "")
+def _some(names: list[str], total: int, named: bool) -> str:
+    return f"{len(names)} of {total} panels" + (f" ({'; '.join(names)})" if named and len(names) <= 3 else "")

@@ -1,0 +1,47 @@
+"""What a study is said to cost before it starts."""
+
+import re
+
+import pytest
+
+from aevb import config, cost
+
+STUDY = {
+    "name": "study",
+    "samples": 1e7,
+    "seeds": [0, 1],
+    "experiments": {"digits": {"dataset": "digits", "likelihood": "bernoulli", "hidden": 20, "scale": 16}},
+    "figure2": [{"experiment": "digits", "latent_dims": [2]}],
+    "figure4": [{"experiment": "digits", "grid": 5}],
+    "figure5": [{"experiment": "digits", "latent_dims": [2]}],
+}
+
+
+@pytest.fixture
+def said(capsys, monkeypatch):
+    monkeypatch.setattr(cost, "seconds_per_sample", lambda *_: 1e-3)
+
+    def announced(**changed):
+        study = config.load({**STUDY, **changed})
+        cost.announce(study, 2, {"train": study.runs(), "pilot": [], "evidence": [], "estimators": [], "variance": []})
+        return capsys.readouterr().err
+
+    return announced
+
+
+def test_training_takes_as_long_as_the_samples_of_all_models(said):
+    hours = 4 * 1e7 * 1e-3 / 2 / 3600  # two algorithms and two seeds on two cores; the digits' evaluations cost nothing beside it
+    assert float(re.search(r"Estimated time on 2 core\(s\): ([\d.]+) h", said())[1]) == pytest.approx(hours, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "offered"),
+    [
+        ({}, ["1e6", "1e5"]),
+        ({"extended": {"samples": 1e8, "seeds": [0]}}, []),  # which would be trained all the same
+        ({"extended": {"samples": 2e7, "seeds": [0]}}, ["1e6", "1e5"]),
+        ({"results": "results/mine"}, []),  # a folder of one study
+    ],
+)
+def test_smaller_budgets_are_offered_where_they_save_time(said, changed, offered):
+    assert re.findall(r"samples=(\S+)", said(**changed)) == offered
