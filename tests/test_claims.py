@@ -105,14 +105,25 @@ GOOD, BAD, LEAN, OPEN = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9], [0.1, 9.0], [-0.1, 
         ([GOOD, GOOD], ["if it rains"], "holds with a qualification: if it rains", ""),
         ([GOOD, GOOD, BAD], [], "holds with a qualification: not in 1 of 3 panels", "p2"),
         ([GOOD, LEAN], [], "holds with a qualification: too few seeds to be sure, though all say so, in 1 of 2 panels (p1)", ""),
-        ([LEAN, LEAN], [], "not tested: too few seeds to be sure, though all say so, in 2 of 2 panels (p0; p1)", ""),
-        ([[-0.1, -9.0]] * 2, [], "not tested: too few seeds to be sure, though all say the opposite, in 2 of 2 panels", "p0; p1"),
+        ([LEAN, LEAN], [], "not tested (undecided): too few seeds to be sure, though all say so, in 2 of 2 panels (p0; p1)", ""),
+        (
+            [[-0.1, -9.0]] * 2,
+            [],
+            "not tested (undecided): too few seeds to be sure, though all say the opposite, in 2 of 2 panels",
+            "p0; p1",
+        ),
         ([GOOD, GOOD, []], [], "holds with a qualification: every replica of an algorithm diverged in 1 of 3 panels", "p2 (diverged)"),
         ([GOOD, BAD], [], "does not hold", "p1"),
-        ([BAD, BAD, GOOD], ["if it rains"], "does not hold", "p0; p1"),
-        ([OPEN, GOOD], [], "not tested: undecided in 1 of 2 panels (p0)", ""),
-        ([OPEN] * 5, [], "not tested: undecided in 5 of 5 panels", ""),
-        ([[]], [], "not tested: every replica of an algorithm diverged in 1 of 1 panels", "p0 (diverged)"),
+        ([BAD, BAD, GOOD], ["if it rains"], "does not hold: if it rains", "p0; p1"),
+        (
+            [BAD, OPEN, GOOD, GOOD],
+            ["if it rains"],
+            "not tested (undecided): not in 1 of 4 panels; undecided in 1 of 4 panels (p1); if it rains",
+            "p0",
+        ),
+        ([OPEN, GOOD], [], "not tested (undecided): undecided in 1 of 2 panels (p0)", ""),
+        ([OPEN] * 5, [], "not tested (undecided): undecided in 5 of 5 panels", ""),
+        ([[]], [], "not tested (undecided): every replica of an algorithm diverged in 1 of 1 panels", "p0 (diverged)"),
     ],
 )
 def test_verdicts_follow_from_the_states(values, remarks, expected, exceptions):
@@ -182,7 +193,7 @@ def test_seeds_that_disagree_leave_a_claim_undecided(paper):
         result.curve["test"] += (-20.0, 0.0, 20.0)[run.seed] if run.algorithm == "aevb" else 0.0
         return result
 
-    assert verdict(made(change=noisy), paper, 2).verdict == "not tested: undecided in 4 of 4 panels"
+    assert verdict(made(change=noisy), paper, 2).verdict == "not tested (undecided): undecided in 4 of 4 panels"
 
 
 def test_one_seed_does_not_test_figure2(paper):
@@ -229,12 +240,43 @@ def test_seeds_with_other_budgets_are_compared_where_they_end(paper):
     table = claims.details(made(change=cut), paper)
     table = table[table["claim"].str.startswith("2.")].set_index("panel")
     assert len(table) == 4
-    assert table.loc["MNIST, N_z = 3, to 1e7", "seeds"] == 3 and table.loc["MNIST, N_z = 3, to 1e7", "state"] == "agrees"
+    assert table.loc["MNIST, N_z = 3", "seeds"] == 3 and table.loc["MNIST, N_z = 3", "state"] == "agrees"
     remark = "only to 1e7 of the paper's 1e8 samples"
     row = verdict(made(change=cut), paper, 2)
-    assert row.verdict == f"holds with a qualification: {remark}" and row.panel.endswith("to 1e7")
-    remark += "; no fall to judge where every test bound still rises (MNIST, to 1e7; Frey Face, to 1e7)"
-    assert verdict(made(change=cut), paper, 3).verdict == f"holds with a qualification: {remark}"
+    remark += "; the one seed that goes on, to 1e8, says "
+    assert row.verdict == f"holds with a qualification: {remark}the same" and row.panel == "MNIST, N_z = 3"
+    row = verdict(made(change=cut), paper, 3)
+    assert row.verdict.startswith(
+        f"holds with a qualification: {remark}the same; no fall to judge where every test bound still rises (MNIST; Frey"
+    )
+
+    def worse_at_the_end(run, result):
+        if (run.experiment, run.algorithm, run.latent_dim, run.seed) == ("frey", "aevb", 2, 2):
+            result.curve.loc[result.curve.index[-1], "test"] -= 1e4
+        return cut(run, result)
+
+    row = verdict(made(change=worse_at_the_end), paper, 2)
+    assert row.verdict == f"holds with a qualification: {remark}the opposite in 1 of 4 panels (Frey Face, N_z = 2)"
+
+
+def test_two_seeds_that_go_on_have_panels_of_their_own(paper):
+    def cut(run, result):
+        result.curve = result.curve[result.curve["samples"] <= (1e7 + 1 if run.seed < 1 else np.inf)]
+        return result
+
+    table = claims.details(made(change=cut), paper)
+    table = table[table["claim"].str.startswith("2.")].set_index("panel")
+    assert len(table) == 8 and list(table.loc[["MNIST, N_z = 3, to 1e7", "MNIST, N_z = 3, to 1e8"], "seeds"]) == [3, 2]
+
+
+def test_a_speed_up_that_began_before_the_first_evaluation_is_a_lower_limit(paper):
+    def ahead(run, result):
+        result.curve["test"] += 1e4 * ((run.experiment, run.algorithm, run.latent_dim) == ("frey", "aevb", 2))
+        return result
+
+    assert verdict(made(), paper, 1).verdict == "holds"
+    row = verdict(made(change=ahead), paper, 1)
+    assert row.verdict.startswith("holds with a qualification: a lower limit in 1 of 4 panels")
 
 
 def overfit(gap=0.0, fall=0.0, latent_dim=20):
@@ -252,7 +294,7 @@ def overfit(gap=0.0, fall=0.0, latent_dim=20):
 @pytest.mark.parametrize(
     ("gap", "fall", "expected", "exceptions"),
     [
-        (0.5, 0.5, "holds", ""),
+        (0.5, 0.5, "holds with a qualification", ""),
         (60.0, 0.5, "holds with a qualification: not in 1 of 4 panels", "Frey Face: gap"),
         (0.5, 7.0, "holds with a qualification: not in 1 of 4 panels", "Frey Face: fall"),
         (60.0, 7.0, "does not hold", "Frey Face: gap; Frey Face: fall"),
@@ -260,7 +302,8 @@ def overfit(gap=0.0, fall=0.0, latent_dim=20):
 )
 def test_overfitting(paper, gap, fall, expected, exceptions):
     row = verdict(made(change=overfit(gap, fall)), paper, 3)
-    assert row.verdict == expected and row.exceptions == exceptions
+    remark = "the gap in the paper's own curves grows by 113 nats on Frey Face"  # read off at 1e8: 62 with N_z = 2, 175 with 20
+    assert row.verdict == f"{expected}{'; ' if 'panels' in expected else ': '}{remark}" and row.exceptions == exceptions
     if exceptions:
         assert row.effect == pytest.approx(min(x for x in (gap, fall) if x > 1) if expected != "does not hold" else gap, abs=1e-6)
 
@@ -324,7 +367,7 @@ def test_variance_of_the_bound(paper):
     assert (
         row.panels == 10
         and row.effect == pytest.approx(3.0)
-        and row.exceptions == "; ".join(f"MNIST, N_z = 3, bound at {point}" for point in ("start", "1e5 samples"))
+        and row.exceptions == "; ".join(f"MNIST, N_z = 3, training-set bound at {point}" for point in ("start", "1e5 samples"))
     )
 
 
@@ -349,8 +392,8 @@ def with_tradeoff(gains):
     ("gains", "expected"),
     [
         ({5: 0.5}, "holds"),
-        ({5: 10.0}, "holds with a qualification: MNIST, N_z = 3: at equal datapoints L = 5 is 10 nats better"),
-        ({5: 30.0}, "does not hold"),
+        ({5: 10.0}, "holds with a qualification: MNIST, N_z = 3: at equal datapoints L = 5 is 10 [10, 10] nats better"),
+        ({5: 30.0}, "does not hold: MNIST, N_z = 3: at equal datapoints L = 5 is 30 [30, 30] nats better"),
         ({2: 0.0, 5: 0.0, 10: 30.0}, "holds with a qualification: not in 1 of 3 panels; MNIST, N_z = 3: at equal"),
     ],
 )
@@ -380,7 +423,7 @@ def with_variance(a=1.5, score=1e4, helped=200.0, error=0.01, whole=0.02):
 
 
 @pytest.mark.parametrize(
-    ("a", "error", "expected"), [(1.5, 0.01, "holds"), (0.7, 0.01, "does not hold"), (1.1, 0.2, "not tested: undecided")]
+    ("a", "error", "expected"), [(1.5, 0.01, "holds"), (0.7, 0.01, "does not hold"), (1.1, 0.2, "not tested (undecided): undecided")]
 )
 def test_estimator_b_varies_less(paper, a, error, expected):
     row = verdict(with_variance(a=a, error=error), paper, 6)
@@ -389,12 +432,20 @@ def test_estimator_b_varies_less(paper, a, error, expected):
     assert row.high / row.effect == pytest.approx(np.exp(1.959964 * error), rel=1e-6)
 
 
+def test_where_the_bound_and_its_gradient_differ_it_is_said(paper):
+    gathered = with_variance(a=1.5)
+    frame = gathered.variance["mnist/aevb-nz3-seed0"].frame
+    frame.loc[(frame["part"] == "bound") & (frame["estimator"] == "A"), "ratio"] = 0.5
+    row = verdict(gathered, paper, 6)
+    assert row.verdict == "does not hold: minibatch bound alone: does not hold; encoder alone: holds"
+
+
 @pytest.mark.parametrize(
     ("score", "helped", "expected"),
     [
         (1e4, 200.0, "holds"),
         (1e4, 20.0, "holds with a qualification: with a baseline it is 20 to 20 times"),
-        (50.0, 20.0, "does not hold"),
+        (50.0, 20.0, "does not hold: with a baseline it is 20 to 20 times"),
     ],
 )
 def test_the_score_function(paper, score, helped, expected):
@@ -430,7 +481,7 @@ def test_figure3_holds_as_in_the_paper_and_flips(paper):
     scales = third(shift={("mnist_1000", "mcem"): -50.0, ("mnist_50000", "mcem"): 50.0})
     assert verdict(scales, paper, 8).verdict == "does not hold"
     alone = verdict(third([0]), paper, 8)
-    assert alone.verdict == "not tested: too few seeds to be sure, though all say so, in 4 of 4 panels" and np.isnan(alone.low)
+    assert alone.verdict == "not tested (undecided): too few seeds to be sure, though all say so, in 4 of 4 panels" and np.isnan(alone.low)
     assert verdict(made(), paper, 8).verdict.startswith("not tested: it needs log p(x)")
 
 
@@ -451,7 +502,7 @@ def graded(biases):
 @pytest.mark.parametrize(
     ("biases", "expected", "panel"),
     [
-        ({2: 0.1, 3: -0.3, 5: 40.0, 10: 6.0, 20: 25.0}, "holds", "MNIST, N_z = 3"),
+        ({2: 0.1, 3: -0.3, 5: 40.0, 10: 6.0, 20: 25.0}, "holds with a qualification: one model for each N_z", "MNIST, N_z = 3"),
         ({2: 0.1, 3: -5.0, 10: 6.0}, "holds with a qualification: not in 1 of 3 panels", "MNIST, N_z = 3"),
         ({3: 0.1, 10: 0.3}, "does not hold", "MNIST, N_z = 10"),
         ({3: 0.1, 5: 0.3}, "not tested: it needs the estimator study", None),
@@ -471,7 +522,9 @@ def test_cost(paper):
     assert row.verdict.startswith("holds with a qualification: the paper's times are 6 to 12 times our median of 3.3 minutes")
     assert "synthetic, cpu, 1 thread" in row.verdict and row.effect == pytest.approx(minutes) and row.panels == 8
     slow = made(samples_per_second=200.0)
-    assert verdict(slow, paper, 10).verdict == "does not hold" and verdict(slow, paper, 10).effect == pytest.approx(1e6 / 200 / 60)
+    assert verdict(slow, paper, 10).verdict.startswith("does not hold: ") and verdict(slow, paper, 10).effect == pytest.approx(
+        1e6 / 200 / 60
+    )
     assert verdict(made(hidden=7), paper, 10).verdict.startswith("not tested: it needs curves of Figure 2 with the paper's number")
 
 

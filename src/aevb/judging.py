@@ -10,9 +10,9 @@ model is known.
 
 *Verdicts.* A panel agrees if its interval lies on the claim's side of the threshold and disagrees if it lies on the other; it leans if
 the interval reaches across, or does not exist, but every seed is on one side; otherwise it is open. A claim holds if all panels agree,
-and with a qualification if more than half agree or lean towards it, one of them surely; it does not hold if at least as many disagree (or
-lean that way) as agree, one of them surely; else it stays undecided, which counts as not tested. The effect shown is that of the panel
-that speaks least for the claim.
+and with a qualification if more than half agree or lean towards it, one of them surely; it does not hold if at least as many disagree
+or lean against it, one of them surely; else the panels leave it undecided, which counts as not tested. The effect shown is that of the
+panel that speaks least for the claim.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def support(panel: Panel) -> tuple[int, float]:
 
 
 def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
-    """The verdict on a claim, and the exceptions, panels that disagree (counted in the verdict); `remarks` qualify a claim that holds."""
+    """The verdict on a claim, and the exceptions, panels that disagree (counted in the verdict); `remarks` qualify the verdict."""
     named: dict[str, list[str]] = {}
     for panel in panels:
         named.setdefault(state(panel), []).append(panel.name)
@@ -92,8 +92,8 @@ def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
     if agree and 2 * len(agree + lean) > len(panels):
         return (f"holds with a qualification: {'; '.join(why + remarks)}" if why + remarks else "holds"), exceptions
     if disagree and len(against) >= len(agree + lean):
-        return "does not hold", exceptions
-    return f"not tested: {'; '.join(why)}", exceptions
+        return ": ".join(["does not hold", *(["; ".join(remarks)] if remarks else [])]), exceptions
+    return f"not tested (undecided): {'; '.join(why + remarks)}", exceptions
 
 
 def _some(names: list[str], total: int, named: bool) -> str:
