@@ -6,7 +6,7 @@ import pytest
 from test_figures import GRID, PAPER, STUDY, build, lines, panel
 from test_report import Page, render
 
-from aevb import config, distance, figures, report, results
+from aevb import claims, config, distance, figures, interactive, report, results
 
 RAW = {
     **STUDY,
@@ -69,12 +69,49 @@ def test_a_mean_is_over_the_seeds_that_go_so_far(gathered):
     expected = np.interp(np.log(at[1e7]["samples"]), np.log(curve.index), curve)  # at the paper's point nearby
     assert at[1e7]["ours"] == pytest.approx(expected) and np.isnan(at[1e7]["sd"]) and at[1e7]["samples"] > 5e6
     drawing = figures.figure2(gathered, pd.read_csv(PAPER))
-    line = lines(panel(drawing, "MNIST, $N_z$ = 3"))["aevb test"]
-    np.testing.assert_allclose(line.get_xdata(), [*GRID, *LONGER])
+    drawn = lines(panel(drawing, "MNIST, $N_z$ = 3"))
     means = [gathered.runs[f"mnist/aevb-nz3-seed{seed}"].curve["test"].iloc[: len(GRID)] for seed in (0, 1)]
-    np.testing.assert_allclose(line.get_ydata(), [*np.mean(means, axis=0), *curve[LONGER]])
+    np.testing.assert_allclose(drawn["aevb test"].get_xdata(), GRID)
+    np.testing.assert_allclose(drawn["aevb test"].get_ydata(), np.mean(means, axis=0))
+    # a line of its own: a mean over fewer seeds jumps
+    np.testing.assert_allclose(drawn["aevb test beyond"].get_xdata(), [GRID[-1], *LONGER])
+    np.testing.assert_allclose(drawn["aevb test beyond"].get_ydata(), curve[[GRID[-1], *LONGER]])
+    names = {found.name: found.frame for found in interactive.curves(gathered, pd.read_csv(PAPER), "mnist", 3, ["aevb"], "samples")}
+    np.testing.assert_allclose(names["AEVB, test"]["value"], np.mean(means, axis=0))
+    np.testing.assert_allclose(names["AEVB, test, where some seeds go on"]["value"], curve[[GRID[-1], *LONGER]])
     assert "1e6 training samples a curve" in drawing.get_suptitle() and "(1e7 for seed 1)" in drawing.get_suptitle()
     assert drawing.axes[0].get_xlim()[1] > 1e7
+
+
+def test_what_becomes_of_a_seed_beyond_the_budget_of_all_bears_on_nothing_before(gathered, path):
+    paper, name = pd.read_csv(PAPER), "mnist/aevb-nz3-seed1"
+    lost = results.read_gathered(path)
+    run = lost.runs[name]
+    run.curve = run.curve[run.curve["samples"] <= LONGER[0]]
+    run.attributes |= {"status": "diverged", "reason": "a bound ran away", "samples": 3_000_000}
+    both = [
+        distance.units(found).set_index(["experiment", "algorithm", "latent_dim"]).loc[("mnist", "aevb", 3)] for found in (gathered, lost)
+    ]
+    assert both[1]["diverged"] == "seed 1 at 3e6: a bound ran away" and both[0].drop("diverged").equals(both[1].drop("diverged"))
+    both = [found[found["panel"].str.startswith("MNIST, N_z = 3")] for found in (claims.details(part, paper) for part in (gathered, lost))]
+    pd.testing.assert_frame_equal(*both)
+    both = [found[found["last"] <= 1e6] for found in (distance.distances(part, paper) for part in (gathered, lost))]
+    assert len(both[0])
+    pd.testing.assert_frame_equal(*both)
+    drawn = lines(panel(figures.figure2(lost, paper), "MNIST, $N_z$ = 3"))
+    whole = lines(panel(figures.figure2(gathered, paper), "MNIST, $N_z$ = 3"))
+    np.testing.assert_array_equal(drawn["aevb test"].get_ydata(), whole["aevb test"].get_ydata())
+    assert drawn["aevb test diverged"].get_xdata() == [LONGER[0]]
+
+
+def test_seeds_evaluated_at_other_counts_are_averaged_where_all_go():
+    one = pd.DataFrame({"samples": [100, 1000, 2000], "seconds": [1.0, 2.0, 3.0], "train": [0.0, 1.0, 2.0], "test": [0.0, 1.0, 2.0]})
+    other = pd.DataFrame({"samples": [100, 1000, 4000], "seconds": [1.0, 2.0, 3.0], "train": [0.0, 1.0, 5.0], "test": [0.0, 1.0, 5.0]})
+    mean, beyond = figures.mean_and_beyond({0: one, 4: other})
+    between = 1.0 + 4.0 * np.log(2) / np.log(4)  # of the other at 2000
+    assert mean.groupby("samples")["test"].agg(list).to_dict() == {100: [0.0, 0.0], 1000: [1.0, 1.0], 2000: [2.0, pytest.approx(between)]}
+    assert beyond[["seed", "samples"]].to_numpy().tolist() == [[4, 2000], [4, 4000]]
+    assert list(beyond["test"]) == [pytest.approx(between), 5.0]
 
 
 def test_the_report_lists_variants_only_where_it_counts_what_they_cost(path, gathered, tmp_path):

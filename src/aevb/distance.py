@@ -12,15 +12,13 @@ from . import data
 from .config import TRADEOFF, Config, Experiment, Run, load, short
 from .errors import Damaged
 from .files import atomic
-from .results import Gathered, RunResult
+from .results import SPLITS, Gathered, RunResult
 
 # The likelihood under which the paper's numbers were obtained; other models of the same data are not comparable.
 PAPER_LIKELIHOODS = {"mnist": "bernoulli", "frey": "gaussian"}
 
 # The author's loop evaluated about every so many samples; its train curve is most likely the mean bound in between.
 PAPER_WINDOW = 240_000
-
-# The variant of an experiment, BASE+VARIANT, that has L draws and minibatches of M; other variants are readings of the ablation.
 
 # What of ours is set beside a curve of the paper: bound at that moment, averaged minibatch bounds, and the estimates of log p(x).
 READINGS = {(2, "train"): ("moment", "average"), (2, "test"): ("moment",), **{(3, s): ("importance", "hmc") for s in ("train", "test")}}
@@ -30,6 +28,7 @@ CURVE = ["figure", "experiment", "latent_dim", "n_train", "algorithm", "split", 
 BESIDE = ["samples", "ours", "sd", "seeds", "paper", "difference"]
 DISTANCES = [*CURVE, "study", "seeds", "first", "last", "rms", "sd", "mean", "largest", "at"]
 ABLATION = ["experiment", "algorithm", "latent_dim", "reading", "seeds", "diverged", "last", "test", "train", "average"]
+TEXTS = {"exceptions", "diverged", "panel", "side", "interval", "study", "link"}  # that may be empty in every row
 ABLATION += ["rms", "gain", "closest"]
 
 
@@ -104,9 +103,30 @@ def shown(gathered: Gathered, run: RunResult) -> pd.DataFrame:
     return wide.assign(seconds=seconds).reset_index()
 
 
+def lasting(study: Config, runs: list[RunResult]) -> list[RunResult]:
+    """The runs that did not diverge, or not before the budget of all seeds: where some go on, what becomes of one later bears on no mean
+    up to there."""
+    return [run for run in runs if run.status == "completed" or (study.extended is not None and run.samples >= study.samples)]
+
+
 def completed(gathered: Gathered, experiment: str, algorithm: str, latent_dim: int) -> dict[int, pd.DataFrame]:
-    """`shown` of the replicas of one curve that did not diverge, by seed."""
-    return {run.seed: shown(gathered, run) for run in replicas(gathered, experiment, algorithm, latent_dim) if run.status == "completed"}
+    """`shown` of the `lasting` replicas of one curve, by seed, at evaluations with numbers."""
+    runs = lasting(load(gathered.config), replicas(gathered, experiment, algorithm, latent_dim))
+    curves = {run.seed: shown(gathered, run) for run in runs}
+    return {run.seed: curves[run.seed] if run.status == "completed" else curves[run.seed].dropna(subset=[*SPLITS]) for run in runs}
+
+
+def aligned(curves: dict[int, pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The curves of several seeds at each count of samples at which one of them was evaluated, as far as each goes (columns seed,
+    samples and `columns`): of seeds with other budgets few counts are the same."""
+    counts = np.unique(np.concatenate([curve["samples"] for curve in curves.values()]))
+    frames = []
+    for seed, curve in curves.items():
+        mine = counts[(counts >= curve["samples"].iloc[0]) & (counts <= curve["samples"].iloc[-1])]
+        same = len(mine) == len(curve)  # nothing between its own evaluations
+        found = curve[columns].reset_index(drop=True) if same else pd.DataFrame({name: at(curve, name, mine) for name in columns})
+        frames.append(found.assign(seed=seed, samples=mine))
+    return pd.concat(frames, ignore_index=True)
 
 
 def at(curve: pd.DataFrame, column: str, samples):
@@ -136,19 +156,22 @@ def _read(curve: pd.DataFrame, split: str, reading: str, samples: np.ndarray) ->
 
 
 def _beside(curves: list[pd.DataFrame], theirs: pd.DataFrame, split: str, reading: str, until: float = np.inf) -> pd.DataFrame:
-    """Replicas beside a curve of the paper, at those of its points that ours reach, as far as `until`, and where ours ends.
+    """Replicas beside a curve of the paper, at those of its points that ours reach, as far as `until`, and where one of ours ends.
 
-    Ours is evaluated more often, so it is ours that is interpolated but for the end. Columns: samples, ours (mean over the replicas
+    Ours is evaluated more often, so it is ours that is interpolated but for the ends. Columns: samples, ours (mean over the replicas
     that reach this count), sd (over them; NaN for one), seeds (how many), paper and difference (ours - paper), nats per
     datapoint. No rows without a shared range.
     """
     low = max(theirs["samples"].iloc[0], min(curve["samples"].iloc[0] for curve in curves))
     high = min(theirs["samples"].iloc[-1], max(curve["samples"].iloc[-1] for curve in curves), until)
     points = theirs["samples"][theirs["samples"].between(low, high)]
-    samples = np.unique([*points, high] if low <= high else []).astype(float)
+    ends = [end for end in (*(curve["samples"].iloc[-1] for curve in curves), high) if low <= end <= high]
+    samples = np.unique([*points, *ends]).astype(float)
     ours = pd.DataFrame([_read(curve, split, reading, samples) for curve in curves])
-    beside = pd.DataFrame({"samples": samples, "ours": ours.mean(), "sd": ours.std(ddof=1), "seeds": ours.count()})
-    return beside.assign(paper=at(theirs, "value", samples), difference=lambda frame: frame["ours"] - frame["paper"])
+    reaching = [(samples >= curve["samples"].iloc[0]) & (samples <= curve["samples"].iloc[-1]) for curve in curves]
+    beside = pd.DataFrame({"samples": samples, "ours": ours.mean(), "sd": ours.std(ddof=1), "seeds": np.sum(reaching, axis=0)})
+    beside["paper"] = at(theirs, "value", samples)
+    return beside[beside["ours"].notna()].assign(difference=lambda frame: frame["ours"] - frame["paper"])  # log p(x) may be missing
 
 
 def _average(beside: pd.DataFrame, values: pd.Series) -> float:
@@ -250,9 +273,9 @@ def ablation(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     return table[ABLATION]
 
 
-def last_shared(runs: list[RunResult]) -> pd.DataFrame:
-    """One row for each run that did not diverge: its last evaluation before the shortest of them ends (no rows if all diverged)."""
-    done = [run for run in runs if run.status == "completed"]
+def last_shared(study: Config, runs: list[RunResult]) -> pd.DataFrame:
+    """One row for each of the `lasting` runs: its last evaluation before the shortest of them ends (no rows if all diverged)."""
+    done = lasting(study, runs)
     end = min((run.samples for run in done), default=0)
     return pd.DataFrame([run.curve[run.curve["samples"] <= end].iloc[-1] for run in done], columns=runs[0].curve.columns, dtype=float)
 
@@ -264,12 +287,12 @@ def units(gathered: Gathered) -> pd.DataFrame:
     test_kl (nats per datapoint) and active_units: mean over these seeds, and NAME_low, NAME_high: least and most; diverged: seed,
     samples and reason of each replica that stopped.
     """
-    rows, curves = [], {}
+    rows, curves, study = [], {}, load(gathered.config)
     for run in gathered.runs.values():
         if run.algorithm != "mcem":
             curves.setdefault((run.experiment, run.algorithm, run.latent_dim), []).append(run)
     for place, runs in curves.items():
-        done = last_shared(runs)
+        done = last_shared(study, runs)
         row = {**dict(zip(("experiment", "algorithm", "latent_dim"), place, strict=True)), "seeds": len(done)}
         row["samples"] = done["samples"].max()
         for name in ("train_kl", "test_kl", "active_units"):
@@ -313,8 +336,8 @@ def read(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path)
     except ValueError as error:  # that of pandas' parser, and what is no UTF-8
         raise Damaged(path, f"not a table: {type(error).__name__}") from error
-    texts = [name for name in table if table[name].dtype == object or table[name].dtype == "string"]
-    return table.fillna(dict.fromkeys([*texts, *(name for name in ("exceptions", "diverged") if name in table)], ""))
+    texts = [name for name in table if name in TEXTS or table[name].dtype == object or table[name].dtype == "string"]
+    return table.astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
 
 
 def write(table: pd.DataFrame, path: str | Path) -> None:

@@ -21,7 +21,7 @@ from scipy.special import expit, ndtri
 
 from . import data
 from .config import Config, Run, load, short
-from .distance import differences, in_figure3, paper_curve, replicas, seeds_of, shown, training_points
+from .distance import aligned, completed, differences, in_figure3, paper_curve, replicas, seeds_of, shown, training_points
 from .files import atomic
 from .results import Gathered, read_gathered
 
@@ -271,24 +271,25 @@ def _panel(
     diverged = []
     for algorithm in algorithms:
         runs = replicas(gathered, experiment, algorithm, latent_dim)
-        done = [shown(gathered, run) for run in runs if run.status == "completed"]
-        if len(done) < len(runs):
-            diverged.append(f"{ALGORITHMS[algorithm]}:\n{len(runs) - len(done)} of {len(runs)} diverged")
-        frame = pd.concat(done, ignore_index=True) if done else None
-        if done and x == "seconds":
+        lost = sum(run.status == "diverged" for run in runs)
+        if lost:
+            diverged.append(f"{ALGORITHMS[algorithm]}:\n{lost} of {len(runs)} diverged")
+        frames = mean_and_beyond(completed(gathered, experiment, algorithm, latent_dim))
+        for frame in frames if x == "seconds" else ():
             frame["seconds"] = frame.groupby("samples")["seconds"].transform("mean")
         for split, dashes in DASHES.items():
             theirs = None if paper is None else paper_curve(paper, study, experiment, latent_dim, algorithm, split)
             if theirs is not None:
                 thin = {"color": _pale(COLOURS[algorithm]), "linestyle": dashes, "linewidth": 0.7, "zorder": 1.5}
                 axis.plot("samples", "value", data=theirs, label=f"paper {algorithm} {split}", **thin)
-            if done:
+            for frame, beyond in zip(frames, (False, True), strict=False):
                 seaborn.lineplot(
                     frame,
                     x=x,
                     y=split,
                     ax=axis,
-                    label=f"{algorithm} {split}",
+                    label=f"{algorithm} {split}{' beyond' if beyond else ''}",
+                    linewidth=0.8 if beyond else None,
                     errorbar="sd" if len(runs) >= SEEDS_FOR_SD else ("pi", 100),  # the interval of 100 %: the range
                     err_kws={"alpha": 0.22, "linewidth": 0, "zorder": 2},
                     color=COLOURS[algorithm],
@@ -304,6 +305,17 @@ def _panel(
     if diverged and x == "samples":
         box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1.0}
         axis.text(0.96, 0.05, "\n".join(diverged), transform=axis.transAxes, ha="right", va="bottom", fontsize=6.5, bbox=box, zorder=5)
+
+
+def mean_and_beyond(curves: dict[int, pd.DataFrame]) -> list[pd.DataFrame]:
+    """What a line of Figure 2 or 3 is the mean of: all seeds of a curve to where the first of them ends, and from there those that go
+    on, if any do (columns seed, samples, seconds, train and test). Two lines, since a mean over fewer seeds jumps."""
+    if not curves:
+        return []
+    frame = aligned(curves, ["seconds", "train", "test"])
+    end = min(curve["samples"].iloc[-1] for curve in curves.values())
+    going_on = frame["seed"].isin(frame.loc[frame["samples"] > end, "seed"]) & (frame["samples"] >= end)
+    return [frame[frame["samples"] <= end], *([frame[going_on]] if going_on.any() else [])]
 
 
 def _limits(panels: list, skip: float, fence: float) -> tuple[float, float]:

@@ -15,7 +15,8 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 
 from .config import load, short
-from .figures import ALGORITHMS, COLOURS, MARKERS, SEEDS_FOR_SD, paper_curve, replicas, shown, value_range
+from .distance import completed, paper_curve, replicas, shown
+from .figures import ALGORITHMS, COLOURS, MARKERS, SEEDS_FOR_SD, mean_and_beyond, value_range
 from .results import Gathered
 
 #: what Bokeh counts up or draws at random: ids of models and of elements
@@ -60,24 +61,22 @@ def curves(gathered: Gathered, paper: pd.DataFrame, experiment: str, latent_dim:
         theirs = paper_curve(paper, load(gathered.config), experiment, latent_dim, algorithm, split) if x == "samples" else None
         if theirs is not None:
             found.append(Curve(f"{name}, the paper", [*tags, "paper"], theirs.rename(columns={"samples": "x"})))
-        runs = {run.seed: run for run in replicas(gathered, experiment, algorithm, latent_dim)}
-        each = {seed: shown(gathered, run).set_index("samples") for seed, run in runs.items()}
-        done = {seed: each[seed] for seed, run in runs.items() if run.status == "completed"}
-        if done:
-            values = pd.DataFrame({seed: curve[split] for seed, curve in done.items()})
+        runs = replicas(gathered, experiment, algorithm, latent_dim)
+        parts = mean_and_beyond(completed(gathered, experiment, algorithm, latent_dim))
+        for part, more in zip(parts, ([], ["beyond"]), strict=False):
+            values = part.pivot(index="samples", columns="seed", values=split)
             middle, sd = values.mean(axis=1), values.std(axis=1)
             by_sd = len(runs) >= SEEDS_FOR_SD
             frame = pd.DataFrame({"value": middle, "low": middle - sd if by_sd else values.min(axis=1)})
             frame["high"] = middle + sd if by_sd else values.max(axis=1)
-            # Seeds may have different budgets: what there is at each count, as in the drawn figures.
             frame["seeds"] = [", ".join(f"seed {s}: {value:.2f}" for s, value in row.dropna().items()) for _, row in values.iterrows()]
-            seconds = pd.DataFrame({seed: curve["seconds"] for seed, curve in done.items()})
-            frame["x"] = values.index if x == "samples" else seconds.mean(axis=1)
-            found.append(Curve(name, tags, frame))
-        for seed in runs.keys() - done.keys():
-            lost = each[seed].reset_index()
-            lost = pd.DataFrame({"x": lost[x], "value": lost[split]})[np.isfinite(lost[split])]
-            found.append(Curve(f"{name}, seed {seed}, diverged", [*tags, "diverged"], lost))
+            frame["x"] = values.index if x == "samples" else part.groupby("samples")["seconds"].mean()
+            found.append(Curve(name + ", where some seeds go on" * bool(more), [*tags, *more], frame))
+        for run in runs:
+            if run.status == "diverged":
+                lost = shown(gathered, run)
+                lost = pd.DataFrame({"x": lost[x], "value": lost[split]})[np.isfinite(lost[split])]
+                found.append(Curve(f"{name}, seed {run.seed}, diverged", [*tags, "diverged"], lost))
     return found
 
 
@@ -115,7 +114,7 @@ def _panel(panel: list[Curve], x: str, ends: Range1d, heights: Range1d, log: boo
         elif kind == ["diverged"]:
             style["source"] = ColumnDataSource({name: values[-1:] for name, values in data.items()})
             drawn.append(plot.scatter("x", "value", size=10, marker="x", **style))
-        (theirs if kind else ours).append(drawn[0])
+        (ours if "seeds" in data else theirs).append(drawn[0])
         for renderer in drawn:
             renderer.tags = curve.tags
     for lines, more in ((ours, "<br>@seeds"), (theirs, "")):
@@ -144,7 +143,7 @@ def figure3(gathered: Gathered, paper: pd.DataFrame) -> dict[str, Model]:
     if (part := study.figure3) is None:
         return {}
     drawn = {(x, name): curves(gathered, paper, name, part.latent_dim, part.algorithms, x) for x in FORMAT for name in part.experiments}
-    ours = {key: [curve.frame for curve in panel if len(curve.tags) == 2] for key, panel in drawn.items()}
+    ours = {key: [curve.frame for curve in panel if "seeds" in curve.frame] for key, panel in drawn.items()}
     whole = 1.02 * max(run.samples for run in gathered.runs.values() if run.experiment in part.experiments)
     heights = _range([drawn["samples", name] for name in part.experiments], whole / 2, whole, fence=20)
     timed = [frame for name in part.experiments for frame in ours["seconds", name]]

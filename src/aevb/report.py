@@ -20,6 +20,7 @@ from .config import FIGURE3_SAMPLES, Config, Run, Strict, load, short
 from .distance import (
     PAPER_WINDOW,
     averaged_bound,
+    completed,
     in_figure3,
     last_shared,
     paper_curve,
@@ -107,7 +108,7 @@ COLUMNS += ["hmc", "paper", "difference", "tolerance", "interpolated"]
 
 def _done(gathered: Gathered, experiment: str, algorithm: str, latent_dim: int) -> list[pd.DataFrame]:
     """What figures show of the replicas that did not diverge."""
-    return [shown(gathered, run) for run in replicas(gathered, experiment, algorithm, latent_dim) if run.status == "completed"]
+    return list(completed(gathered, experiment, algorithm, latent_dim).values())
 
 
 def comparison(gathered: Gathered, paper: pd.DataFrame, figure: int = 2) -> pd.DataFrame:
@@ -236,7 +237,7 @@ def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -
             sentences.append(f"{title}: {_explain_pilot(gathered.pilots[Run(name, algorithm, latent_dim, 0).curve], digits)}")
         else:
             sentences.append(f"{title}: the paper has no test curve at these sample counts.")
-        kl = last_shared(runs)["test_kl"].mean()
+        kl = last_shared(study, runs)["test_kl"].mean()
         if kl < IGNORES_Z:
             sentences.append(
                 f"{title} ignores z here: its KL on the test set is {number(kl, 3)} nats at the end, "
@@ -372,7 +373,7 @@ def _order(gathered: Gathered, paper: pd.DataFrame, study: Config) -> str:
         for latent_dim in row.latent_dims if {"aevb", "wake_sleep"} <= set(row.algorithms) else ():
             means, at_end = [], []
             for algorithm in ("aevb", "wake_sleep"):
-                runs = [run.curve for run in replicas(gathered, row.experiment, algorithm, latent_dim) if run.status == "completed"]
+                runs = _done(gathered, row.experiment, algorithm, latent_dim)
                 means += [_mean(runs, "test")] if runs else []
                 curve = paper_curve(paper, study, row.experiment, latent_dim, algorithm, "test")
                 at_end.append(np.nan if curve is None else _at(curve, "value", study.samples))
@@ -451,11 +452,11 @@ def _title(run: RunResult) -> dict:
 def _ends(gathered: Gathered) -> list[dict]:
     """The last evaluation of every curve that has bounds, mean over the replicas that did not diverge (NaN if all did); where some
     seeds go on, the last of the others."""
-    rows = []
+    rows, study = [], load(gathered.config)
     for _, runs in _curves(gathered):
         if runs[0].algorithm == "mcem":
             continue
-        done = last_shared(runs)
+        done = last_shared(study, runs)
         rows.append({**_title(runs[0]), "replicas": len(done), **done.mean()})
     return rows
 
@@ -663,21 +664,21 @@ def orderings(gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
     """The algorithms of Figure 3 from best to worst, here and in the paper, at COMPARE_AT and the last count all reach.
 
     One entry for each experiment, split and count: experiment, split, samples; ours and theirs: (algorithm, log p(x)) from
-    best to worst (theirs: those of which the paper has a value there); agree: whether every two algorithms that are apart on
-    both sides come in the same order (None if no two are). Apart: here by more than the standard deviation over
-    seeds of their difference, in the paper by more than it can be read.
+    best to worst (theirs: those of which the paper has a value there); ties: which of ours are not apart from the next; agree: whether
+    every two algorithms that are apart on both sides come in the same order (None if no two are). Apart: here by more than the standard
+    deviation over seeds of their difference, in the paper by more than it can be read.
     """
     study = load(gathered.config)
     entries = []
     for name, latent_dim, algorithms in _curves_of(study, 3):
-        done = {algorithm: curves for algorithm in algorithms if (curves := _done(gathered, name, algorithm, latent_dim))}
+        done = {algorithm: curves for algorithm in algorithms if (curves := completed(gathered, name, algorithm, latent_dim))}
         if not done:
             continue
-        first = max(curves[0]["samples"].iloc[0] for curves in done.values())
-        last = float(min(curves[0]["samples"].iloc[-1] for curves in done.values()))
+        first = max(curve["samples"].iloc[0] for curves in done.values() for curve in curves.values())
+        last = float(min(curve["samples"].iloc[-1] for curves in done.values() for curve in curves.values()))
         for split in ("train", "test"):
             for samples in [*(at for at in COMPARE_AT[3] if first <= at < last), last]:
-                values = {a: [_at(curve, split, samples) for curve in curves] for a, curves in done.items()}
+                values = {a: pd.Series({seed: _at(curve, split, samples) for seed, curve in curves.items()}) for a, curves in done.items()}
                 ours = {a: float(np.mean(replicates)) for a, replicates in values.items()}
                 curves = {a: paper_curve(paper, study, name, latent_dim, a, split) for a in done}
                 theirs = {a: _at(curve, "value", samples) for a, curve in curves.items() if curve is not None}
@@ -693,17 +694,22 @@ def orderings(gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
                     and abs(dict(theirs)[a] - dict(theirs)[b]) > reading
                 ]
                 agree = all((here > 0) == (there > 0) for here, there in apart) if apart else None
-                entries.append({"experiment": name, "split": split, "samples": samples, "ours": ours, "theirs": theirs, "agree": agree})
+                ties = [up - down <= _paired_sd(values[a], values[b]) for (a, up), (b, down) in itertools.pairwise(ours)]
+                entry = {"experiment": name, "split": split, "samples": samples, "ours": ours, "ties": ties, "theirs": theirs}
+                entries.append({**entry, "agree": agree})
     return entries
 
 
-def _paired_sd(a: list[float], b: list[float]) -> float:
-    """Standard deviation of a - b over seeds, which both algorithms share; 0 for one seed, or where a replica is missing."""
-    return float(np.std(np.subtract(a, b), ddof=1)) if len(a) == len(b) > 1 else 0.0
+def _paired_sd(a: pd.Series, b: pd.Series) -> float:
+    """Standard deviation of a - b over the seeds that both algorithms have; 0 for a single one."""
+    return float(np.nan_to_num((a - b).dropna().std(ddof=1)))
 
 
-def _ranked(pairs, values: bool = True) -> str:
-    return ", ".join(f"{ALGORITHMS[a]} {number(v)}" if values else ALGORITHMS[a] for a, v in pairs)
+def ranked(pairs: list[tuple[str, float]], ties: list[bool] | None = None, values: bool = True) -> str:
+    """(algorithm, log p(x)) from best to worst as text; those that `ties` says are not apart from the one before behind a ≈."""
+    texts = [f"{ALGORITHMS[a]} {number(v)}" if values else ALGORITHMS[a] for a, v in pairs]
+    marks = [" ≈ " if tie else ", " for tie in ties] if ties else [", "] * len(texts)
+    return "".join(itertools.chain.from_iterable(zip(texts, [*marks[: len(texts) - 1], ""], strict=False)))
 
 
 def _best_first(entries: list[dict], study: Config) -> list[str]:
@@ -712,16 +718,18 @@ def _best_first(entries: list[dict], study: Config) -> list[str]:
     for name in dict.fromkeys(entry["experiment"] for entry in entries):
         mine = [entry for entry in entries if entry["experiment"] == name and entry["split"] == "test"]
         last, known = mine[-1], [entry for entry in mine if entry["agree"] is not None]
-        text = f"{_sizes(study, name)}, test log p(x) at {count(last['samples'])} samples from best to worst: {_ranked(last['ours'])}"
+        text = f"{_sizes(study, name)}, test log p(x) at {count(last['samples'])} samples from best to worst: "
+        text += ranked(last["ours"], last["ties"])
         if last["theirs"]:
-            text += f"; the paper: {_ranked(last['theirs'])}"
+            text += f"; the paper: {ranked(last['theirs'])}"
         if known:
             others = [entry for entry in known if not entry["agree"]]
             agreeing = f"{sum(entry['agree'] for entry in known)} of {plural(len(known), 'count')}"
             text += f". The order, of those that are apart in both, is the paper's at {agreeing}"
             text += f" ({', '.join(count(entry['samples']) for entry in known)})"
             text += "".join(
-                f"; at {count(entry['samples'])} it is {_ranked(entry['ours'], False)}, the paper's {_ranked(entry['theirs'], False)}"
+                f"; at {count(entry['samples'])} it is {ranked(entry['ours'], entry['ties'], False)}, "
+                f"the paper's {ranked(entry['theirs'], values=False)}"
                 for entry in others
             )
         sentences.append(f"{text}.")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .figures import ALGORITHMS, ESTIMATORS, label
-from .report import count, number
+from .report import count, number, ranked
 
 #: a cell that is set like a number: one, with a sign, an exponent, thousands or the asterisk of an interpolated value; or none
 NUMBER = re.compile(r"([−+]?[\d,]+(\.\d+)?(e\d+)?\*?|–|diverged)?")
@@ -141,12 +141,10 @@ def _end(row: dict) -> dict:
 
 
 def _order(row: dict, names: dict, compared: bool) -> dict:
-    def ranked(pairs) -> str:
-        return ", ".join(f"{ALGORITHMS[algorithm]} {number(value)}" for algorithm, value in pairs) or "–"
-
-    cells = {"data": names[row["experiment"]], "split": row["split"], "samples": count(row["samples"]), "this study": ranked(row["ours"])}
+    cells = {"data": names[row["experiment"]], "split": row["split"], "samples": count(row["samples"])}
+    cells["this study"] = ranked(row["ours"], row["ties"]) or "–"
     agree = {None: "–", True: "yes", False: "no"}[row["agree"]]
-    return cells | ({"paper": ranked(row["theirs"]), "same order": agree} if compared else {})
+    return cells | ({"paper": ranked(row["theirs"]) or "–", "same order": agree} if compared else {})
 
 
 def _check(row: dict, names: dict) -> dict:
