@@ -51,6 +51,14 @@ def test_other_images_are_an_error(reference):
         check.again(RUN.name, run, images)
 
 
+def test_a_reference_of_which_nothing_can_be_compared_is_an_error(reference, tmp_path, monkeypatch):
+    run, _ = reference
+    run.attributes["device"] = "cuda"
+    monkeypatch.setattr(results, "read_gathered", lambda path: results.Gathered({}, {RUN.name: run}, {}))
+    with pytest.raises(UserError, match="no curve that can be compared"):
+        check.check("gathered.h5", tmp_path)
+
+
 def test_the_whole_check_names_what_differs(reference, digits_file, tmp_path, monkeypatch, capsys):
     run, _ = reference
     other = results.RunResult({**run.attributes, "latent_dim": 2}, run.curve.assign(train=run.curve["train"] + 1))

@@ -226,6 +226,19 @@ def test_diverged_replicas_are_left_out_and_named(paper):
 
     row = verdict(made(change=lose([1])), paper, 2)
     assert row.verdict == "holds with a qualification: without 1 pairs of replicas, of which one or both diverged"
+
+    def lose_aevb(seeds):
+        def change(run, result):
+            if (run.experiment, run.algorithm, run.latent_dim) == ("frey", "aevb", 20) and run.seed in seeds:
+                result.attributes.update(status="diverged")
+            return result
+
+        return change
+
+    assert "without 1 of 3 seeds on Frey Face, which diverged at some N_z" in verdict(made(change=lose_aevb([1])), paper, 3).verdict
+    row = verdict(made(change=lose_aevb([0, 1, 2])), paper, 3)
+    assert row.exceptions == "Frey Face (diverged)" and "diverged in 1 of 3 panels" in row.verdict
+    assert "without 1 replicas that diverged" in verdict(made(change=lose_aevb([1])), paper, 4).verdict
     row = verdict(made(change=lose([0, 1, 2])), paper, 2)
     assert "every replica of an algorithm diverged in 1 of 4 panels" in row.verdict
     assert row.exceptions == "MNIST, N_z = 3 (diverged)"
@@ -465,6 +478,12 @@ def third(seeds=(0, 1), raw=FULL, shift=None):
         evidence[run.name] = synthetic_evidence(study, run, runs[run.name])
         evidence[run.name].frame["importance"] += (shift or {}).get((run.experiment, run.algorithm), 0.0)
     return results.Gathered(study.model_dump(mode="json"), runs, {}, evidence)
+
+
+def test_an_algorithm_that_was_not_run_has_not_diverged(paper):
+    raw = {**FULL, "figure3": {**FULL["figure3"], "algorithms": ["aevb", "wake_sleep"]}}
+    assert verdict(third(raw=raw), paper, 8).verdict.startswith("not tested: it needs")
+    assert verdict(third(raw=raw), paper, 8, [third()]).verdict == "holds"
 
 
 def test_figure3_holds_as_in_the_paper_and_flips(paper):

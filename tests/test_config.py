@@ -113,6 +113,8 @@ def test_the_reference_grid_is_the_papers():
         ({"training": {"batch_size": 1}}, ["variance needs a training.batch_size of at least 2"]),
         ({"extended": {"samples": 5e5, "seeds": [0]}}, ["extended.samples must be more than samples, 5e5"]),
         ({"extended": {"samples": 1e6, "seeds": [7]}}, ["extended.seeds must be among seeds"]),
+        (reading(seeds=[7], prior="all"), ["ablation.seeds must be among seeds"]),
+        ({"samples": 5e3, "extended": {"samples": 1e6, "seeds": [0]}}, ["samples must not be less than evaluation.first"]),
         ({"extended": {"samples": 1e6, "seeds": [0], "experiments": ["digit"]}}, ["extended names the experiment 'digit'", "did you mean"]),
     ],
 )
@@ -177,17 +179,17 @@ def test_a_reading_changes_what_it_names_and_nothing_else():
 
 
 def test_the_study_lays_every_reading_beside_the_default():
-    study = config.load({**raw(), **reading(prior="all", seeds=[0, 7])})
+    study = config.load({**raw(), **reading(prior="all", seeds=[0, 1])})
     names = [run.name for run in study.ablation_runs()]
     assert names == [
         f"digits_bernoulli{suffix}/{algorithm}-nz2-seed{seed}"
         for suffix in ("", "+mine")
         for algorithm in ("aevb", "wake_sleep")
-        for seed in (0, 7)
+        for seed in (0, 1)
     ]
     assert set(names) <= {run.name for run in study.runs()}
     budgets = {run.name: samples for run, samples in study.budgets().items()}
-    assert budgets["digits_bernoulli/aevb-nz2-seed0"] == budgets["digits_bernoulli/aevb-nz2-seed7"] == 500_000
+    assert budgets["digits_bernoulli/aevb-nz2-seed0"] == budgets["digits_bernoulli/aevb-nz2-seed1"] == 500_000
     assert {run.seed for run in plan.pilot_runs(study)} == {0}
 
 

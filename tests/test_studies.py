@@ -6,7 +6,8 @@ import pytest
 from test_figures import GRID, PAPER, STUDY, build, lines, panel
 from test_report import Page, render
 
-from aevb import claims, config, distance, figures, interactive, report, results
+from aevb import claims, config, distance, figures, interactive, report, results, sweep
+from aevb.errors import UserError
 
 RAW = {
     **STUDY,
@@ -58,6 +59,24 @@ def test_variances_are_gathered_by_run(tmp_path, path):
     results.gather(results.read_gathered(path).config, {}, {}, tables, set(), tmp_path / "gathered.h5")
     found = results.read_gathered(tmp_path / "gathered.h5").variance["mnist/aevb-nz3-seed0"]
     pd.testing.assert_frame_equal(found.frame, frame, check_dtype=False)
+
+
+def test_runs_of_other_settings_are_not_gathered(tmp_path, path, capsys):
+    study, runs = config.load(RAW), {"mnist/aevb-nz3-seed0": path.parent / "0.h5"}
+    assert results.read_run(runs["mnist/aevb-nz3-seed0"]).experiment == "mnist"
+    target = tmp_path / "gathered.h5"
+    with pytest.raises(UserError, match=r"1 of 1 runs and pilots were made with other settings, .*0\.h5; delete them"):
+        results.gather(RAW, runs, {}, {}, set(), target, configs=sweep.configs(study))
+    assert str(runs["mnist/aevb-nz3-seed0"]) in capsys.readouterr().err and not target.exists()
+    results.gather(RAW, runs, {}, {}, set(), target, configs={"mnist/aevb-nz3-seed0": "{}"})  # what synthetic runs store
+    assert list(results.read_gathered(target).runs) == list(runs)
+
+
+def test_tables_without_any_text_are_read_with_empty_texts(tmp_path):
+    table = pd.DataFrame({"claim": ["1. one"], "effect": [np.nan], "panel": [None], "exceptions": [""], "link": [""]})
+    distance.write(table, tmp_path / "claims.csv")
+    row = distance.read(tmp_path / "claims.csv").iloc[0]
+    assert (row["panel"], row["exceptions"], row["link"]) == ("", "", "") and np.isnan(row["effect"])
 
 
 def test_a_mean_is_over_the_seeds_that_go_so_far(gathered):

@@ -231,6 +231,14 @@ def test_a_gathered_file_is_enough_to_go_on_with_more_seeds(study, tmp_path):
     kinds = {name.split("_")[0] for name in jobs}
     assert "pilot" not in kinds and "variance" not in kinds and "encode" not in kinds and "dataset" not in kinds
     assert sum(count for name, count in jobs.items() if name.startswith("train_")) == 50 - 34
+    # Of other settings nothing is taken, and what lies there of them is removed: the pipeline would not notice it.
+    (tmp_path / "longer.json").write_text(json.dumps(more | {"samples": "5e4", "results": str(target)}))
+    command[-1] = "longer.json"
+    done = subprocess.run([*command, str(target / "gathered.h5")], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    before, study = (config.load(more | {"samples": samples, "results": str(target)}) for samples in ("4e4", "5e4"))
+    fitting = sum(study.budget(run) == before.budget(run) for run in study.runs() if run.seed < 2)
+    assert f"{fitting} of 50 runs" in done.stderr and len(list(target.glob("runs/*/*.h5"))) == fitting, done.stderr
     # Another first seed has pilots of its own, which may choose other step sizes.
     other = config.load(more | {"seeds": [1, 0], "results": str(tmp_path / "other")})
     assert unpack.unpack(other, target / "gathered.h5")[0] == 0

@@ -1,6 +1,7 @@
 """Is a committed reference run still what this code makes? Small parts of it are trained anew and compared, number by number.
 
-Every curve of the reference is tried with its first seed, up to its first `EVALUATIONS` evaluations. On the type of processor,
+Every curve of the reference that has bounds (Monte Carlo EM has none) and was made on a CPU is tried with its first seed, up to its first
+`EVALUATIONS` evaluations, at the step size that its pilot chose then. On the type of processor,
 the version of torch and the number of threads of the reference the numbers must be the same bits; elsewhere rounding differs, which
 a few thousand steps of training enlarge, and they must agree within TOLERANCE.
 """
@@ -90,10 +91,12 @@ def again(name: str, reference: results.RunResult, images: data.Data) -> Compari
 def check(path: str | Path, folder: str | Path) -> None:
     """Compare the gathered reference at `path` with what this code makes now of the data sets in `folder`, run by run, on stderr.
 
-    Raises UserError that names every curve that differs by more than it may.
+    Raises UserError that names every curve that differs by more than it may, and if there is none to compare.
     """
-    failed = []
-    for name, reference in selected(results.read_gathered(path)).items():
+    failed, tried = [], selected(results.read_gathered(path))
+    if not tried:
+        raise UserError(f"{path} has no curve that can be compared: none was made on a CPU, has bounds and {EVALUATIONS} evaluations")
+    for name, reference in tried.items():
         experiment = training.Settings.from_dict(reference.settings).experiment
         found = again(name, reference, data.load(Path(folder, f"{reference.dataset}.h5"), experiment))
         how = "the same bits" if found.difference == 0 else f"differs by at most {found.difference:.3g} nats ({found.where})"

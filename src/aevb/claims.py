@@ -246,9 +246,16 @@ def overfitting(gathered: Gathered, paper: pd.DataFrame) -> Found:
     for experiment, latent_dim, algorithms in _of_paper(gathered, paper):
         if "aevb" in algorithms:
             groups.setdefault(experiment, {})[latent_dim] = completed(gathered, experiment, "aevb", latent_dim)
-    panels, alone, ends, rising = [], [], [], []
+    panels, alone, ends, rising, lost = [], [], [], [], []
     for experiment, curves in groups.items():
-        seeds = sorted(set.intersection(*(set(mine) for mine in curves.values()))) if len(curves) > 1 else []
+        if len(curves) < 2:
+            continue
+        seeds = sorted(set.intersection(*(set(mine) for mine in curves.values())))
+        planned = {run.seed for latent_dim in curves for run in replicas(gathered, experiment, "aevb", latent_dim)}
+        if not seeds:
+            panels.append(Panel(label(experiment), [], SMALL, -1))
+        elif len(seeds) < len(planned):
+            lost.append(f"without {len(planned) - len(seeds)} of {len(planned)} seeds on {label(experiment)}, which diverged at some N_z")
         by_seed = {label(experiment): {seed: [mine[seed] for mine in curves.values()] for seed in seeds}} if seeds else {}
         horizons = {end: (name, mine) for limit in (PAPER_SAMPLES, np.inf) for _, name, end, mine in _horizons(by_seed, limit)}
         for end, (name, mine) in horizons.items():
@@ -264,7 +271,7 @@ def overfitting(gathered: Gathered, paper: pd.DataFrame) -> Found:
                 rising += [name] if rises else []
                 judged = min(end, PAPER_SAMPLES)
         ends += [judged] if horizons else []
-    remarks = [f"no fall to judge where every test bound still rises ({'; '.join(rising)})"] if rising else []
+    remarks = lost + ([f"no fall to judge where every test bound still rises ({'; '.join(rising)})"] if rising else [])
     theirs = []
     for experiment, curves in groups.items():
         printed = [_printed(gathered, paper, experiment, latent_dim) for latent_dim in curves]
@@ -325,6 +332,9 @@ def variance_of_bound(gathered: Gathered, paper: pd.DataFrame) -> Found:
         for algorithm in algorithms
     }
     panels, remarks = _ended(curves, largest, np.log(SMALL**2), -1)
+    planned = [replicas(gathered, name, algorithm, dim) for name, dim, algorithms in _of_paper(gathered, paper) for algorithm in algorithms]
+    lost = sum(map(len, planned)) - sum(map(len, curves.values()))
+    remarks += [f"without {lost} replicas that diverged"] if lost else []
     for place, row in _measured(gathered, "bound_all", "B") if panels else ():
         panels.append(Panel(place, [float(np.log(row.variance))], np.log(SMALL**2), -1, row.variance_se / row.variance))
     return panels, remarks
@@ -457,7 +467,7 @@ def marginal_likelihood(gathered: Gathered, paper: pd.DataFrame) -> Found:
     study = load(gathered.config)
     by_size = {training_points(study.experiments[name]): (name, latent_dim) for name, latent_dim, _ in _of_paper(gathered, paper, 3)}
     pairs = {1000: [("mcem", "aevb"), ("aevb", "wake_sleep")], 50_000: [("aevb", "mcem"), ("wake_sleep", "mcem")]}
-    if set(by_size) != set(pairs) or not gathered.evidence:
+    if set(by_size) != set(pairs) or not gathered.evidence or not {"aevb", "wake_sleep", "mcem"} <= set(study.figure3.algorithms):
         return [], []
     panels, ends = [], []
     for size, (name, latent_dim) in by_size.items():

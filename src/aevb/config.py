@@ -179,7 +179,7 @@ class Ablation(Strict):
         "those of experiment BASE+NAME; the study's own reading, which is called default, is the base itself",
     )
     samples: Count = Field(1_000_000, description="budget of a curve, at most the study's `samples`")
-    seeds: list[Whole] | None = Field(None, min_length=1, description="unless given, the first of the study")
+    seeds: list[Whole] | None = Field(None, min_length=1, description="some of the study's; unless given, the first")
 
 
 class Tradeoff(Strict):
@@ -194,7 +194,7 @@ class Tradeoff(Strict):
         description="cost of a curve, at most the study's `samples`: L x datapoints, gradients of single draws. L draws see samples / L "
         "datapoints, to the next full minibatch, and are evaluated from evaluation.first / L on; the pilot is not divided",
     )
-    seeds: list[Whole] | None = Field(None, min_length=1, description="unless given, the first of the study")
+    seeds: list[Whole] | None = Field(None, min_length=1, description="some of the study's; unless given, the first")
 
 
 class VarianceStudy(Strict):
@@ -302,8 +302,12 @@ class Config(Strict):
         self._check_readings()
         if self.extended and self.extended.samples <= self.samples:
             raise ValueError(f"extended.samples must be more than samples, {short(self.samples)}; give more, or leave extended out")
-        if self.extended and not set(self.extended.seeds) <= set(self.seeds):
-            raise ValueError("extended.seeds must be among seeds")
+        for name in ("extended", "ablation", "tradeoff"):
+            part = getattr(self, name)
+            if part and not set(part.seeds or []) <= set(self.seeds):
+                raise ValueError(f"{name}.seeds must be among seeds")
+        if self.extended and self.samples < self.evaluation.first:
+            raise ValueError("with extended, samples must not be less than evaluation.first: where the others end, every seed is evaluated")
         budgets = self.budgets()
         smallest: dict[str, int] = {}
         for run, samples in budgets.items():

@@ -18,9 +18,11 @@ from . import provenance, results
 from .claims import PAPER_HIDDEN, PAPER_MINUTES, PAPER_RELIABLE, PAPER_SAMPLES
 from .config import FIGURE3_SAMPLES, Config, Run, Strict, load, short
 from .distance import (
+    CURVE,
     PAPER_WINDOW,
     averaged_bound,
     completed,
+    distances,
     in_figure3,
     last_shared,
     paper_curve,
@@ -230,8 +232,9 @@ def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -
         test, train = rows[rows["split"] == "test"], rows[rows["split"] == "train"]
         if len(test):
             theirs = paper_curve(paper, study, name, latent_dim, algorithm, "test")
-            last = test[test["target"] == _shared(test)].iloc[-1]
-            sentences.append(f"{title}, test {_explain_test(last, theirs, digits)}")
+            for target in sorted({_shared(test), test["target"].max()}):
+                last = test[test["target"] == target].iloc[-1]
+                sentences.append(f"{title}, test {_explain_test(last, theirs, digits)}")
             if experiment.dataset == "frey" and not abs(last["difference"]) <= last["tolerance"]:
                 sentences.append("The paper's division of Frey Face into train and test is not known; ours is likely another.")
             sentences.append(f"{title}: {_explain_pilot(gathered.pilots[Run(name, algorithm, latent_dim, 0).curve], digits)}")
@@ -266,7 +269,7 @@ def _explain_test(row: pd.Series, theirs: pd.DataFrame, digits: int) -> str:
     difference, tolerance = row["difference"], row["tolerance"]
     text = f"at {count(row['samples'])}: {number(abs(difference), digits)} nats {'above' if difference > 0 else 'below'} the paper"
     if abs(difference) <= tolerance:
-        return f"{text}, within the noise (± {number(tolerance, digits)}): most likely the seeds."
+        return f"{text}, within the noise (± {number(tolerance, digits)}): the spread over seeds is enough to explain it."
     text += (
         f", beyond the noise (± {number(tolerance, digits)})." if np.isfinite(tolerance) else "; one seed gives no measure of the noise."
     )
@@ -276,7 +279,7 @@ def _explain_test(row: pd.Series, theirs: pd.DataFrame, digits: int) -> str:
         text += f" The paper's curve has our value at {count(crossing)} samples, "
         text += f"{number(abs(percent), 0)} % {'later' if percent > 0 else 'earlier'}."
     if np.isfinite(tolerance):
-        text += " Most likely a setting that the paper does not print for each curve (step size, start, warm-up)."
+        text += " A setting that the paper does not print for each curve (step size, start, warm-up) may explain it."
     return text
 
 
@@ -396,17 +399,29 @@ def _mean(curves: list[pd.DataFrame], column: str) -> pd.Series:
     return values.loc[values["count"] == len(curves), "mean"]
 
 
-def _readings(table: pd.DataFrame) -> str:
-    """Which of our train values the paper's train curve is nearer to, over all curves at their last compared count."""
-    rows = table[(table["split"] == "train") & table["paper"].notna()]
+def _readings(gathered: Gathered, paper: pd.DataFrame) -> str:
+    """Which of our train values the paper's train curve of Figure 2 is nearer to, over all curves along the samples of all seeds."""
+    rows = distances(gathered, paper)
+    rows = rows[(rows["figure"] == 2) & (rows["split"] == "train")].drop_duplicates(CURVE)  # the first: of all seeds
     if rows.empty:
         return ""
-    rows = pd.concat([part[part["target"] == _shared(part)] for _, part in rows.groupby(["experiment", "latent_dim", "algorithm"])])
-    nearer = (rows["averaged"] - rows["paper"]).abs() < rows["difference"].abs()
+    away = rows.pivot(index=["experiment", "latent_dim", "algorithm"], columns="reading", values="rms")
+    nearer = away["average"] < away["moment"]
     return (
-        f"At the last compared count that all seeds reach, the paper's train curve is nearer to our averaged bound "
+        f"Along the samples that all seeds have, the paper's train curve is nearer (root mean square) to our averaged bound "
         f"(over {short(PAPER_WINDOW)} samples) than to our bound at that moment in {int(nearer.sum())} of {plural(len(nearer), 'curve')}."
     )
+
+
+def _errors(gathered: Gathered) -> str:
+    """The Monte Carlo errors of all bounds of a study's figures, in a sentence."""
+    worst: dict[str, float] = {}
+    for run in gathered.runs.values():
+        if run.algorithm != "mcem":
+            errors = run.curve[["train_se", "test_se"]].to_numpy()
+            worst[run.experiment] = max(worst.get(run.experiment, 0.0), float(np.nanmax(errors, initial=0.0)))
+    parts = [f"{number(error, 2)} on {label(name)}" for name, error in worst.items()]
+    return f"The Monte Carlo standard error of a bound is at most {joined(parts)}." if parts else ""
 
 
 def closest(readings: pd.DataFrame) -> str:
@@ -577,14 +592,16 @@ def _not_run(study: Config, paper: pd.DataFrame) -> list[str]:
     dims = {d for entry in study.figure5 if study.experiments[entry.experiment].dataset == "mnist" for d in entry.latent_dims}
     if set(PAPER_FIGURE5) - dims:
         sentences.append(f"Panels of the paper's Figure 5 (MNIST) that are not drawn: N_z = {joined(sorted(set(PAPER_FIGURE5) - dims))}.")
-    budgets = [(further(study), study.samples, PAPER_SAMPLES)]
+    budgets = [("", study.samples, PAPER_SAMPLES)]
+    budgets += [(", for the seeds that go on", study.extended.samples, PAPER_SAMPLES)] if study.extended else []
     budgets += [(" of Figure 3", study.budget(study.figure3_runs()[0]), FIGURE3_SAMPLES)] if study.figure3 else []
-    for of, budget, whole in budgets:
-        if budget < whole:
-            sentences.append(
-                f"The budget, {short(budget)} training samples a curve{of}, is {100 * budget / whole:.2g} % "
-                f"of the {short(whole)} to which the paper's axes go: nothing here speaks about the end of its curves."
-            )
+    short_of = [
+        f"{short(budget)} training samples a curve{of}, {100 * budget / whole:.2g} % of the {short(whole)} to which the paper's axes go"
+        for of, budget, whole in budgets
+        if budget < whole
+    ]
+    if short_of:
+        sentences.append(f"The budget is {'; '.join(short_of)}: nothing here speaks about the end of its curves.")
     if study.beside:
         where = joined(Path(path).parent.name for path in study.beside)
         sentences.append(f"What this study leaves out is judged on studies beside it, where these have it: {where}.")
@@ -598,7 +615,7 @@ def _given(study: Config) -> str:
         return ""
     return (
         f" Given, not chosen by a pilot: {joined(given)}; if for closeness to the paper's curves, as in this project's configurations "
-        "(docs/method.md), the distance of these curves is no independent test."
+        "(docs/method.md), the distance of these curves is no independent test, and verdicts on them hold for that step size."
     )
 
 
@@ -981,22 +998,30 @@ def findings(gathered: Gathered, paper: pd.DataFrame) -> dict:
     study = load(gathered.config)
     table = comparison(gathered, paper)
     cost, total = _cost(gathered)
+    variants = [run for name, run in gathered.runs.items() if name not in of_figures(gathered).runs]
     gathered = of_figures(gathered)  # the runs of the ablation and the trade-off alone cost, and are listed nowhere else
     pilots, evidence = _pilots(gathered), _evidence(gathered, paper, study)
     stand_ins = [label(name) for name, experiment in study.experiments.items() if experiment.dataset == "digits"]
     return {
         "study": study,
         "budget": short(study.samples) + further(study),
+        "shared": short(study.samples),
+        "going_on": f"seed {joined(study.extended.seeds)}" if study.extended else "",
         "seeds": _seeds(study.seeds),
         **_figure3_scope(study),
         "stand_ins": joined(stand_ins) if stand_ins else "",
         "runs": len(gathered.runs),
+        "variants": len(variants),
+        "variants_diverged": sum(run.status == "diverged" for run in variants),
+        "errors": _errors(gathered),
         "curves": len(_curves(gathered)),
         "devices": joined(_distinct(gathered, "device")),
         "processors": joined(_distinct(gathered, "processor")),
         "threads": joined(_distinct(gathered, "threads", text=lambda threads: plural(threads, "thread"))),
         "conventions": _conventions(gathered, study),
-        "summary": [text for text in (_closeness(table, study, "Test bounds"), _order(gathered, paper, study), _readings(table)) if text]
+        "summary": [
+            text for text in (_closeness(table, study, "Test bounds"), _order(gathered, paper, study), _readings(gathered, paper)) if text
+        ]
         + evidence["best_first"]
         + evidence["reliability"],
         **_drawings(gathered, study),

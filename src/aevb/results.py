@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -332,12 +333,15 @@ def gather(
     decoders: set[str],
     path: str | Path,
     baselines: dict[str, dict[str, float]] | None = None,
+    configs: dict[str, str] | None = None,
 ) -> None:
     """Copy the run files `runs` (name -> path), `pilots` and `tables` (a key of TABLES -> name -> path) into one file; of the weights
-    only the decoders of the runs in `decoders`; and `baselines` (experiment -> split -> value).
+    only the decoders of the runs in `decoders`; and `baselines` (experiment -> split -> value). `configs` (name -> JSON): with what
+    settings runs and pilots must have been made, if given.
 
-    Raises UserError if a file is damaged or the gathered file cannot be written.
+    Raises UserError if a file is damaged or made with other settings, or the gathered file cannot be written.
     """
+    configs, others = configs or {}, []
     with new_h5(path) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["config"] = json.dumps(config)
@@ -346,9 +350,18 @@ def gather(
             result = read_run(source, parameters=name in decoders)
             result.weights = {part: value for part, value in result.weights.items() if part.startswith("decoder")}
             result.snapshots = None
+            others += [source] if configs.get(name, result.config) != result.config else []
             _write_run_group(file.create_group(f"runs/{name}"), result)
         for name, source in pilots.items():
-            _write_pilot_group(file.create_group(f"pilots/{name}"), read_pilot(source))
+            pilot = read_pilot(source)
+            others += [source] if configs.get(name, pilot.config) != pilot.config else []
+            _write_pilot_group(file.create_group(f"pilots/{name}"), pilot)
+        if others:  # whose files something else than the pipeline put there
+            print("made with other settings:", *others, sep="\n", file=sys.stderr)
+            raise UserError(
+                f"{len(others)} of {len(runs) + len(pilots)} runs and pilots were made with other settings, the first of them {others[0]}; "
+                "delete them, which are listed above and in the log, and run again"
+            )
         for kind, sources in tables.items():
             for name, source in sources.items():
                 table = read_table(source, TABLES[kind])

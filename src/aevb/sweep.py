@@ -122,6 +122,25 @@ def train(study: configuration.Config) -> None:
     training.train_jobs(jobs)
 
 
+def configs(study: configuration.Config) -> dict[str, str]:
+    """The settings that every run and every pilot of `study` stores, as JSON, by its name."""
+    runs = {run.name: plan.settings(study, run, samples) for run, samples in study.budgets().items()}
+    pilots = {run.curve: plan.pilot_settings(study, run) for run in plan.pilot_runs(study)}
+    return {name: training.Settings.from_dict(settings).to_json() for name, settings in (runs | pilots).items()}
+
+
+def table_config(study: configuration.Config, kind: str, run: configuration.Run) -> str:
+    """The settings that a table of `kind` "evidence", "estimators" or "variance" measured on `run` stores, as JSON."""
+    if kind == "variance":
+        options = plan.variance_settings(study, run)
+        return json.dumps({**options, "training": json.loads(training.Settings.from_dict(options["training"]).to_json())})
+    settings = plan.estimate_settings(study, kind, run.experiment)
+    sampling = configuration.Evidence(**settings["evidence"]).model_dump()
+    if kind == "evidence":
+        return json.dumps(sampling)
+    return json.dumps({"estimators": configuration.EstimatorStudy(**settings["estimators"]).model_dump(), "evidence": sampling})
+
+
 def estimate(study: configuration.Config) -> None:
     """log p(x) along the runs of Figure 3, and its estimators graded."""
     from . import estimates
@@ -133,13 +152,11 @@ def estimate(study: configuration.Config) -> None:
                 configuration.Experiment(**settings.pop("experiment")),
                 configuration.Evidence(**settings.pop("evidence")),
             )
-            function, options, stored = estimates.figure3, (sampling,), sampling.model_dump()
+            function, options = estimates.figure3, (sampling,)
             if kind == "estimators":
-                graded = configuration.EstimatorStudy(**settings.pop("estimators"))
-                function, options = estimates.study, (graded, sampling)
-                stored = {"estimators": graded.model_dump(), "evidence": sampling.model_dump()}
+                function, options = estimates.study, (configuration.EstimatorStudy(**settings.pop("estimators")), sampling)
             path, model = plan.table_path(study, kind, run), plan.run_path(study, run)
-            same = made(path, config=json.dumps(stored), code_sha256=provenance.code_sha256(provenance.ESTIMATING))
+            same = made(path, config=table_config(study, kind, run), code_sha256=provenance.code_sha256(provenance.ESTIMATING))
             if not same or Path(path).stat().st_mtime < Path(model).stat().st_mtime:
                 say(f"{kind} of {run.name}")
                 results.write_table(path, function(model, _load(study, experiment), *options, **settings))
@@ -155,6 +172,7 @@ def gather(study: configuration.Config) -> None:
         {kind: {run.name: plan.table_path(study, kind, run) for run in runs} for kind, runs in tables.items()},
         {run.name for run in study.figure_models()},
         f"{study.folder}/gathered.h5",
+        configs=configs(study),
     )
     results.write_curves(results.read_gathered(f"{study.folder}/gathered.h5"), f"{study.folder}/curves.csv")
 

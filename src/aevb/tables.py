@@ -12,7 +12,7 @@ from .figures import ALGORITHMS, ESTIMATORS, label
 from .report import count, number, ranked
 
 #: a cell that is set like a number: one, with a sign, an exponent, thousands or the asterisk of an interpolated value; or none
-NUMBER = re.compile(r"([−+]?[\d,]+(\.\d+)?(e\d+)?\*?|–|diverged)?")
+NUMBER = re.compile(r"([−+]?[\d,]+(\.\d+)?(e−?\d+)?\*?|–|diverged)?")
 NOTHING = "no replica ran to an evaluation without diverging"
 WIDE = 24  # letters from which a cell may break its line
 
@@ -52,10 +52,11 @@ def plain(frame: pd.DataFrame, by: str | None = None) -> Tabular:
         if value is None or not np.isfinite(value):
             return "–"
         if name in counts:
-            return count(value)
-        if abs(value) >= 1e6:  # a bound that Adagrad's first steps threw far down
-            return f"{value:.1e}".replace("e+", "e").replace("-", "−")
-        return f"{int(value):,}" if float(value).is_integer() else number(float(value))
+            return count(value) if value else "0"
+        if abs(value) >= 1e6 or 0 < abs(value) < 0.1:  # bounds that Adagrad's first steps threw far down; variances at the start
+            mantissa, _, exponent = f"{value:.2g}".partition("e")
+            return (f"{mantissa}e{int(exponent)}" if exponent else mantissa).replace("-", "−")
+        return f"{value:,.0f}".replace("-", "−") if float(value).is_integer() or abs(value) >= 1000 else number(float(value))
 
     rows = [{names.get(name, name.replace("_", " ")): cell(name, value) for name, value in row.items()} for row in frame.to_dict("records")]
     return tabular(rows, names.get(by, by))

@@ -2,8 +2,9 @@
 
     PYTHONPATH=src python -m aevb.unpack config/reference.yaml [results/reference/gathered.h5]
 
-For more seeds or a larger budget than a committed study has, on any machine. What other settings or other code made is left out, and
-so are models whose weights are still needed, which a gathered file does not keep. The data sets are prepared first.
+For more seeds or a larger budget than a committed study has, on any machine. What other settings or other code made is left out (and
+removed, if such runs, pilots or tables lie there), and so are models whose weights are still needed, which a gathered file does not
+keep. The data sets are prepared first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 from . import config as configuration
-from . import plan, provenance, results, sweep, training
+from . import plan, provenance, results, sweep
 from .errors import UserError
 
 CODE = {
@@ -24,26 +25,27 @@ CODE = {
 }
 
 
-def _same(made, settings: dict) -> bool:
-    """Whether a run or a pilot was made by this code with these settings."""
-    return made.code_sha256 == provenance.code_sha256() and made.config == training.Settings.from_dict(settings).to_json()
-
-
 def unpack(study: configuration.Config, path: str | Path) -> tuple[int, int]:
     """Write the files of `study` that the gathered file `path` holds and that are not there; returns how many of its runs then are, of how
     many. Raises UserError."""
-    gathered = results.read_gathered(path)
+    gathered, configs, code = results.read_gathered(path), sweep.configs(study), provenance.code_sha256()
+
+    def same(made: results.RunResult | results.Pilot, name: str) -> bool:
+        return made.code_sha256 == code and made.config == configs[name]
+
     pilots = {
         run.curve: gathered.pilots[run.curve]
         for run in plan.pilot_runs(study)
-        if run.curve in gathered.pilots
-        and gathered.pilots[run.curve].seed == run.seed
-        and _same(gathered.pilots[run.curve], plan.pilot_settings(study, run))
+        if run.curve in gathered.pilots and gathered.pilots[run.curve].seed == run.seed and same(gathered.pilots[run.curve], run.curve)
     }
+    drawn = study.figure_models()
     runs = {
         run: gathered.runs[run.name]
         for run in study.runs()
-        if run.curve in pilots and run.name in gathered.runs and _same(gathered.runs[run.name], plan.settings(study, run))
+        if run.curve in pilots
+        and run.name in gathered.runs
+        and same(gathered.runs[run.name], run.name)
+        and (run not in drawn or gathered.runs[run.name].weights or gathered.runs[run.name].status == "diverged")
     }
     measured = {"evidence": study.figure3_runs(), "estimators": study.estimator_models()}
     measured |= {"encoded": study.figure4_models(), "variance": study.variance_models()}
@@ -51,10 +53,19 @@ def unpack(study: configuration.Config, path: str | Path) -> tuple[int, int]:
     for kind, models in measured.items():
         for run in models:
             table = getattr(gathered, kind).get(run.name)
-            if run in runs and table and table.attributes["code_sha256"] == provenance.code_sha256(CODE[kind]):
+            fits = table and table.attributes["code_sha256"] == provenance.code_sha256(CODE[kind])
+            if run in runs and fits and (kind == "encoded" or table.attributes["config"] == sweep.table_config(study, kind, run)):
                 tables[kind, run] = table
             elif kind != "variance":  # to be measured on the model, whose weights are not in the gathered file
                 runs.pop(run, None)
+    files = [(plan.pilot_path(study, run.curve), configs[run.curve], code) for run in plan.pilot_runs(study)]
+    files += [(plan.run_path(study, run), configs[run.name], code) for run in study.runs()]
+    for kind, models in measured.items():
+        by = provenance.code_sha256(CODE[kind])
+        files += [(plan.table_path(study, kind, run), sweep.table_config(study, kind, run), by) for run in models if kind != "encoded"]
+    for file, settings, by in files:
+        if Path(file).exists() and not sweep.made(file, config=settings, code_sha256=by):
+            Path(file).unlink()
     # In the order in which the pipeline would make them: it goes by the times of the files.
     files = [(plan.pilot_path(study, curve), results.write_pilot, pilot) for curve, pilot in pilots.items()]
     files += [(plan.run_path(study, run), results.write_run, result) for run, result in runs.items()]

@@ -29,7 +29,10 @@ rule claims:
         gathered=f"{FOLDER}/gathered.h5",
         others=[os.path.join(workflow.basedir, path) for path in STUDY.beside],
         paper=f"{workflow.basedir}/report/paper_curves.csv",
-        code=[f"{SOURCE}/aevb/{name}.py" for name in ("claims", "judging", "distance")],
+        code=[
+            f"{SOURCE}/aevb/{name}.py"
+            for name in ("claims", "judging", "distance", "figures", "config")
+        ],
     output:
         **TABLES,
     log:
@@ -51,6 +54,7 @@ rule manifold:
         code=[
             f"{workflow.basedir}/report/manifold.js",
             f"{SOURCE}/aevb/manifold.py",
+            f"{SOURCE}/aevb/figures.py",
             *SAYING,
         ],
     output:

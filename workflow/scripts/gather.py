@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aevb import config, console, plan, results
+from aevb import config, console, plan, results, sweep
 
 with console.job(snakemake.log[0]):
     study = config.load(snakemake.params.config)
@@ -20,5 +20,6 @@ with console.job(snakemake.log[0]):
         {run.name for run in study.figure_models()},
         snakemake.output.gathered,
         {Path(path).stem: results.read_baseline(path) for path in inputs.baselines},
+        sweep.configs(study),
     )
     results.write_curves(results.read_gathered(snakemake.output.gathered), snakemake.output.table)
