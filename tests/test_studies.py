@@ -106,12 +106,13 @@ def test_what_becomes_of_a_seed_beyond_the_budget_of_all_bears_on_nothing_before
     paper, name = pd.read_csv(PAPER), "mnist/aevb-nz3-seed1"
     lost = results.read_gathered(path)
     run = lost.runs[name]
-    run.curve = run.curve[run.curve["samples"] <= LONGER[0]]
-    run.attributes |= {"status": "diverged", "reason": "a bound ran away", "samples": 3_000_000}
+    run.curve = run.curve[run.curve["samples"] <= LONGER[1]].copy()
+    run.curve.loc[run.curve.index[-1], ["train", "test"]] = -3e6  # the evaluation that stopped it
+    run.attributes |= {"status": "diverged", "reason": "a bound ran away", "samples": int(LONGER[1])}
     both = [
         distance.units(found).set_index(["experiment", "algorithm", "latent_dim"]).loc[("mnist", "aevb", 3)] for found in (gathered, lost)
     ]
-    assert both[1]["diverged"] == "seed 1 at 3e6: a bound ran away" and both[0].drop("diverged").equals(both[1].drop("diverged"))
+    assert both[1]["diverged"] == "seed 1 at 5e6: a bound ran away" and both[0].drop("diverged").equals(both[1].drop("diverged"))
     both = [found[found["panel"].str.startswith("MNIST, N_z = 3")] for found in (claims.details(part, paper) for part in (gathered, lost))]
     pd.testing.assert_frame_equal(*both)
     both = [found[found["last"] <= 1e6] for found in (distance.distances(part, paper) for part in (gathered, lost))]
@@ -120,7 +121,20 @@ def test_what_becomes_of_a_seed_beyond_the_budget_of_all_bears_on_nothing_before
     drawn = lines(panel(figures.figure2(lost, paper), "MNIST, $N_z$ = 3"))
     whole = lines(panel(figures.figure2(gathered, paper), "MNIST, $N_z$ = 3"))
     np.testing.assert_array_equal(drawn["aevb test"].get_ydata(), whole["aevb test"].get_ydata())
-    assert drawn["aevb test diverged"].get_xdata() == [LONGER[0]]
+    assert drawn["aevb test diverged"].get_xdata() == [LONGER[1]]
+    beyond = distance.distances(lost, paper).query("last > 1e6 and experiment == 'mnist' and latent_dim == 3 and algorithm == 'aevb'")
+    assert len(beyond) and (beyond["largest"].abs() < 1000).all() and (beyond["last"] <= LONGER[0]).all()
+
+
+def test_a_seed_that_diverges_before_it_is_evaluated_beyond_the_budget_of_all_is_lost(path):
+    lost = results.read_gathered(path)
+    run = lost.runs["mnist/aevb-nz3-seed1"]
+    run.curve = run.curve[run.curve["samples"] <= 1e6]
+    run.attributes |= {"status": "diverged", "reason": "a bound ran away", "samples": 1_500_000}
+    run.curve.loc[run.curve.index[-1], "samples"] = 999_999
+    assert list(distance.completed(lost, "mnist", "aevb", 3)) == [0] and len(distance.units(lost)) == len(
+        distance.units(results.read_gathered(path))
+    )
 
 
 def test_seeds_evaluated_at_other_counts_are_averaged_where_all_go():

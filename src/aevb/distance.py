@@ -12,7 +12,7 @@ from . import data
 from .config import TRADEOFF, Config, Experiment, Run, load, short
 from .errors import Damaged
 from .files import atomic
-from .results import SPLITS, Gathered, RunResult
+from .results import Gathered, RunResult
 
 # The likelihood under which the paper's numbers were obtained; other models of the same data are not comparable.
 PAPER_LIKELIHOODS = {"mnist": "bernoulli", "frey": "gaussian"}
@@ -27,8 +27,8 @@ READINGS = {(2, "train"): ("moment", "average"), (2, "test"): ("moment",), **{(3
 CURVE = ["figure", "experiment", "latent_dim", "n_train", "algorithm", "split", "reading"]
 BESIDE = ["samples", "ours", "sd", "seeds", "paper", "difference"]
 DISTANCES = [*CURVE, "study", "seeds", "first", "last", "rms", "sd", "mean", "largest", "at"]
-ABLATION = ["experiment", "algorithm", "latent_dim", "reading", "seeds", "diverged", "last", "test", "train", "average"]
 TEXTS = {"exceptions", "diverged", "panel", "side", "interval", "study", "link"}  # that may be empty in every row
+ABLATION = ["experiment", "algorithm", "latent_dim", "reading", "seeds", "diverged", "last", "test", "train", "average"]
 ABLATION += ["rms", "gain", "closest"]
 
 
@@ -103,17 +103,26 @@ def shown(gathered: Gathered, run: RunResult) -> pd.DataFrame:
     return wide.assign(seconds=seconds).reset_index()
 
 
+def sound(run: RunResult) -> pd.DataFrame:
+    """The evaluations of a run without that at which it was stopped, whose bounds ran away."""
+    return run.curve if run.status == "completed" else run.curve[run.curve["samples"] < run.samples]
+
+
 def lasting(study: Config, runs: list[RunResult]) -> list[RunResult]:
-    """The runs that did not diverge, or not before the budget of all seeds: where some go on, what becomes of one later bears on no mean
-    up to there."""
-    return [run for run in runs if run.status == "completed" or (study.extended is not None and run.samples >= study.samples)]
+    """The runs that did not diverge, and of those that go on, those that did so after an evaluation beyond the budget of all seeds: what
+    becomes of one later bears on no mean up to there."""
+
+    def came_through(run: RunResult) -> bool:
+        shared = study.extended is not None and "+" not in run.experiment and not in_figure3(study, run.experiment)
+        return shared and bool((sound(run)["samples"] >= study.samples).any())
+
+    return [run for run in runs if run.status == "completed" or came_through(run)]
 
 
 def completed(gathered: Gathered, experiment: str, algorithm: str, latent_dim: int) -> dict[int, pd.DataFrame]:
-    """`shown` of the `lasting` replicas of one curve, by seed, at evaluations with numbers."""
+    """`shown` of the `lasting` replicas of one curve, by seed, without evaluations at which one was stopped."""
     runs = lasting(load(gathered.config), replicas(gathered, experiment, algorithm, latent_dim))
-    curves = {run.seed: shown(gathered, run) for run in runs}
-    return {run.seed: curves[run.seed] if run.status == "completed" else curves[run.seed].dropna(subset=[*SPLITS]) for run in runs}
+    return {run.seed: shown(gathered, run) if run.status == "completed" else sound(run) for run in runs}
 
 
 def aligned(curves: dict[int, pd.DataFrame], columns: list[str]) -> pd.DataFrame:
@@ -168,8 +177,7 @@ def _beside(curves: list[pd.DataFrame], theirs: pd.DataFrame, split: str, readin
     ends = [end for end in (*(curve["samples"].iloc[-1] for curve in curves), high) if low <= end <= high]
     samples = np.unique([*points, *ends]).astype(float)
     ours = pd.DataFrame([_read(curve, split, reading, samples) for curve in curves])
-    reaching = [(samples >= curve["samples"].iloc[0]) & (samples <= curve["samples"].iloc[-1]) for curve in curves]
-    beside = pd.DataFrame({"samples": samples, "ours": ours.mean(), "sd": ours.std(ddof=1), "seeds": np.sum(reaching, axis=0)})
+    beside = pd.DataFrame({"samples": samples, "ours": ours.mean(), "sd": ours.std(ddof=1), "seeds": ours.count()})
     beside["paper"] = at(theirs, "value", samples)
     return beside[beside["ours"].notna()].assign(difference=lambda frame: frame["ours"] - frame["paper"])  # log p(x) may be missing
 
@@ -248,7 +256,7 @@ def ablation(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
         runs = {name: replicas(gathered, experiment, algorithm, latent_dim) for name, experiment in names.items()}
         seeds = set.intersection(*({run.seed for run in part} for part in runs.values()))
         runs = {name: [run for run in part if run.seed in seeds] for name, part in runs.items()}
-        done = {name: [run.curve for run in part if run.status == "completed"] for name, part in runs.items()}
+        done = {name: [sound(run) for run in lasting(study, part)] for name, part in runs.items()}
         last = min((max(curve["samples"].iloc[-1] for curve in curves) for curves in done.values() if curves), default=np.nan)
         for name, curves in done.items():
             away = dict.fromkeys(("test", "train", "average"), np.nan)
@@ -275,9 +283,9 @@ def ablation(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
 
 def last_shared(study: Config, runs: list[RunResult]) -> pd.DataFrame:
     """One row for each of the `lasting` runs: its last evaluation before the shortest of them ends (no rows if all diverged)."""
-    done = lasting(study, runs)
-    end = min((run.samples for run in done), default=0)
-    return pd.DataFrame([run.curve[run.curve["samples"] <= end].iloc[-1] for run in done], columns=runs[0].curve.columns, dtype=float)
+    done = [sound(run) for run in lasting(study, runs)]
+    end = min((curve["samples"].iloc[-1] for curve in done), default=0)
+    return pd.DataFrame([curve[curve["samples"] <= end].iloc[-1] for curve in done], columns=runs[0].curve.columns, dtype=float)
 
 
 def units(gathered: Gathered) -> pd.DataFrame:

@@ -290,7 +290,7 @@ def _panel(
                     ax=axis,
                     label=f"{algorithm} {split}{' beyond' if beyond else ''}",
                     linewidth=0.8 if beyond else None,
-                    errorbar="sd" if len(runs) >= SEEDS_FOR_SD else ("pi", 100),  # the interval of 100 %: the range
+                    errorbar=None if beyond else "sd" if len(runs) >= SEEDS_FOR_SD else ("pi", 100),  # of 100 %: the range
                     err_kws={"alpha": 0.22, "linewidth": 0, "zorder": 2},
                     color=COLOURS[algorithm],
                     linestyle=dashes,

@@ -10,9 +10,9 @@ model is known.
 
 *Verdicts.* A panel agrees if its interval lies on the claim's side of the threshold and disagrees if it lies on the other; it leans if
 the interval reaches across, or does not exist, but every seed is on one side; otherwise it is open. A claim holds if all panels agree,
-and with a qualification if more than half agree or lean towards it, one of them surely; it does not hold if at least as many disagree
-or lean against it, one of them surely; else the panels leave it undecided, which counts as not tested. The effect shown is that of the
-panel that speaks least for the claim.
+and with a qualification if more than half agree or lean towards it, one of them surely, or if there is a remark; it does not hold if at
+least as many disagree or lean against it, one of them surely; else the panels leave it undecided, which counts as not tested. The effect
+shown is that of the panel that speaks least for the claim.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from .distance import (
     run_name,
     seeds_of,
     shown,
+    sound,
     training_points,
 )
 from .distance import at as _at
@@ -233,8 +234,9 @@ def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -
         if len(test):
             theirs = paper_curve(paper, study, name, latent_dim, algorithm, "test")
             for target in sorted({_shared(test), test["target"].max()}):
-                last = test[test["target"] == target].iloc[-1]
-                sentences.append(f"{title}, test {_explain_test(last, theirs, digits)}")
+                row = test[test["target"] == target].iloc[-1]
+                sentences.append(f"{title}, test {_explain_test(row, theirs, digits)}")
+            last = test[test["target"] == _shared(test)].iloc[-1]
             if experiment.dataset == "frey" and not abs(last["difference"]) <= last["tolerance"]:
                 sentences.append("The paper's division of Frey Face into train and test is not known; ours is likely another.")
             sentences.append(f"{title}: {_explain_pilot(gathered.pilots[Run(name, algorithm, latent_dim, 0).curve], digits)}")
@@ -418,9 +420,10 @@ def _errors(gathered: Gathered) -> str:
     worst: dict[str, float] = {}
     for run in gathered.runs.values():
         if run.algorithm != "mcem":
-            errors = run.curve[["train_se", "test_se"]].to_numpy()
+            errors = sound(run)[["train_se", "test_se"]].to_numpy()
             worst[run.experiment] = max(worst.get(run.experiment, 0.0), float(np.nanmax(errors, initial=0.0)))
-    parts = [f"{number(error, 2)} on {label(name)}" for name, error in worst.items()]
+    study = load(gathered.config)
+    parts = [f"{number(error, 2)} on {_sizes(study, name) if in_figure3(study, name) else label(name)}" for name, error in worst.items()]
     return f"The Monte Carlo standard error of a bound is at most {joined(parts)}." if parts else ""
 
 
@@ -696,7 +699,7 @@ def orderings(gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
         for split in ("train", "test"):
             for samples in [*(at for at in COMPARE_AT[3] if first <= at < last), last]:
                 values = {a: pd.Series({seed: _at(curve, split, samples) for seed, curve in curves.items()}) for a, curves in done.items()}
-                ours = {a: float(np.mean(replicates)) for a, replicates in values.items()}
+                ours = {a: float(np.mean(replicates.to_numpy())) for a, replicates in values.items()}
                 curves = {a: paper_curve(paper, study, name, latent_dim, a, split) for a in done}
                 theirs = {a: _at(curve, "value", samples) for a, curve in curves.items() if curve is not None}
                 ours, theirs = (
@@ -1006,7 +1009,7 @@ def findings(gathered: Gathered, paper: pd.DataFrame) -> dict:
         "study": study,
         "budget": short(study.samples) + further(study),
         "shared": short(study.samples),
-        "going_on": f"seed {joined(study.extended.seeds)}" if study.extended else "",
+        "going_on": further(study),
         "seeds": _seeds(study.seeds),
         **_figure3_scope(study),
         "stand_ins": joined(stand_ins) if stand_ins else "",

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from . import config as configuration
-from . import plan, provenance, results, sweep
+from . import locks, plan, provenance, results, sweep
 from .errors import UserError
 
 CODE = {
@@ -58,13 +58,17 @@ def unpack(study: configuration.Config, path: str | Path) -> tuple[int, int]:
                 tables[kind, run] = table
             elif kind != "variance":  # to be measured on the model, whose weights are not in the gathered file
                 runs.pop(run, None)
-    files = [(plan.pilot_path(study, run.curve), configs[run.curve], code) for run in plan.pilot_runs(study)]
-    files += [(plan.run_path(study, run), configs[run.name], code) for run in study.runs()]
+    there = [(plan.pilot_path(study, run.curve), configs[run.curve]) for run in plan.pilot_runs(study)]
+    there += [(plan.run_path(study, run), configs[run.name]) for run in study.runs()]
     for kind, models in measured.items():
-        by = provenance.code_sha256(CODE[kind])
-        files += [(plan.table_path(study, kind, run), sweep.table_config(study, kind, run), by) for run in models if kind != "encoded"]
-    for file, settings, by in files:
-        if Path(file).exists() and not sweep.made(file, config=settings, code_sha256=by):
+        there += [(plan.table_path(study, kind, run), sweep.table_config(study, kind, run)) for run in models if kind != "encoded"]
+    others = [file for file, settings in there if sweep.made(file) and not sweep.made(file, config=settings)]
+    for kind, models in measured.items():  # and what was measured on models that are no longer there, or never were
+        gone = [run for run in models if not Path(plan.run_path(study, run)).exists() or plan.run_path(study, run) in others]
+        others += [plan.table_path(study, kind, run) for run in gone if kind != "variance"]
+    for file in dict.fromkeys(others):
+        if Path(file).exists():
+            sweep.say(f"removed, of other settings: {file}")
             Path(file).unlink()
     # In the order in which the pipeline would make them: it goes by the times of the files.
     files = [(plan.pilot_path(study, curve), results.write_pilot, pilot) for curve, pilot in pilots.items()]
@@ -83,6 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     study = configuration.load(sweep.read(options.config))
     sweep.prepare(study)
+    locks.claim(study.folder)
     there, wanted = unpack(study, options.gathered or f"{study.folder}/gathered.h5")
     sweep.say(f"{there} of {wanted} runs of {study.folder} are there; the pipeline makes the others: --configfile {options.config}")
 
