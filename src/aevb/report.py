@@ -25,6 +25,7 @@ from .distance import (
     distances,
     in_figure3,
     last_shared,
+    lasting,
     paper_curve,
     replicas,
     run_name,
@@ -252,7 +253,7 @@ def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -
             reading = READING[experiment.dataset]
             last = train[train["target"] == _shared(train)].iloc[-1]
             sentences.append(f"{title}, train {_explain_train(last, digits, reading)}")
-        lost = sum(run.status == "diverged" for run in runs)
+        lost = len(runs) - len(lasting(study, runs))
         if lost:
             sentences.append(
                 f"{title}: {lost} of {plural(len(runs), 'replica')} diverged and {'is' if lost == 1 else 'are'} left out of the mean."
