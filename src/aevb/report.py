@@ -596,7 +596,7 @@ def _not_run(study: Config, paper: pd.DataFrame) -> list[str]:
     dims = {d for entry in study.figure5 if study.experiments[entry.experiment].dataset == "mnist" for d in entry.latent_dims}
     if set(PAPER_FIGURE5) - dims:
         sentences.append(f"Panels of the paper's Figure 5 (MNIST) that are not drawn: N_z = {joined(sorted(set(PAPER_FIGURE5) - dims))}.")
-    budgets = [("", study.samples, PAPER_SAMPLES)]
+    budgets = [(" of Figure 2" if study.figure3 else "", study.samples, PAPER_SAMPLES)]
     budgets += [(", for the seeds that go on", study.extended.samples, PAPER_SAMPLES)] if study.extended else []
     budgets += [(" of Figure 3", study.budget(study.figure3_runs()[0]), FIGURE3_SAMPLES)] if study.figure3 else []
     short_of = [
