@@ -21,7 +21,7 @@ from aevb.errors import UserError
 def table(folder: Path) -> pd.DataFrame:
     """One row a kind of job: number of jobs, seconds of all of them (one core each), and the parts of training jobs.
 
-    Raises UserError if the folder holds no finished study.
+    Raises UserError if the folder holds no finished study, or not the times of all its jobs.
     """
     gathered = results.read_gathered(folder / "gathered.h5")
     files = {kind: sorted((folder / "benchmarks" / kind).glob("*.tsv")) for kind in ("pilot", "train", "evidence", "estimators")}
@@ -31,6 +31,8 @@ def table(folder: Path) -> pd.DataFrame:
     training = sum(run.train_seconds for run in gathered.runs.values())
     evaluation = sum(run.evaluation_seconds for run in gathered.runs.values())
     piloting = sum(pilot.seconds for pilot in gathered.pilots.values())
+    if sum(seconds.values()) < training + evaluation:
+        raise UserError(f"{folder}/benchmarks/ holds the times of a part of its jobs: the study went on from a gathered file")
     estimating = {kind: sum(t.attributes["seconds"] for t in getattr(gathered, kind).values()) for kind in ("evidence", "estimators")}
     rows = [
         ("training", training),

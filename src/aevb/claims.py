@@ -118,7 +118,9 @@ def _short_of(ends: Sequence[float], full: float, alone: Sequence[tuple[Panel, f
     against = [panel.name for panel, _ in alone if panel.side * (panel.values[0] - panel.threshold) <= 0]
     if alone:
         said = f"against it in {len(against)} of {len(alone)} panels ({'; '.join(against)})" if against else "on its side"
-        remarks.append(f"the one seed that goes on, to {short(int(min(end for _, end in alone)))} or more, is {said}")
+        reached = sorted({end for _, end in alone})
+        more = " or more" if len(reached) > 1 else ""
+        remarks.append(f"the one seed that goes on, to {short(int(reached[0]))}{more}, is {said}")
     return remarks
 
 
