@@ -98,7 +98,7 @@ def test_mistakes_and_missing_packages_are_one_sentence(study, tmp_path):
     said = run(folder, "tiny.json", missing=("arviz_stats",), check=False)
     assert "arviz" in said and "--without-estimates" in said and "to train" not in said
     assert "did you mean 'samples'" in run(folder, "tiny.json", "--set", "sampels=1e5", check=False)
-    assert "results=results/NAME" in run(ROOT, "config/reference.yaml", "--set", "samples=1e3", check=False)
+    assert "results=results/NAME" in run(ROOT, "config/reference.yaml", "--set", "samples=1e6", check=False)
     assert sweep.override({"a": 1}, ["samples=1e6", "seeds=[0, 1]", "device=cuda"]) == {
         "a": 1,
         "samples": 1e6,

@@ -73,7 +73,7 @@ def test_a_misspelt_key_stops_before_any_job(tmp_path):
 
 def test_the_reference_folder_takes_no_other_study(tmp_path):
     output = snakemake(
-        tmp_path, "--cores", "1", "--configfile", str(ROOT / "config/reference.yaml"), "--config", "samples=1e3", check=False
+        tmp_path, "--cores", "1", "--configfile", str(ROOT / "config/reference.yaml"), "--config", "samples=1e6", check=False
     )
     assert "results/reference is for the study" in output and "results=results/NAME" in output
 

@@ -307,7 +307,7 @@ class Config(Strict):
             if part and not set(part.seeds or []) <= set(self.seeds):
                 raise ValueError(f"{name}.seeds must be among seeds")
         if self.extended and self.samples < self.evaluation.first:
-            raise ValueError("with extended, samples must not be less than evaluation.first")
+            raise ValueError("with extended, samples must not be less than evaluation.first; give more, or leave extended out")
         budgets = self.budgets()
         smallest: dict[str, int] = {}
         for run, samples in budgets.items():
