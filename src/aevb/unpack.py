@@ -2,9 +2,9 @@
 
     PYTHONPATH=src python -m aevb.unpack config/reference.yaml [results/reference/gathered.h5]
 
-For more seeds or a larger budget than a committed study has, on any machine. What other settings or other code made is left out (and
-removed, if such runs, pilots or tables lie there), and so are models whose weights are still needed, which a gathered file does not
-keep. The data sets are prepared first.
+For more seeds or a larger budget than a committed study has, on any machine. What other settings or other code made is left out, and
+so are models whose weights are still needed, which a gathered file does not keep; what lies there of other settings is removed. The
+data sets are prepared first.
 """
 
 from __future__ import annotations
