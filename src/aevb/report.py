@@ -1002,8 +1002,9 @@ def findings(gathered: Gathered, paper: pd.DataFrame) -> dict:
     study = load(gathered.config)
     table = comparison(gathered, paper)
     cost, total = _cost(gathered)
-    variants = [run for name, run in gathered.runs.items() if name not in of_figures(gathered).runs]
+    everything = gathered.runs
     gathered = of_figures(gathered)  # the runs of the ablation and the trade-off alone cost, and are listed nowhere else
+    variants = [run for name, run in everything.items() if name not in gathered.runs]
     pilots, evidence = _pilots(gathered), _evidence(gathered, paper, study)
     stand_ins = [label(name) for name, experiment in study.experiments.items() if experiment.dataset == "digits"]
     return {
