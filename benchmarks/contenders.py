@@ -1,11 +1,13 @@
-"""The three workloads, and what trains them: this project, the idioms of PyTorch, and two public libraries.
+"""The three workloads, and what trains them: this project, the idioms of PyTorch, and two public
+libraries.
 
-A contender's `train(images, index, loader_workers, done)` trains for ever and calls done(samples) after each step (ours: each
-block). All but ours share the networks of `VAE`; their `minus_bound(x)` gives what they minimise and leaves its gradient in
-`vae`, by the code that is timed: `check_equal` holds it against ours.
+A contender's `train(images, index, loader_workers, done)` trains for ever and calls done(samples)
+after each step (ours: each block). All but ours share the networks of `VAE`; their `minus_bound(x)`
+gives what they minimise and leaves its gradient in `vae`, by the code that is timed: `check_equal`
+holds it against ours.
 
-pythae 0.1.2 knows no Gaussian decoder with a free variance: for Frey Face its VAE is given another `loss_function`, the
-extension that the library provides for; everything else is its own.
+pythae 0.1.2 knows no Gaussian decoder with a free variance: for Frey Face its VAE is given another
+`loss_function`, the extension that the library provides for; everything else is its own.
 """
 
 from __future__ import annotations
@@ -22,15 +24,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from aevb import config, data, nets
-from aevb.errors import UserError
+from aevb import config, data
+from aevb.core.errors import UserError
+from aevb.models import nets
 
-TOLERANCE = 1e-4  # relative, between bounds and gradients of ours and theirs: float32 leaves about 1e-6
+TOLERANCE = (
+    1e-4  # relative, between bounds and gradients of ours and theirs: float32 leaves about 1e-6
+)
 
 
 @dataclass(frozen=True)
 class Workload:
-    """AEVB (estimator B, L = 1) with Adagrad on one data set; the weight decay M/N is the prior N(0, I) of the MAP estimate."""
+    """AEVB (estimator B, L = 1) with Adagrad on one data set; the weight decay M/N is the prior
+    N(0, I) of the MAP estimate."""
 
     name: str
     latent_dim: int
@@ -41,7 +47,12 @@ class Workload:
     @property
     def layout(self) -> nets.Layout:
         experiment = self.experiment
-        return nets.Layout(prod(data.DATASETS[experiment.dataset].shape), experiment.hidden, self.latent_dim, experiment.likelihood)
+        return nets.Layout(
+            prod(data.DATASETS[experiment.dataset].shape),
+            experiment.hidden,
+            self.latent_dim,
+            experiment.likelihood,
+        )
 
     @property
     def decay(self) -> float:
@@ -55,9 +66,19 @@ class Workload:
 
 # scale 255 for MNIST, as torchvision's ToTensor has it
 WORKLOADS = {
-    "mnist": Workload("mnist", 20, config.Experiment(dataset="mnist", likelihood="bernoulli", hidden=500, scale=255)),
-    "frey": Workload("frey", 10, config.Experiment(dataset="frey", likelihood="gaussian", hidden=200)),
-    "figure3": Workload("figure3", 3, config.Experiment(dataset="mnist", likelihood="bernoulli", hidden=100, scale=255)),
+    "mnist": Workload(
+        "mnist",
+        20,
+        config.Experiment(dataset="mnist", likelihood="bernoulli", hidden=500, scale=255),
+    ),
+    "frey": Workload(
+        "frey", 10, config.Experiment(dataset="frey", likelihood="gaussian", hidden=200)
+    ),
+    "figure3": Workload(
+        "figure3",
+        3,
+        config.Experiment(dataset="mnist", likelihood="bernoulli", hidden=100, scale=255),
+    ),
 }
 
 
@@ -70,22 +91,41 @@ class Images(NamedTuple):
 
 
 class VAE(nn.Module):
-    """The model as one would write it; `forward` gives minus the bound, summed over the minibatch (estimator B, eq. 7 and 10)."""
+    """The model as one would write it; `forward` gives minus the bound, summed over the
+    minibatch (estimator B, eq. 7 and 10)."""
 
     def __init__(self, workload: Workload):
         super().__init__()
         layout = workload.layout
-        pixels, hidden, latent_dim, self.likelihood = layout.pixels, layout.hidden, layout.latent_dim, layout.likelihood
-        outputs = pixels if self.likelihood == "bernoulli" else 2 * pixels  # Gaussian: mean, then log-variance
-        self.encoder = nn.Sequential(nn.Linear(pixels, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent_dim))
-        self.decoder = nn.Sequential(nn.Linear(latent_dim, hidden), nn.Tanh(), nn.Linear(hidden, outputs))
+        pixels, hidden, latent_dim, self.likelihood = (
+            layout.pixels,
+            layout.hidden,
+            layout.latent_dim,
+            layout.likelihood,
+        )
+        outputs = (
+            pixels if self.likelihood == "bernoulli" else 2 * pixels
+        )  # Gaussian: mean, then log-variance
+        self.encoder = nn.Sequential(
+            nn.Linear(pixels, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent_dim)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent_dim, hidden), nn.Tanh(), nn.Linear(hidden, outputs)
+        )
 
     def minus_log_likelihood(self, x: Tensor, decoded: Tensor) -> Tensor:
         """-log p(x|z) summed over the minibatch (eq. 11 or 12)."""
         if self.likelihood == "bernoulli":
             return F.binary_cross_entropy_with_logits(decoded, x, reduction="sum")
         logits, log_variance = decoded.chunk(2, dim=-1)
-        return 0.5 * (log(2 * pi) + log_variance + (x - torch.sigmoid(logits)) ** 2 * torch.exp(-log_variance)).sum()
+        return (
+            0.5
+            * (
+                log(2 * pi)
+                + log_variance
+                + (x - torch.sigmoid(logits)) ** 2 * torch.exp(-log_variance)
+            ).sum()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         mean, log_variance = self.encoder(x).chunk(2, dim=-1)
@@ -118,13 +158,22 @@ class Ours(Contender):
     """A stack of one replica, trained block after block as a job of the pipeline does."""
 
     def train(self, images, index, loader_workers, done):
-        from aevb.training import Settings, Stack
+        from aevb.engine.training import Settings, Stack
 
         workload = self.workload
         training = config.Training(batch_size=workload.batch, draws=1, estimator="B")
-        settings = Settings(workload.experiment, training, config.Evaluation(), samples=sys.maxsize, device="cpu", threads=1)
+        settings = Settings(
+            workload.experiment,
+            training,
+            config.Evaluation(),
+            samples=sys.maxsize,
+            device="cpu",
+            threads=1,
+        )
         run = config.Run(workload.name, "aevb", workload.latent_dim, index)
-        stack = Stack([run], [workload.step_size], settings, data.load(images.file, workload.experiment))
+        stack = Stack(
+            [run], [workload.step_size], settings, data.load(images.file, workload.experiment)
+        )
         while stack.live:
             stack.train_block(sys.maxsize)
             done(stack.block * stack.samples_per_step)
@@ -143,7 +192,9 @@ class Fused(Contender):
 
     def train(self, images, index, loader_workers, done):
         rate, decay = self.workload.step_size, self.workload.decay
-        optimizer = torch.optim.Adagrad(self.vae.parameters(), lr=rate, weight_decay=decay, fused=self.fused)
+        optimizer = torch.optim.Adagrad(
+            self.vae.parameters(), lr=rate, weight_decay=decay, fused=self.fused
+        )
         for x in self.minibatches(images, loader_workers):
             optimizer.zero_grad()
             self.minus_bound(x)
@@ -152,29 +203,34 @@ class Fused(Contender):
 
 
 class Plain(Fused):
-    """The same with torch's default Adagrad and a DataLoader over torchvision's MNIST or, as torchvision has no Frey Face, over a
-    TensorDataset."""
+    """The same with torch's default Adagrad and a DataLoader over torchvision's MNIST or, as
+    torchvision has no Frey Face, over a TensorDataset."""
 
     fused = None  # torch's default
 
     def dataset(self, images: Images):
         if self.workload.experiment.dataset != "mnist":
             return TensorDataset(self.in_memory(images))
-        from torchvision import transforms  # takes a second to import, which no other contender needs
+        from torchvision import (
+            transforms,
+        )  # takes a second to import, which no other contender needs
         from torchvision.datasets import MNIST
 
         return MNIST(images.folder, train=True, transform=transforms.ToTensor())
 
     def minibatches(self, images, loader_workers):
         options = {"num_workers": loader_workers, "persistent_workers": loader_workers > 0}
-        loader = DataLoader(self.dataset(images), batch_size=self.workload.batch, shuffle=True, **options)
+        loader = DataLoader(
+            self.dataset(images), batch_size=self.workload.batch, shuffle=True, **options
+        )
         while True:
             for x, *_ in loader:
                 yield x.flatten(1)
 
 
 class Pyro(Contender):
-    """Pyro's SVI on the same networks, with the analytic KL that ours has, images in memory and its checks off."""
+    """Pyro's SVI on the same networks, with the analytic KL that ours has, images in memory and
+    its checks off."""
 
     def __init__(self, workload):
         import pyro
@@ -189,7 +245,9 @@ class Pyro(Contender):
         def model(x):
             pyro.module("decoder", vae.decoder)
             with pyro.plate("data", len(x)):
-                z = pyro.sample("z", Normal(x.new_zeros(len(x), workload.latent_dim), 1.0).to_event(1))
+                z = pyro.sample(
+                    "z", Normal(x.new_zeros(len(x), workload.latent_dim), 1.0).to_event(1)
+                )
                 decoded = vae.decoder(z)
                 if vae.likelihood == "bernoulli":
                     likelihood = Bernoulli(logits=decoded)
@@ -245,9 +303,16 @@ class Pythae(Contender):
                 kl = -0.5 * (1 + log_var - mu.pow(2) - log_var.exp()).sum() / len(x)
                 return reconstruction + kl, reconstruction, kl
 
-        settings = VAEConfig(input_dim=(workload.layout.pixels,), latent_dim=workload.latent_dim, reconstruction_loss="bce")
+        settings = VAEConfig(
+            input_dim=(workload.layout.pixels,),
+            latent_dim=workload.latent_dim,
+            reconstruction_loss="bce",
+        )
         encoder, decoder = Encoder(), Decoder()
-        encoder.layers, decoder.layers = vae.encoder, vae.decoder  # so that their parameters are the model's
+        encoder.layers, decoder.layers = (
+            vae.encoder,
+            vae.decoder,
+        )  # so that their parameters are the model's
         self.model = (Base if bernoulli else Gaussian)(settings, encoder, decoder)
 
     def minus_bound(self, x: Tensor) -> Tensor:
@@ -267,14 +332,34 @@ class Pythae(Contender):
                 done(batch)
 
         adagrad = {"optimizer_cls": "Adagrad", "learning_rate": self.workload.step_size}
-        adagrad["optimizer_params"] = {"weight_decay": self.workload.decay / batch}  # of a loss that is a mean
+        adagrad["optimizer_params"] = {
+            "weight_decay": self.workload.decay / batch
+        }  # of a loss that is a mean
         folder = str(images.folder / "pythae")
-        settings = BaseTrainerConfig(folder, per_device_train_batch_size=batch, num_epochs=sys.maxsize, no_cuda=True, **adagrad)
-        BaseTrainer(self.model, BaseDataset(x, torch.zeros(len(x))), training_config=settings, callbacks=[Count()]).train()
+        settings = BaseTrainerConfig(
+            folder,
+            per_device_train_batch_size=batch,
+            num_epochs=sys.maxsize,
+            no_cuda=True,
+            **adagrad,
+        )
+        BaseTrainer(
+            self.model,
+            BaseDataset(x, torch.zeros(len(x))),
+            training_config=settings,
+            callbacks=[Count()],
+        ).train()
 
 
 PER_CORE = "plain, a process a core"
-CONTENDERS = {"ours": Ours, "plain": Plain, PER_CORE: Plain, "fused": Fused, "pyro": Pyro, "pythae": Pythae}
+CONTENDERS = {
+    "ours": Ours,
+    "plain": Plain,
+    PER_CORE: Plain,
+    "fused": Fused,
+    "pyro": Pyro,
+    "pythae": Pythae,
+}
 PACKAGES = {"pyro": "pyro-ppl", "pythae": "pythae"}
 
 
@@ -305,17 +390,22 @@ def package(name: str) -> str:
         return ""
 
 
-def our_bound(workload: Workload, theta: Tensor, x: Tensor, noise: Tensor) -> tuple[float, dict[str, Tensor]]:
-    """Our bound, in nats per datapoint, at theta (1, P), and its gradient summed over the minibatch, by the names of
-    nets.Layout: the one place here that knows the learners."""
+def our_bound(
+    workload: Workload, theta: Tensor, x: Tensor, noise: Tensor
+) -> tuple[float, dict[str, Tensor]]:
+    """Our bound, in nats per datapoint, at theta (1, P), and its gradient summed over the
+    minibatch, by the names of nets.Layout: the one place here that knows the learners."""
     from aevb.learners import AEVB
 
-    value, gradient = AEVB(workload.layout.likelihood).gradient(workload.layout.view(theta), x[None], [noise[None, None]])
+    value, gradient = AEVB(workload.layout.likelihood).gradient(
+        workload.layout.view(theta), x[None], [noise[None, None]]
+    )
     return value.item(), gradient
 
 
 def check_equal(name: str, workload: Workload, images: Images) -> tuple[float, float]:
-    """Relative differences in bound and gradient between a contender and ours on equal parameters, minibatch and noise.
+    """Relative differences in bound and gradient between a contender and ours on equal parameters,
+    minibatch and noise.
 
     Raises UserError when one is larger than TOLERANCE, or the contender reads other images.
     """
@@ -324,22 +414,33 @@ def check_equal(name: str, workload: Workload, images: Images) -> tuple[float, f
     if isinstance(contender, Plain):
         dataset = contender.dataset(images)
         if not torch.allclose(torch.stack([dataset[i][0] for i in range(len(x))]).flatten(1), x):
-            raise UserError(f"{name} does not read the images that ours reads; the comparison would mean nothing")
+            raise UserError(
+                f"{name} does not read the images that ours reads; the comparison would mean "
+                "nothing"
+            )
     layout, parts = workload.layout, contender.vae.parts()
-    theta = 0.1 * torch.randn(1, layout.n_parameters, generator=torch.Generator().manual_seed(0))  # large: every term counts
+    theta = 0.1 * torch.randn(
+        1, layout.n_parameters, generator=torch.Generator().manual_seed(0)
+    )  # large: every term counts
     for key, value in layout.view(theta).items():
         parts[key].data.copy_(value[0].T if value.shape[1] > 1 else value[0, 0])
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # every contender draws its noise as torch.randn does, and nothing else
+        torch.manual_seed(
+            0
+        )  # every contender draws its noise as torch.randn does, and nothing else
         theirs = -contender.minus_bound(x).item() / len(x)
         torch.manual_seed(0)
         bound, gradient = our_bound(workload, theta, x, torch.randn(len(x), layout.latent_dim))
     ours = torch.cat([gradient[key].flatten() for key in parts])
-    difference = ours + torch.cat([part.grad.t().flatten() for part in parts.values()])  # t: a bias has one dimension
+    difference = ours + torch.cat(
+        [part.grad.t().flatten() for part in parts.values()]
+    )  # t: a bias has one dimension
     differences = abs(theirs - bound) / abs(bound), (difference.norm() / ours.norm()).item()
     if not max(differences) <= TOLERANCE:
         raise UserError(
-            f"{name} does not compute what ours does on {workload.name}, so that the comparison would mean nothing: relative difference "
-            f"{differences[0]:.1e} in the bound and {differences[1]:.1e} in its gradient, where {TOLERANCE:.0e} is allowed"
+            f"{name} does not compute what ours does on {workload.name}, so that the comparison "
+            "would mean nothing: relative difference "
+            f"{differences[0]:.1e} in the bound and {differences[1]:.1e} in its gradient, where "
+            f"{TOLERANCE:.0e} is allowed"
         )
     return differences

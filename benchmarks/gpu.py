@@ -1,10 +1,12 @@
-"""What a GPU makes of the 18 curves of Figure 2, three seeds each: samples per second and share of the matrix products' own speed.
+"""What a GPU makes of the 18 curves of Figure 2, three seeds each: samples per second and share of
+the matrix products' own speed.
 
     PYTHONPATH=src python benchmarks/gpu.py [--seconds 10] [--data data]
 
-Prints, without and with TF32: all curves in one graph; the ceiling, which is the same products alone, at the same shapes and in the
-same branches; one model launched step by step; all on random grey values. Then the bound of three seeds of AEVB (MNIST, N_z = 20) after
-1e6 samples, without and with TF32.
+Prints, without and with TF32: all curves in one graph; the ceiling, which is the same products
+alone, at the same shapes and in the same branches; one model launched step by step; all on random
+grey values. Then the bound of three seeds of AEVB (MNIST, N_z = 20) after 1e6 samples, without and
+with TF32.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from aevb import config, data, gpu, plan, sweep, training
-from aevb.errors import UserError
+from aevb import config, data
+from aevb.core.errors import UserError
+from aevb.engine import gpu, training
+from aevb.pipeline import local, plan
 
 DEVICE = "cuda"
 PRODUCTS = {torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default}
@@ -46,12 +50,24 @@ def build(study: config.Config, tf32: bool) -> list[training.Stack]:
     """The stacks of Figure 2, on random grey values."""
     stacks, loaded = [], {}
     for job in plan.train_jobs(study):
-        settings = training.Settings.from_dict({**plan.settings(study, job.runs[0]), "device": DEVICE, "tf32": tf32})
+        settings = training.Settings.from_dict(
+            {**plan.settings(study, job.runs[0]), "device": DEVICE, "tf32": tf32}
+        )
         known, scale = data.DATASETS[settings.experiment.dataset], settings.experiment.scale
-        grey = torch.randint(0, 256, (known.n_train, known.shape[0] * known.shape[1]), device=DEVICE).float().div_(scale)
-        images = loaded.setdefault(job.experiment, SimpleNamespace(train=grey, test=grey, scale=scale, sha256="", max_log_density=1e9))
+        grey = (
+            torch.randint(0, 256, (known.n_train, known.shape[0] * known.shape[1]), device=DEVICE)
+            .float()
+            .div_(scale)
+        )
+        images = loaded.setdefault(
+            job.experiment,
+            SimpleNamespace(train=grey, test=grey, scale=scale, sha256="", max_log_density=1e9),
+        )
         wanted = [
-            run for row in study.figure2 for run in job.runs if run.experiment == row.experiment and run.latent_dim in row.latent_dims
+            run
+            for row in study.figure2
+            for run in job.runs
+            if run.experiment == row.experiment and run.latent_dim in row.latent_dims
         ]
         for curve in dict.fromkeys(run.curve for run in wanted):
             runs = [run for run in job.runs if run.curve == curve]
@@ -59,26 +75,40 @@ def build(study: config.Config, tf32: bool) -> list[training.Stack]:
     return stacks
 
 
-def samples_per_second(branches: gpu.Branches, stacks: list[training.Stack], seconds: float) -> float:
+def samples_per_second(
+    branches: gpu.Branches, stacks: list[training.Stack], seconds: float
+) -> float:
     """Of all replicas, over spans of GPU_CHECK steps."""
     rates, end = [], time.perf_counter() + seconds
-    branches.train(stacks, stacks[0].step + training.GPU_CHECK)  # captures; training has moved for so long that its kernels are steady
+    branches.train(
+        stacks, stacks[0].step + training.GPU_CHECK
+    )  # captures; training has moved for so long that its kernels are steady
     while len(rates) < 3 or time.perf_counter() < end:
         started = time.perf_counter()
         branches.train(stacks, stacks[0].step + training.GPU_CHECK)
-        rates.append(training.GPU_CHECK * stacks[0].batch * sum(len(s.live) for s in stacks) / (time.perf_counter() - started))
+        rates.append(
+            training.GPU_CHECK
+            * stacks[0].batch
+            * sum(len(s.live) for s in stacks)
+            / (time.perf_counter() - started)
+        )
     return statistics.median(rates)
 
 
-def ceiling(branches: gpu.Branches, stacks: list[training.Stack], seconds: float) -> tuple[float, float]:
-    """Samples per second of the products alone, in the branches of `branches`, and their operations per sample (mean over curves)."""
+def ceiling(
+    branches: gpu.Branches, stacks: list[training.Stack], seconds: float
+) -> tuple[float, float]:
+    """Samples per second of the products alone, in the branches of `branches`, and their
+    operations per sample (mean over curves)."""
     operations = 0
     for branch in branches.branches:
         with (recorder := Recorder()), FlopCounterMode(display=False) as counter:
             recorder.calls = []
             branch.run(1)
         operations += counter.get_total_flops()
-        branch.run = lambda steps, calls=recorder.calls: [function(*arguments) for _ in range(steps) for function, arguments in calls]
+        branch.run = lambda steps, calls=recorder.calls: [
+            function(*arguments) for _ in range(steps) for function, arguments in calls
+        ]
     branches.graph = None
     replicas = sum(len(stack.live) for stack in stacks)
     return samples_per_second(branches, stacks, seconds), operations / (replicas * stacks[0].batch)
@@ -87,37 +117,65 @@ def ceiling(branches: gpu.Branches, stacks: list[training.Stack], seconds: float
 def bounds(folder: str, study: config.Config, tf32: bool) -> list[float]:
     """Test bounds of three seeds after 1e6 samples, nats per datapoint."""
     runs = [config.Run("mnist", "aevb", 20, seed) for seed in range(3)]
-    settings = training.Settings.from_dict({**plan.settings(study, runs[0]), "device": DEVICE, "tf32": tf32, "samples": 1_000_000})
-    trained = training.train(runs, [0.02] * 3, settings, data.load(f"{folder}/mnist.h5", settings.experiment))
+    settings = training.Settings.from_dict(
+        {**plan.settings(study, runs[0]), "device": DEVICE, "tf32": tf32, "samples": 1_000_000}
+    )
+    trained = training.train(
+        runs, [0.02] * 3, settings, data.load(f"{folder}/mnist.h5", settings.experiment)
+    )
     return [result.curve["test"].iloc[-1] for result in trained]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10, help="of each measurement (%(default)s)")
-    parser.add_argument("--data", default="data", metavar="DIR", help="MNIST lies in DIR/mnist.h5 (%(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="of each measurement (%(default)s)"
+    )
+    parser.add_argument(
+        "--data", default="data", metavar="DIR", help="MNIST lies in DIR/mnist.h5 (%(default)s)"
+    )
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        raise UserError("this measures a GPU, and torch finds no CUDA device; for a CPU there is benchmarks/throughput.py")
-    study = config.load(sweep.override(sweep.read("config/paper.yaml"), [f"device={DEVICE}"]))
+        raise UserError(
+            "this measures a GPU, and torch finds no CUDA device; for a CPU there is "
+            "benchmarks/throughput.py"
+        )
+    study = config.load(local.override(local.read("config/paper.yaml"), [f"device={DEVICE}"]))
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     for tf32 in (False, True):
         stacks = build(study, tf32)
         model = next(stack for stack in stacks if stack.runs[0].curve == "mnist/aevb-nz20")
         alone = training.Stack(model.runs[:1], [0.01], model.settings, model.data)
         branches = gpu.Branches()
-        rate, replicas = samples_per_second(branches, stacks, options.seconds), sum(len(stack.live) for stack in stacks)
+        rate, replicas = (
+            samples_per_second(branches, stacks, options.seconds),
+            sum(len(stack.live) for stack in stacks),
+        )
         best, operations = ceiling(branches, stacks, options.seconds)
         single = samples_per_second(Eager(), [alone], options.seconds)
-        print(f"TF32 {'on' if tf32 else 'off'}, samples/s of all models together, and TFLOP/s in matrix products:")
-        for what, value in ((f"{len(stacks)} curves, {replicas} models, one graph", rate), ("their matrix products alone", best)):
+        print(
+            f"TF32 {'on' if tf32 else 'off'}, samples/s of all models together, and TFLOP/s in "
+            "matrix products:"
+        )
+        for what, value in (
+            (f"{len(stacks)} curves, {replicas} models, one graph", rate),
+            ("their matrix products alone", best),
+        ):
             print(f"  {what:40} {value:>14,.0f} {value * operations / 1e12:8.1f}")
         print(f"  {'one model (MNIST, N_z = 20), step by step':40} {single:>14,.0f}")
-        print(f"  1e8 samples a curve would take {replicas * 1e8 / rate / 60:.1f} min, evaluations left out")
+        print(
+            f"  1e8 samples a curve would take {replicas * 1e8 / rate / 60:.1f} min, evaluations "
+            "left out"
+        )
     found = [bounds(options.data, study, tf32) for tf32 in (False, True)]
     moved = [b - a for a, b in zip(*found, strict=True)]
     for name, values in (("TF32 off", found[0]), ("TF32 on", found[1]), ("difference", moved)):
-        print(f"test bound at 1e6, {name}: {statistics.mean(values):.3f} nats, sd over seeds {statistics.stdev(values):.3f}")
+        print(
+            f"test bound at 1e6, {name}: {statistics.mean(values):.3f} nats, sd over seeds "
+            f"{statistics.stdev(values):.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""What one step cannot avoid on this machine, by measurement: its matrix products, and one pass of Adagrad over the parameters.
+"""What one step cannot avoid on this machine, by measurement: its matrix products, and one pass of
+Adagrad over the parameters.
 
-The products are those of AEVB's forward and backward pass at the workload's shapes, in float32, with L = 1. For each, every layout
-of operands and result is tried on both routes that torch has on a CPU, torch.mm and oneDNN's linear layer (which torch.compile
-uses), and the fastest stays; in the window the chosen ones are run one after the other, as a step does. Adagrad must read
-parameter, gradient and accumulator and write parameter and accumulator, 5 x 4 bytes a parameter, at the bandwidth that a triad
-a = b + s c over three arrays of the same size reaches (best of many passes), be that a cache's or the memory's. Everything
-else (random numbers, the gather of a minibatch, tanh, densities, sums) counts as nothing, so that no float32 program on torch's
-products can pass this limit by more than the noise.
+The products are those of AEVB's forward and backward pass at the workload's shapes, in float32,
+with L = 1. For each, every layout of operands and result is tried on both routes that torch has on
+a CPU, torch.mm and oneDNN's linear layer (which torch.compile uses), and the fastest stays; in the
+window the chosen ones are run one after the other, as a step does. Adagrad must read parameter,
+gradient and accumulator and write parameter and accumulator, 5 x 4 bytes a parameter, at the
+bandwidth that a triad a = b + s c over three arrays of the same size reaches (best of many passes),
+be that a cache's or the memory's. Everything else (random numbers, the gather of a minibatch, tanh,
+densities, sums) counts as nothing, so that no float32 program on torch's products can pass this
+limit by more than the noise.
 """
 
 from __future__ import annotations
@@ -22,12 +25,17 @@ import torch
 from contenders import Workload
 from torch import Tensor
 
-_linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+_linear = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if torch.backends.mkldnn.is_available()
+    else None
+)
 TRIAD_SHARE = 0.1  # of the window
 
 
 def shapes(workload: Workload) -> list[tuple[int, int, int]]:
-    """(m, k, n) of the products (m, k) (k, n) of one step: forward, gradient of the weights, gradient of the inputs."""
+    """(m, k, n) of the products (m, k) (k, n) of one step: forward, gradient of the weights,
+    gradient of the inputs."""
     m, layout = workload.batch, workload.layout
     d, h, z = layout.pixels, layout.hidden, layout.latent_dim
     layers = [(d, h), (h, 2 * z), (z, h), (h, d if layout.likelihood == "bernoulli" else 2 * d)]
@@ -36,7 +44,8 @@ def shapes(workload: Workload) -> list[tuple[int, int, int]]:
 
 
 def _routes(m: int, k: int, n: int) -> Iterator[Callable[[], Tensor]]:
-    """Every way to compute one product: on both routes, in every layout of the operands, as it is and as its transpose."""
+    """Every way to compute one product: on both routes, in every layout of the operands, as it
+    is and as its transpose."""
     for by_rows_a, by_rows_b, transposed in product((True, False), repeat=3):
         a = torch.randn(m, k) if by_rows_a else torch.randn(k, m).T
         b = torch.randn(k, n) if by_rows_b else torch.randn(n, k).T
@@ -54,7 +63,8 @@ def _seconds(call: Callable[[], Tensor]) -> float:
 
 
 def bandwidth(parameters: int, seconds: float) -> float:
-    """Bytes a second of a triad over three float32 arrays of `parameters` entries, the best pass within `seconds`."""
+    """Bytes a second of a triad over three float32 arrays of `parameters` entries, the best pass
+    within `seconds`."""
     a, b, c = torch.zeros(3, parameters).unbind()
     best, end = float("inf"), time.perf_counter() + seconds
     while (started := time.perf_counter()) < end or best == float("inf"):
@@ -65,7 +75,8 @@ def bandwidth(parameters: int, seconds: float) -> float:
 
 @torch.no_grad()
 def measure(workload: Workload, wait: Callable[[], None], seconds: float) -> dict[str, float]:
-    """Of one process, while the others do the same: its limit in samples per second, and what makes it up.
+    """Of one process, while the others do the same: its limit in samples per second, and what makes
+    it up.
 
     `wait` returns when all processes have chosen their products.
     """

@@ -1,4 +1,5 @@
-"""A headless Chromium for tests of pages, driven through a pipe by its DevTools protocol: no driver and no package needed.
+"""A headless Chromium for tests of pages, driven through a pipe by its DevTools protocol: no driver
+and no package needed.
 
 It can reach no host, and what it would have asked one for is recorded.
 """
@@ -12,8 +13,18 @@ import subprocess
 import sys
 import time
 
-PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--remote-debugging-pipe"]
+PROGRAM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
+    None,
+)
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--remote-debugging-pipe",
+]
 OPTIONS += ["--host-resolver-rules=MAP * ~NOTFOUND"]
 
 # Chromium reads commands from file descriptor 3 and answers on 4.
@@ -42,13 +53,26 @@ class Browser:
     def __init__(self, folder):
         reads, self.commands = os.pipe()
         self.answers, writes = os.pipe()
-        command = [sys.executable, "-c", LAUNCH, str(reads), str(writes), PROGRAM, *OPTIONS, f"--user-data-dir={folder}"]
-        self.process = subprocess.Popen(command, pass_fds=(reads, writes), stderr=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            "-c",
+            LAUNCH,
+            str(reads),
+            str(writes),
+            PROGRAM,
+            *OPTIONS,
+            f"--user-data-dir={folder}",
+        ]
+        self.process = subprocess.Popen(
+            command, pass_fds=(reads, writes), stderr=subprocess.DEVNULL
+        )
         os.close(reads)
         os.close(writes)
         self.count, self.rest, self.events, self.session = 0, b"", [], {}
         target = self("Target.createTarget", url="about:blank")["targetId"]
-        self.session = {"sessionId": self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        self.session = {
+            "sessionId": self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        }
         for domain in ("Page", "Runtime", "Log", "Network"):
             self(f"{domain}.enable")
 
@@ -64,7 +88,13 @@ class Browser:
     def __call__(self, method, **params):
         """Send one command and return its result; events that come before it are kept."""
         self.count += 1
-        os.write(self.commands, json.dumps({"id": self.count, "method": method, "params": params, **self.session}).encode() + b"\0")
+        os.write(
+            self.commands,
+            json.dumps(
+                {"id": self.count, "method": method, "params": params, **self.session}
+            ).encode()
+            + b"\0",
+        )
         while True:
             message = self.receive()
             if message.get("id") == self.count:
@@ -86,7 +116,13 @@ class Browser:
     def open(self, path, width=1200, height=900, touch=False, ready="true"):
         """Open a file and wait until the JavaScript expression `ready` is true."""
         self.events.clear()
-        self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
+        self(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=touch,
+        )
         self("Emulation.setTouchEmulationEnabled", enabled=touch)
         self("Page.navigate", url=path.as_uri())
         self.wait(f"document.readyState == 'complete' && ({ready})")
@@ -95,18 +131,25 @@ class Browser:
         end = time.monotonic() + seconds
         while not self.js(expression):
             if time.monotonic() > end:
-                raise TimeoutError(f"not true within {seconds} s: {expression}; {self.complaints()}")
+                raise TimeoutError(
+                    f"not true within {seconds} s: {expression}; {self.complaints()}"
+                )
             time.sleep(0.02)
 
     def js(self, expression):
         """The value of a JavaScript expression, JSON-able or a promise of that."""
-        done = self("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        done = self(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in done:
-            raise RuntimeError(done["exceptionDetails"]["exception"].get("description", "") + f" in {expression}")
+            raise RuntimeError(
+                done["exceptionDetails"]["exception"].get("description", "") + f" in {expression}"
+            )
         return done["result"].get("value")
 
     def boxes(self, selector, within="document.body"):
-        """Left, top, width and height of every element of `selector` below `within`, shadow trees included, the first in sight."""
+        """Left, top, width and height of every element of `selector` below `within`, shadow
+        trees included, the first in sight."""
         found = self.js(f"{BOXES}({FIND}({within}, {json.dumps(selector)}))")
         assert found, f"no {selector} in the page"
         return found
@@ -118,7 +161,8 @@ class Browser:
         return self.js(f"(node => (node.shadowRoot ?? node).textContent)({found}[0])")
 
     def mouse(self, kind, x, y, **more):
-        """`kind`: mouseMoved, mousePressed or mouseReleased; x, y from the top left of the window, which must show them."""
+        """`kind`: mouseMoved, mousePressed or mouseReleased; x, y from the top left of the
+        window, which must show them."""
         self("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def click(self, x, y):
@@ -128,7 +172,9 @@ class Browser:
 
     def drag(self, *points):
         """One finger put down at the first of `points` and drawn along the others."""
-        for kind, (x, y) in zip(("touchStart", *["touchMove"] * (len(points) - 1)), points, strict=True):
+        for kind, (x, y) in zip(
+            ("touchStart", *["touchMove"] * (len(points) - 1)), points, strict=True
+        ):
             self("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
         self("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
@@ -149,13 +195,25 @@ class Browser:
         for event in self.events:
             method, params = event.get("method"), event.get("params", {})
             if method == "Runtime.exceptionThrown":
-                found.append(params["exceptionDetails"].get("exception", {}).get("description", "exception"))
-            elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
-                found.append(str([part.get("value", part.get("description")) for part in params["args"]]))
+                found.append(
+                    params["exceptionDetails"].get("exception", {}).get("description", "exception")
+                )
+            elif method == "Runtime.consoleAPICalled" and params["type"] in (
+                "error",
+                "warning",
+                "assert",
+            ):
+                found.append(
+                    str([part.get("value", part.get("description")) for part in params["args"]])
+                )
             elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
                 found.append(params["entry"]["text"])
         return found
 
     def requests(self):
         """Every address that the page asked for, itself included."""
-        return [event["params"]["request"]["url"] for event in self.events if event.get("method") == "Network.requestWillBeSent"]
+        return [
+            event["params"]["request"]["url"]
+            for event in self.events
+            if event.get("method") == "Network.requestWillBeSent"
+        ]

@@ -8,19 +8,26 @@ import h5py
 import pytest
 import torch
 
-from aevb import config, data, files, training
+from aevb import config, data
+from aevb.core import files
+from aevb.engine import training
 
 torch.set_num_threads(1)
-os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent / "src")  # for the processes that tests start
+os.environ["PYTHONPATH"] = str(
+    Path(__file__).parent.parent / "src"
+)  # for the processes that tests start
 
 
 @pytest.fixture(scope="session")
 def edited():
-    """edited(path): an HDF5 file of ours open for changes, as another program would leave it: without the SHA-256 of its bytes."""
+    """edited(path): an HDF5 file of ours open for changes, as another program would leave it:
+    without the SHA-256 of its bytes."""
 
     def edit(path):
         content = Path(path).read_bytes()
-        Path(path).write_bytes(content[files.BLOCK :] if content.startswith(files.MARK) else content)
+        Path(path).write_bytes(
+            content[files.BLOCK :] if content.startswith(files.MARK) else content
+        )
         return h5py.File(path, "r+")
 
     return edit
@@ -35,11 +42,20 @@ def digits_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make(digits_file):
-    """make(likelihood, samples, **training options) -> (settings, data) for digits with 20 hidden units."""
+    """make(likelihood, samples, **training options) -> (settings, data) for digits with 20
+    hidden units."""
 
     def build(likelihood="bernoulli", samples=6000, **options):
-        experiment = config.Experiment(dataset="digits", likelihood=likelihood, hidden=20, scale=16, dequantise=likelihood == "gaussian")
-        settings = training.Settings(experiment, config.Training(**options), config.Evaluation(first=2000), samples)
+        experiment = config.Experiment(
+            dataset="digits",
+            likelihood=likelihood,
+            hidden=20,
+            scale=16,
+            dequantise=likelihood == "gaussian",
+        )
+        settings = training.Settings(
+            experiment, config.Training(**options), config.Evaluation(first=2000), samples
+        )
         return settings, data.load(digits_file, experiment)
 
     return build

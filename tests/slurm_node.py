@@ -1,10 +1,12 @@
-"""A Slurm cluster of one node, this machine, for tests: real munge, slurmctld and slurmd, as root and without systemd.
+"""A Slurm cluster of one node, this machine, for tests: real munge, slurmctld and slurmd, as root
+and without systemd.
 
     python tests/slurm_node.py COMMAND...     runs COMMAND with the node up, then stops it
 
-Needs Debian's packages slurm-wlm and munge. Everything lies in one temporary folder; /etc/slurm links to its configuration while the node
-is up, as Snakemake's plugin takes SLURM_CONF away from its job steps. The GPU is a stand-in: /dev/null, which Slurm hands out as it would
-a device. There is no accounting, so the plugin is told to ask squeue.
+Needs Debian's packages slurm-wlm and munge. Everything lies in one temporary folder; /etc/slurm
+links to its configuration while the node is up, as Snakemake's plugin takes SLURM_CONF away from
+its job steps. The GPU is a stand-in: /dev/null, which Slurm hands out as it would a device. There
+is no accounting, so the plugin is told to ask squeue.
 """
 
 from __future__ import annotations
@@ -20,7 +22,17 @@ import tempfile
 import time
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel", "sinfo")
+PROGRAMS = (
+    "munged",
+    "slurmctld",
+    "slurmd",
+    "sbatch",
+    "srun",
+    "scontrol",
+    "squeue",
+    "scancel",
+    "sinfo",
+)
 ETC = Path("/etc/slurm")
 FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
 SLURM_CONF = """\
@@ -65,7 +77,11 @@ def why_not() -> str:
     """Why no node can be started here, or ''."""
     if os.geteuid() != 0:
         return "a Slurm node can only be started as root"
-    if missing := [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]:
+    if missing := [
+        name
+        for name in PROGRAMS
+        if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None
+    ]:
         return f"{', '.join(missing)} not found: apt-get install slurm-wlm munge"
     if present := [str(ETC / name) for name in FILES if os.path.lexists(ETC / name)]:
         return f"{', '.join(present)}: this machine has a Slurm of its own"
@@ -99,7 +115,8 @@ def _stop(pid_file: Path) -> None:
 
 @contextlib.contextmanager
 def node():
-    """Start the node, yield its folder (logs), stop it. Raises RuntimeError with the daemons' last words if it does not come up."""
+    """Start the node, yield its folder (logs), stop it. Raises RuntimeError with the daemons'
+    last words if it does not come up."""
     if reason := why_not():
         raise RuntimeError(reason)
     folder = Path(tempfile.mkdtemp(prefix="slurm-node-"))
@@ -111,18 +128,30 @@ def node():
     key.touch(0o600)
     key.write_bytes(os.urandom(128))
     host = socket.gethostname().partition(".")[0]
-    values = {"host": host, "folder": folder, "ports": _free_ports(2), "cpus": os.cpu_count(), "memory": int(0.9 * _memory_mb())}
+    values = {
+        "host": host,
+        "folder": folder,
+        "ports": _free_ports(2),
+        "cpus": os.cpu_count(),
+        "memory": int(0.9 * _memory_mb()),
+    }
     for name, text in zip(FILES, (SLURM_CONF, GRES_CONF, CGROUP_CONF), strict=True):
         (folder / name).write_text(text.format(**values))
     path = os.environ["PATH"]
     made = not ETC.exists()
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the node is stopped then, too
+    before = signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that the node is stopped then, too
     try:
         os.environ["PATH"] = f"{path}:/usr/sbin"
         ETC.mkdir(exist_ok=True)
         for name in FILES:
             (ETC / name).symlink_to(folder / name)
-        of_munge = {"key-file": key, "socket": folder / "msock/munge", "seed-file": folder / "munge/seed"}
+        of_munge = {
+            "key-file": key,
+            "socket": folder / "msock/munge",
+            "seed-file": folder / "munge/seed",
+        }
         of_munge |= {"pid-file": folder / "munge/pid", "log-file": folder / "munge/log"}
         for command in (
             ["munged", *(f"--{option}={value}" for option, value in of_munge.items())],
@@ -131,19 +160,27 @@ def node():
         ):
             subprocess.run(command, check=True, capture_output=True, timeout=30)
         for _ in range(150):
-            state = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True).stdout.split()
+            state = subprocess.run(
+                ["sinfo", "-h", "-o", "%T"], capture_output=True, text=True
+            ).stdout.split()
             if state and set(state) == {"idle"}:
                 break
             time.sleep(0.2)
         else:
-            logs = [(folder / name).read_text()[-1500:] for name in ("slurmctld.log", "slurmd.log") if (folder / name).exists()]
+            logs = [
+                (folder / name).read_text()[-1500:]
+                for name in ("slurmctld.log", "slurmd.log")
+                if (folder / name).exists()
+            ]
             raise RuntimeError(f"the node is {state}, not idle\n" + "\n".join(logs))
         yield folder
     finally:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             subprocess.run(["scancel", "--user=root"], timeout=30)
             for _ in range(100):
-                if not subprocess.run(["squeue", "-h"], capture_output=True, text=True, timeout=30).stdout:
+                if not subprocess.run(
+                    ["squeue", "-h"], capture_output=True, text=True, timeout=30
+                ).stdout:
                     break
                 time.sleep(0.2)
         for pid_file in ("slurmd.pid", "slurmctld.pid", "munge/pid"):
@@ -163,7 +200,9 @@ if __name__ == "__main__":
     if reason := why_not():
         sys.exit(f"error: {reason}")
     if len(sys.argv) < 2:
-        sys.exit("error: name a command to run on the node, as in: python tests/slurm_node.py sinfo")
+        sys.exit(
+            "error: name a command to run on the node, as in: python tests/slurm_node.py sinfo"
+        )
     with node():
         status = subprocess.run(sys.argv[1:]).returncode
     sys.exit(status)

@@ -1,4 +1,5 @@
-"""Known values on the real data sets: slow, and only where the data are (a mirror, or prepared by an earlier run)."""
+"""Known values on the real data sets: slow, and only where the data are (a mirror, or prepared
+by an earlier run)."""
 
 import os
 from pathlib import Path
@@ -6,8 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aevb import config, data, download, estimates, results, training
+from aevb import config, data, results
 from aevb.config import Run
+from aevb.data import download
+from aevb.engine import training
+from aevb.studies import estimates
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = {
@@ -31,7 +35,9 @@ def prepared(name: str, folder: Path) -> Path:
 def train(run: Run, step_size: float, samples: int, folder: Path):
     experiment = EXPERIMENTS[run.experiment]
     settings = training.Settings(experiment, config.Training(), config.Evaluation(), samples)
-    (result,) = training.train([run], [step_size], settings, data.load(prepared(run.experiment, folder), experiment))
+    (result,) = training.train(
+        [run], [step_size], settings, data.load(prepared(run.experiment, folder), experiment)
+    )
     return result.curve.set_index(result.curve["samples"].astype(int))
 
 
@@ -45,7 +51,8 @@ def train(run: Run, step_size: float, samples: int, folder: Path):
     ids=lambda value: value.name if isinstance(value, Run) else str(value),
 )
 def test_the_reference_run_is_made_again(run, step_size, samples, tmp_path):
-    """To 0.001 nats, as curves.csv prints it, on the processor and versions of the reference; elsewhere rounding grows to a few nats."""
+    """To 0.001 nats, as curves.csv prints it, on the processor and versions of the reference;
+    elsewhere rounding grows to a few nats."""
     curve = train(run, step_size, samples, tmp_path)
     table = pd.read_csv(ROOT / "results/reference/curves.csv")
     table = table[(table[["dataset", "algorithm", "latent_dim", "seed"]] == list(run)).all(axis=1)]
@@ -59,7 +66,9 @@ def test_the_reference_run_is_made_again(run, step_size, samples, tmp_path):
 
 def test_wake_sleep_on_frey_face_sits_at_the_bound_of_a_model_without_latents(tmp_path):
     last = train(Run("frey", "wake_sleep", 2, 7), 0.02, 200_000, tmp_path).iloc[-1]
-    assert last["train"] == pytest.approx(578, abs=1.5) and last["test"] == pytest.approx(569, abs=1.5)
+    assert last["train"] == pytest.approx(578, abs=1.5) and last["test"] == pytest.approx(
+        569, abs=1.5
+    )
 
 
 def test_aevb_on_mnist_passes_the_first_anchor(tmp_path):
@@ -68,12 +77,22 @@ def test_aevb_on_mnist_passes_the_first_anchor(tmp_path):
 
 def test_monte_carlo_em_on_1000_points_passes_the_papers_first_values(tmp_path):
     """Figure 3, N_train = 1000: the paper has -146.5 (train) and -156.9 (test) at 6.1e5 samples."""
-    experiment = config.Experiment(dataset="mnist", likelihood="bernoulli", hidden=100, n_train=1000)
+    experiment = config.Experiment(
+        dataset="mnist", likelihood="bernoulli", hidden=100, n_train=1000
+    )
     images = data.load(prepared("mnist", tmp_path), experiment)
-    settings = training.Settings(experiment, config.Training(), config.Evaluation(), 41 * 15_000, snapshots=1)
+    settings = training.Settings(
+        experiment, config.Training(), config.Evaluation(), 41 * 15_000, snapshots=1
+    )
     (result,) = training.train([Run("mnist_1000", "mcem", 3, 7)], [0.1], settings, images)
     results.write_run(tmp_path / "run.h5", result)
-    last = estimates.figure3(tmp_path / "run.h5", images, config.Evidence(), "cpu", 1).frame.iloc[-2:].set_index("split")
+    last = (
+        estimates.figure3(tmp_path / "run.h5", images, config.Evidence(), "cpu", 1)
+        .frame.iloc[-2:]
+        .set_index("split")
+    )
     print(last[["importance", "quadrature", "hmc"]])
     assert (last["importance"] - last["quadrature"]).abs().max() < 0.02
-    assert last["importance"]["train"] == pytest.approx(-146.5, abs=6) and last["importance"]["test"] == pytest.approx(-156.9, abs=6)
+    assert last["importance"]["train"] == pytest.approx(-146.5, abs=6) and last["importance"][
+        "test"
+    ] == pytest.approx(-156.9, abs=6)

@@ -1,4 +1,5 @@
-"""The benchmark of training speed: its contenders compute what ours computes, it writes valid records, and says what is wrong."""
+"""The benchmark of training speed: its contenders compute what ours computes, it writes valid
+records, and says what is wrong."""
 
 import json
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aevb.errors import UserError
+from aevb.core.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -23,7 +24,10 @@ import throughput  # noqa: E402
 def images(tmp_path_factory):
     """Stand-in images of each workload."""
     folder = tmp_path_factory.mktemp("images")
-    return {name: throughput.lay_out(contenders.WORKLOADS[name], folder / "nothing", folder) for name in ("mnist", "frey")}
+    return {
+        name: throughput.lay_out(contenders.WORKLOADS[name], folder / "nothing", folder)
+        for name in ("mnist", "frey")
+    }
 
 
 def needs(name):
@@ -38,7 +42,9 @@ def test_the_others_compute_what_ours_does(images, monkeypatch, workload, name):
     arguments = name, contenders.WORKLOADS[workload], images[workload]
     assert max(contenders.check_equal(*arguments)) < 1e-5
     exact = contenders.our_bound
-    monkeypatch.setattr(contenders, "our_bound", lambda w, theta, x, noise: exact(w, theta, x, noise + 0.01))
+    monkeypatch.setattr(
+        contenders, "our_bound", lambda w, theta, x, noise: exact(w, theta, x, noise + 0.01)
+    )
     with pytest.raises(UserError, match="does not compute what ours does"):
         contenders.check_equal(*arguments)
 
@@ -67,7 +73,9 @@ def test_the_limit_multiplies_what_a_step_multiplies():
         counted = []
 
         class Count(torch.utils._python_dispatch.TorchDispatchMode):
-            def __torch_dispatch__(self, function, types, arguments=(), options=None, counted=counted):
+            def __torch_dispatch__(
+                self, function, types, arguments=(), options=None, counted=counted
+            ):
                 if function in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
                     (m, k), (_, n) = (matrix.shape for matrix in arguments[-2:])
                     counted.append((m, k, n))
@@ -76,7 +84,9 @@ def test_the_limit_multiplies_what_a_step_multiplies():
         vae, x = contenders.VAE(workload), torch.rand(workload.batch, workload.layout.pixels)
         with Count():
             vae(x).backward()
-        assert sorted(m * k * n for m, k, n in counted) == sorted(m * k * n for m, k, n in limit.shapes(workload))
+        assert sorted(m * k * n for m, k, n in counted) == sorted(
+            m * k * n for m, k, n in limit.shapes(workload)
+        )
 
 
 def test_the_limit_tries_equal_products():
@@ -87,21 +97,47 @@ def test_the_limit_tries_equal_products():
 
 
 def test_a_short_run_writes_its_records(tmp_path):
-    options = ["--seconds", "0.2", "--rounds", "1", "--workload", "frey", "--contender", "ours", "limit"]
+    options = [
+        "--seconds",
+        "0.2",
+        "--rounds",
+        "1",
+        "--workload",
+        "frey",
+        "--contender",
+        "ours",
+        "limit",
+    ]
     command = [sys.executable, ROOT / "benchmarks/throughput.py", *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     ours, most = json.loads((tmp_path / "results/benchmark.json").read_text())
     for record, name in ((ours, "ours"), (most, "limit")):
-        assert record["contender"] == name and record["workload"] == "frey" and record["data"] == "stand-in data"
+        assert (
+            record["contender"] == name
+            and record["workload"] == "frey"
+            and record["data"] == "stand-in data"
+        )
         assert record["device"] == "cpu" and record["rounds"] == 1 and record["seconds"] == 0.2
-        assert record["processes"] >= 1 and record["threads"] == 1 and record["torch"] == torch.__version__ and record["processor"]
+        assert (
+            record["processes"] >= 1
+            and record["threads"] == 1
+            and record["torch"] == torch.__version__
+            and record["processor"]
+        )
         assert 0 < record["cpu_per_second"] <= 1.1
-        assert 0 < record["samples_per_second_min"] <= record["samples_per_second"] <= record["samples_per_second_max"]
+        assert (
+            0
+            < record["samples_per_second_min"]
+            <= record["samples_per_second"]
+            <= record["samples_per_second_max"]
+        )
     assert most["products_seconds"] > 0 and most["adagrad_seconds"] > 0 and most["gflops"] > 0
     ratio, share = re.search(r"^ours .* (\d+\.\d\d) +(\d+)%$", done.stdout, re.MULTILINE).groups()
     assert float(ratio) == 1
-    assert int(share) == pytest.approx(100 * ours["samples_per_second"] / most["samples_per_second"], abs=0.51)
+    assert int(share) == pytest.approx(
+        100 * ours["samples_per_second"] / most["samples_per_second"], abs=0.51
+    )
     assert "stand-in data" in done.stdout and "stand-in data" in done.stderr
 
 
@@ -123,7 +159,9 @@ def test_wrong_arguments_are_one_sentence(capsys, arguments, words):
 
 def test_a_library_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setattr(contenders, "PACKAGES", {"pyro": "no-such-package"})
-    assert "pyro" not in throughput.chosen(None) and "pyro is not installed" in capsys.readouterr().err
+    assert (
+        "pyro" not in throughput.chosen(None) and "pyro is not installed" in capsys.readouterr().err
+    )
     with pytest.raises(UserError, match="pyro is not installed"):
         throughput.chosen(["ours", "pyro"])
 
@@ -137,4 +175,6 @@ def test_the_benchmarks_lock_has_hashes_names_no_host_and_keeps_the_versions_of_
     shared = {name for name, _ in project}
     assert {name for name, _ in own} >= {"pyro-ppl", "pythae"}
     assert {(name, version) for name, version in own if name in shared} <= project
-    assert text.count("--hash=sha256:") >= len(own) and "://" not in text and "index-url" not in text
+    assert (
+        text.count("--hash=sha256:") >= len(own) and "://" not in text and "index-url" not in text
+    )

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from aevb import check, data, results, training
+from aevb import data, results
 from aevb.config import Run
-from aevb.errors import UserError
+from aevb.core.errors import UserError
+from aevb.engine import training
+from aevb.pipeline import check
 
 RUN = Run("digits", "wake_sleep", 3, 0)
 
@@ -54,19 +56,34 @@ def test_other_images_are_an_error(reference):
 def test_a_reference_of_which_nothing_can_be_compared_is_an_error(reference, tmp_path, monkeypatch):
     run, _ = reference
     run.attributes["device"] = "cuda"
-    monkeypatch.setattr(results, "read_gathered", lambda path: results.Gathered({}, {RUN.name: run}, {}))
+    monkeypatch.setattr(
+        results, "read_gathered", lambda path: results.Gathered({}, {RUN.name: run}, {})
+    )
     with pytest.raises(UserError, match="no curve that can be compared"):
         check.check("gathered.h5", tmp_path)
 
 
 def test_the_whole_check_names_what_differs(reference, digits_file, tmp_path, monkeypatch, capsys):
     run, _ = reference
-    other = results.RunResult({**run.attributes, "latent_dim": 2}, run.curve.assign(train=run.curve["train"] + 1))
-    gathered = results.Gathered({}, {RUN.name: run, "digits/wake_sleep-nz2-seed0": other, RUN._replace(seed=1).name: run}, {})
+    other = results.RunResult(
+        {**run.attributes, "latent_dim": 2}, run.curve.assign(train=run.curve["train"] + 1)
+    )
+    gathered = results.Gathered(
+        {},
+        {RUN.name: run, "digits/wake_sleep-nz2-seed0": other, RUN._replace(seed=1).name: run},
+        {},
+    )
     monkeypatch.setattr(results, "read_gathered", lambda path: gathered)
     (tmp_path / "digits.h5").write_bytes(digits_file.read_bytes())
-    with pytest.raises(UserError, match=r"1 curve\(s\) are not what .*: digits/wake_sleep-nz2-seed0;"):
+    with pytest.raises(
+        UserError, match=r"1 curve\(s\) are not what .*: digits/wake_sleep-nz2-seed0;"
+    ):
         check.check("gathered.h5", tmp_path)
     said = capsys.readouterr().err.splitlines()
     assert len([line for line in said if "samples:" in line]) == 2 and "the same bits" in said[0]
-    assert data.load(tmp_path / "digits.h5", training.Settings.from_dict(run.settings).experiment).sha256 == run.data_sha256
+    assert (
+        data.load(
+            tmp_path / "digits.h5", training.Settings.from_dict(run.settings).experiment
+        ).sha256
+        == run.data_sha256
+    )

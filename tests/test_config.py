@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aevb import config, plan, training, variance
-from aevb.errors import UserError
+from aevb import config
+from aevb.config import reference
+from aevb.core.errors import UserError
+from aevb.core.words import short
+from aevb.engine import training
+from aevb.pipeline import plan
+from aevb.studies import variance
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "config").glob("*.yaml"))
@@ -19,7 +24,13 @@ def raw(name="quick"):
 
 def reading(name="mine", experiment="digits_bernoulli", seeds=(0,), **changes):
     """An ablation of one reading."""
-    return {"ablation": {"curves": [{"experiment": experiment, "latent_dims": [2]}], "readings": {name: changes}, "seeds": list(seeds)}}
+    return {
+        "ablation": {
+            "curves": [{"experiment": experiment, "latent_dims": [2]}],
+            "readings": {name: changes},
+            "seeds": list(seeds),
+        }
+    }
 
 
 def tradeoff(**options):
@@ -41,10 +52,17 @@ def test_the_default_is_the_papers_grid():
     assert study.samples == 100_000_000 and study.folder == "results/paper-1e8"
     assert sum(len(row.latent_dims) * len(row.algorithms) for row in study.figure2) == 18
     figures = [run for run in study.runs() if "+" not in run.experiment]
-    assert len(figures) == 18 * 3 + 1 + 18  # three seeds, the model of MNIST with N_z = 2, and Figure 3
-    assert len(study.runs()) == len(figures) + 8 * 8 + 15  # readings x curves of the ablation, and the trade-off
+    assert (
+        len(figures) == 18 * 3 + 1 + 18
+    )  # three seeds, the model of MNIST with N_z = 2, and Figure 3
+    assert (
+        len(study.runs()) == len(figures) + 8 * 8 + 15
+    )  # readings x curves of the ablation, and the trade-off
     assert [study.experiments[name].n_train for name in study.figure3.experiments] == [1000, None]
-    assert all(study.experiments[run.experiment].hidden == 100 and study.budget(run) == 60_000_000 for run in study.figure3_runs())
+    assert all(
+        study.experiments[run.experiment].hidden == 100 and study.budget(run) == 60_000_000
+        for run in study.figure3_runs()
+    )
     assert {(m.experiment, m.latent_dim) for m in study.figure_models()} == {
         ("frey", 2),
         ("mnist", 2),
@@ -53,7 +71,13 @@ def test_the_default_is_the_papers_grid():
         ("mnist", 20),
     }
     settings = study.training
-    assert (settings.batch_size, settings.draws, settings.estimator, settings.initial_sd, settings.warmup_steps) == (100, 1, "B", 0.01, 100)
+    assert (
+        settings.batch_size,
+        settings.draws,
+        settings.estimator,
+        settings.initial_sd,
+        settings.warmup_steps,
+    ) == (100, 1, "B", 0.01, 100)
     assert settings.step_sizes == [0.01, 0.02, 0.1] and settings.prior == "weights"
     assert [(e.hidden, e.likelihood, e.scale) for e in study.experiments.values()] == [
         *[(500, "bernoulli", 256), (200, "gaussian", 256)],
@@ -69,7 +93,9 @@ def test_the_reference_grid_is_the_papers():
     assert paper["estimators"] == third["estimators"]
     assert all(third["figure3"][key] == value for key, value in paper["figure3"].items())
     assert paper["experiments"] == {**reference["experiments"], **third["experiments"]}
-    assert config.load(third).budget(config.Run("mnist_1000", "mcem", 3, 0)) == config.FIGURE3_SAMPLES
+    assert (
+        config.load(third).budget(config.Run("mnist_1000", "mcem", 3, 0)) == config.FIGURE3_SAMPLES
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,8 +104,14 @@ def test_the_reference_grid_is_the_papers():
         ({"sampels": 5}, ["'sampels'", "did you mean 'samples'"]),
         ({"training": {"step_size": [0.1]}}, ["'training.step_size'", "did you mean 'step_sizes'"]),
         ({"evaluation": {"frist": 5}}, ["'evaluation.frist'", "did you mean 'first'"]),
-        ({"figure4": [{"experiment": "digits_gaussian", "gird": 4}]}, ["gird", "did you mean 'grid'"]),
-        ({"figure4": [{"experiment": "digits_gausian", "grid": 4}]}, ["figure4", "did you mean 'digits_gaussian'"]),
+        (
+            {"figure4": [{"experiment": "digits_gaussian", "gird": 4}]},
+            ["gird", "did you mean 'grid'"],
+        ),
+        (
+            {"figure4": [{"experiment": "digits_gausian", "grid": 4}]},
+            ["figure4", "did you mean 'digits_gaussian'"],
+        ),
         ({"device": "gpu"}, ["'device'", "'cuda'"]),
         ({"samples": "many"}, ["'samples'", "integer"]),
         ({"samples": -5}, ["'samples'", "greater than 0"]),
@@ -91,7 +123,10 @@ def test_the_reference_grid_is_the_papers():
         ({"training": {"initial_sd": float("nan")}}, ["'training.initial_sd'"]),
         ({"name": "../x"}, ["'name'"]),
         ({"experiments": {**raw()["experiments"], "a+b": {}}}, ["'experiments.a+b"]),
-        (reading(warmup_stops=0), ["'ablation.readings.mine.warmup_stops'", "did you mean 'warmup_steps'"]),
+        (
+            reading(warmup_stops=0),
+            ["'ablation.readings.mine.warmup_stops'", "did you mean 'warmup_steps'"],
+        ),
         (reading(initial_sd=-1), ["'ablation.readings.mine.initial_sd' is -1", "greater than 0"]),
         (reading(dataset="mnist"), ["'ablation.readings.mine.dataset'"]),
         (reading(scale=255), ["experiments.digits_bernoulli+mine.scale must be 16"]),
@@ -103,19 +138,46 @@ def test_the_reference_grid_is_the_papers():
         (reading("l2-m50", prior="all"), ["ablation.readings.l2-m50 has a name that is taken"]),
         (reading("a+b", prior="all"), ["'ablation.readings.a+b"]),
         (reading(seeds=[3, 3], prior="all"), ["seeds lists a seed twice"]),
-        (reading(experiment="digits_300", prior="all"), ["figure3 shares the experiment 'digits_300'"]),
-        (reading(experiment="digit", prior="all"), ["ablation names the experiment 'digit'", "did you mean 'digits_"]),
-        ({"tradeoff": {"experiment": "digits", "latent_dim": 2}}, ["tradeoff names the experiment 'digits'"]),
+        (
+            reading(experiment="digits_300", prior="all"),
+            ["figure3 shares the experiment 'digits_300'"],
+        ),
+        (
+            reading(experiment="digit", prior="all"),
+            ["ablation names the experiment 'digit'", "did you mean 'digits_"],
+        ),
+        (
+            {"tradeoff": {"experiment": "digits", "latent_dim": 2}},
+            ["tradeoff names the experiment 'digits'"],
+        ),
         (tradeoff(draws=[0]), ["'tradeoff.draws.0'", "greater than 0"]),
-        (tradeoff(batch_sizes=[100, 50_000]), ["training.batch_size of digits_bernoulli+l1-m50000 is larger"]),
-        ({"variance": {"experiment": "digits_gaussian", "latent_dims": [10]}}, ["variance names N_z = 10 of 'digits_gaussian'"]),
-        ({"variance": {"experiment": "digits_gaussian", "latent_dims": [2], "samples": [10**6]}}, ["variance.samples are all beyond"]),
+        (
+            tradeoff(batch_sizes=[100, 50_000]),
+            ["training.batch_size of digits_bernoulli+l1-m50000 is larger"],
+        ),
+        (
+            {"variance": {"experiment": "digits_gaussian", "latent_dims": [10]}},
+            ["variance names N_z = 10 of 'digits_gaussian'"],
+        ),
+        (
+            {"variance": {"experiment": "digits_gaussian", "latent_dims": [2], "samples": [10**6]}},
+            ["variance.samples are all beyond"],
+        ),
         ({"training": {"batch_size": 1}}, ["variance needs a training.batch_size of at least 2"]),
-        ({"extended": {"samples": 5e5, "seeds": [0]}}, ["extended.samples must be more than samples, 5e5"]),
+        (
+            {"extended": {"samples": 5e5, "seeds": [0]}},
+            ["extended.samples must be more than samples, 5e5"],
+        ),
         ({"extended": {"samples": 1e6, "seeds": [7]}}, ["extended.seeds must be among seeds"]),
         (reading(seeds=[7], prior="all"), ["ablation.seeds must be among seeds"]),
-        ({"samples": 5e3, "extended": {"samples": 1e6, "seeds": [0]}}, ["samples must not be less than evaluation.first"]),
-        ({"extended": {"samples": 1e6, "seeds": [0], "experiments": ["digit"]}}, ["extended names the experiment 'digit'", "did you mean"]),
+        (
+            {"samples": 5e3, "extended": {"samples": 1e6, "seeds": [0]}},
+            ["samples must not be less than evaluation.first"],
+        ),
+        (
+            {"extended": {"samples": 1e6, "seeds": [0], "experiments": ["digit"]}},
+            ["extended names the experiment 'digit'", "did you mean"],
+        ),
     ],
 )
 def test_wrong_configurations_are_named_in_one_line(change, words):
@@ -144,9 +206,11 @@ def test_mirror_from_key_or_environment(monkeypatch):
     assert config.load(raw()).mirror is None
 
 
-@pytest.mark.parametrize(("samples", "text"), [(10**8, "1e8"), (1_500_000, "1.5e6"), (250, "2.5e2"), (100, "1e2")])
+@pytest.mark.parametrize(
+    ("samples", "text"), [(10**8, "1e8"), (1_500_000, "1.5e6"), (250, "2.5e2"), (100, "1e2")]
+)
 def test_short(samples, text):
-    assert config.short(samples) == text
+    assert short(samples) == text
 
 
 def test_small_runs_share_jobs_and_large_ones_do_not():
@@ -154,9 +218,15 @@ def test_small_runs_share_jobs_and_large_ones_do_not():
     assert len(plan.train_jobs(quick)) == 8 and len(plan.pilot_jobs(quick)) == 6
     # one job each, so that a curve or seed more makes no finished run stale
     assert len(plan.train_jobs(paper)) == len(paper.runs())
-    shared = [run for job in plan.pilot_jobs(paper) if len(job.runs) > 1 for run in job.runs]  # those that are short
-    one_step_size = {run for run in shared if len(paper.training_of(run.experiment).step_sizes) == 1}
-    assert all(run.experiment in paper.figure3.experiments or run in one_step_size for run in shared)
+    shared = [
+        run for job in plan.pilot_jobs(paper) if len(job.runs) > 1 for run in job.runs
+    ]  # those that are short
+    one_step_size = {
+        run for run in shared if len(paper.training_of(run.experiment).step_sizes) == 1
+    }
+    assert all(
+        run.experiment in paper.figure3.experiments or run in one_step_size for run in shared
+    )
 
 
 STUDIES = ("ablation", "tradeoff", "variance", "extended")
@@ -164,16 +234,26 @@ STUDIES = ("ablation", "tradeoff", "variance", "extended")
 
 def test_a_reading_changes_what_it_names_and_nothing_else():
     study = config.load({**raw("paper"), "seeds": [4, 5]})
-    base, changed = config.Run("mnist", "aevb", 20, 4), config.Run("mnist+warmup0-sd0.1", "aevb", 20, 4)
-    assert {base, changed} <= set(study.ablation_runs()) and config.Run("mnist", "aevb", 20, 5) not in study.ablation_runs()
+    base, changed = (
+        config.Run("mnist", "aevb", 20, 4),
+        config.Run("mnist+warmup0-sd0.1", "aevb", 20, 4),
+    )
+    assert {base, changed} <= set(study.ablation_runs()) and config.Run(
+        "mnist", "aevb", 20, 5
+    ) not in study.ablation_runs()
     before, after = plan.settings(study, base), plan.settings(study, changed)
     assert (before["samples"], after["samples"]) == (10**8, 10**6)
     assert after["training"] == {**before["training"], "warmup_steps": 0, "initial_sd": 0.1}
     assert {**after, "samples": 0, "training": 0} == {**before, "samples": 0, "training": 0}
     assert plan.pilot_settings(study, changed)["training"] == after["training"]
     scaled = plan.settings(study, changed._replace(experiment="mnist+scale255"))
-    assert scaled["experiment"] == {**before["experiment"], "scale": 255} and scaled["training"] == before["training"]
-    assert study.experiment("mnist+scale255") == study.experiments["mnist"].model_copy(update={"scale": 255.0})
+    assert (
+        scaled["experiment"] == {**before["experiment"], "scale": 255}
+        and scaled["training"] == before["training"]
+    )
+    assert study.experiment("mnist+scale255") == study.experiments["mnist"].model_copy(
+        update={"scale": 255.0}
+    )
     small = config.load({**raw("paper"), "samples": 2e5})
     assert set(small.budgets().values()) == {200_000, 100_000, 40_000, 20_000}
 
@@ -189,7 +269,11 @@ def test_the_study_lays_every_reading_beside_the_default():
     ]
     assert set(names) <= {run.name for run in study.runs()}
     budgets = {run.name: samples for run, samples in study.budgets().items()}
-    assert budgets["digits_bernoulli/aevb-nz2-seed0"] == budgets["digits_bernoulli/aevb-nz2-seed1"] == 500_000
+    assert (
+        budgets["digits_bernoulli/aevb-nz2-seed0"]
+        == budgets["digits_bernoulli/aevb-nz2-seed1"]
+        == 500_000
+    )
     assert {run.seed for run in plan.pilot_runs(study)} == {0}
 
 
@@ -199,9 +283,14 @@ def test_the_trade_off_costs_the_same_whatever_l_and_m():
     for draws in (1, 2, 5, 10):
         for batch_size in (10, 20, 50, 100):
             name = study.tradeoff_name(draws, batch_size)
-            assert name == ("mnist" if (draws, batch_size) == (1, 100) else f"mnist+l{draws}-m{batch_size}")
+            assert name == (
+                "mnist" if (draws, batch_size) == (1, 100) else f"mnist+l{draws}-m{batch_size}"
+            )
             settings = plan.settings(study, config.Run(name, "aevb", 20, 0))
-            assert (settings["training"]["draws"], settings["training"]["batch_size"]) == (draws, batch_size)
+            assert (settings["training"]["draws"], settings["training"]["batch_size"]) == (
+                draws,
+                batch_size,
+            )
             assert settings["evaluation"]["first"] * draws == 100_000
             assert settings["training"]["pilot_samples"] == 100_000
             assert name == "mnist" or settings["samples"] * draws == 1_000_000
@@ -214,29 +303,57 @@ def test_the_studies_change_nothing_about_the_runs_of_figures(name):
     whole = config.load(raw(name))
     alone = config.load({key: value for key, value in raw(name).items() if key not in STUDIES})
     assert [run for run in whole.runs() if "+" not in run.experiment] == alone.runs()
-    jobs = [[job for job in plan.train_jobs(study) if "+" not in job.experiment] for study in (whole, alone)]
+    jobs = [
+        [job for job in plan.train_jobs(study) if "+" not in job.experiment]
+        for study in (whole, alone)
+    ]
     assert jobs[0] == jobs[1]
     for job in jobs[0]:
         for settings in (plan.settings, plan.pilot_settings):
-            assert json.dumps(settings(whole, job.runs[0])) == json.dumps(settings(alone, job.runs[0]))
+            assert json.dumps(settings(whole, job.runs[0])) == json.dumps(
+                settings(alone, job.runs[0])
+            )
 
 
 def test_some_seeds_go_on_and_their_grid_contains_the_others():
-    study = config.load({**raw("reference"), "samples": 1e6, "seeds": [0, 1], "extended": {"samples": 1e7, "seeds": [1]}})
+    study = config.load(
+        {
+            **raw("reference"),
+            "samples": 1e6,
+            "seeds": [0, 1],
+            "extended": {"samples": 1e7, "seeds": [1]},
+        }
+    )
     budgets = study.budgets()
     figures = {run: samples for run, samples in budgets.items() if "+" not in run.experiment}
     assert all(samples == (10**7 if run.seed == 1 else 10**6) for run, samples in figures.items())
-    jobs = plan.train_jobs(config.load({**raw(), "job_seconds": 10**6, "extended": {"samples": 6e5, "seeds": [1]}}))
+    jobs = plan.train_jobs(
+        config.load({**raw(), "job_seconds": 10**6, "extended": {"samples": 6e5, "seeds": [1]}})
+    )
     for job in jobs:  # settings are those of the job's first run
-        assert len({run.seed for run in job.runs}) == 1 or job.experiment in ("digits_300", "digits_1500")
+        assert len({run.seed for run in job.runs}) == 1 or job.experiment in (
+            "digits_300",
+            "digits_1500",
+        )
     assert len({job.name for job in jobs}) == len(jobs)
     settings = plan.settings(study, config.Run("mnist", "aevb", 3, 1))
     assert settings["samples"] == 10**7
     options = study.evaluation
-    short, long = (training.grid(options.first, samples, options.points_per_decade, 2000) for samples in (10**6, 10**7))
+    short, long = (
+        training.grid(options.first, samples, options.points_per_decade, 2000)
+        for samples in (10**6, 10**7)
+    )
     assert set(short) < set(long)
-    some = {"extended": {"samples": 1e7, "seeds": [1], "experiments": ["frey"]}, "samples": 1e6, "seeds": [0, 1]}
-    longer = {run for run, samples in config.load({**raw("reference"), **some}).budgets().items() if samples > 10**6}
+    some = {
+        "extended": {"samples": 1e7, "seeds": [1], "experiments": ["frey"]},
+        "samples": 1e6,
+        "seeds": [0, 1],
+    }
+    longer = {
+        run
+        for run, samples in config.load({**raw("reference"), **some}).budgets().items()
+        if samples > 10**6
+    }
     assert longer == {run for run in figures if run.seed == 1 and run.experiment == "frey"}
 
 
@@ -244,22 +361,34 @@ def test_the_variance_study_gets_its_own_slice():
     study = config.load({**raw("paper"), "samples": 1e5})
     (run, _) = study.variance_models()
     settings = plan.variance_settings(study, run)
-    assert settings["points"] == [0, 20_000, 100_000] and settings["minibatches"] == settings["replicates"] == 20
+    assert (
+        settings["points"] == [0, 20_000, 100_000]
+        and settings["minibatches"] == settings["replicates"] == 20
+    )
     assert settings["training"] == {**plan.pilot_settings(study, run), "samples": 100_000}
-    assert [job.runs for job in plan.variance_jobs(study)] == [(run,) for run in study.variance_models()]
-    assert settings == plan.variance_settings(config.load({**raw("paper"), "samples": 2e5, "seeds": [0]}), run)
+    assert [job.runs for job in plan.variance_jobs(study)] == [
+        (run,) for run in study.variance_models()
+    ]
+    assert settings == plan.variance_settings(
+        config.load({**raw("paper"), "samples": 2e5, "seeds": [0]}), run
+    )
     assert len(variance.ESTIMATORS) == plan.GRADIENT_ESTIMATORS
 
 
 def test_the_documentation_of_the_keys_is_in_step():
-    assert (ROOT / "config/README.md").read_text() == config.reference()
+    assert (ROOT / "config/README.md").read_text() == reference.reference()
 
 
 def test_an_experiment_may_have_step_sizes_of_its_own():
     raw = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
     study = config.load(raw | {"step_sizes": {"frey": [0.02]}})
     own, others = study.training_of("frey"), study.training_of("mnist")
-    assert own.step_sizes == study.training_of("frey+sd0.1").step_sizes == [0.02] and others.step_sizes == study.training.step_sizes
+    assert (
+        own.step_sizes == study.training_of("frey+sd0.1").step_sizes == [0.02]
+        and others.step_sizes == study.training.step_sizes
+    )
     assert study.training_of("frey+step0.01").step_sizes == [0.01]
-    with pytest.raises(UserError, match=r"step_sizes names the experiment 'fray'; did you mean 'frey'\?"):
+    with pytest.raises(
+        UserError, match=r"step_sizes names the experiment 'fray'; did you mean 'frey'\?"
+    ):
         config.load(raw | {"step_sizes": {"fray": [0.02]}})

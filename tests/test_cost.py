@@ -4,13 +4,16 @@ import re
 
 import pytest
 
-from aevb import config, cost
+from aevb import config
+from aevb.pipeline import cost
 
 STUDY = {
     "name": "study",
     "samples": 1e7,
     "seeds": [0, 1],
-    "experiments": {"digits": {"dataset": "digits", "likelihood": "bernoulli", "hidden": 20, "scale": 16}},
+    "experiments": {
+        "digits": {"dataset": "digits", "likelihood": "bernoulli", "hidden": 20, "scale": 16}
+    },
     "figure2": [{"experiment": "digits", "latent_dims": [2]}],
     "figure4": [{"experiment": "digits", "grid": 5}],
     "figure5": [{"experiment": "digits", "latent_dims": [2]}],
@@ -23,15 +26,23 @@ def said(capsys, monkeypatch):
 
     def announced(**changed):
         study = config.load({**STUDY, **changed})
-        cost.announce(study, 2, {"train": study.runs(), "pilot": [], "evidence": [], "estimators": [], "variance": []})
+        cost.announce(
+            study,
+            2,
+            {"train": study.runs(), "pilot": [], "evidence": [], "estimators": [], "variance": []},
+        )
         return capsys.readouterr().err
 
     return announced
 
 
 def test_training_takes_as_long_as_the_samples_of_all_models(said):
-    hours = 4 * 1e7 * 1e-3 / 2 / 3600  # two algorithms and two seeds on two cores; the digits' evaluations cost nothing beside it
-    assert float(re.search(r"Estimated time on 2 core\(s\): ([\d.]+) h", said())[1]) == pytest.approx(hours, rel=0.1)
+    hours = (
+        4 * 1e7 * 1e-3 / 2 / 3600
+    )  # two algorithms and two seeds on two cores; the digits' evaluations cost nothing beside it
+    assert float(
+        re.search(r"Estimated time on 2 core\(s\): ([\d.]+) h", said())[1]
+    ) == pytest.approx(hours, rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ import pytest
 import scipy.io
 import torch
 
-from aevb import data, download
+from aevb import data
 from aevb.config import Experiment
-from aevb.errors import UserError
+from aevb.core.errors import UserError
+from aevb.data import download
 
 BODY = bytes(range(256)) * 1024
 NAME = "frey_rawface.mat"
@@ -26,7 +27,9 @@ DIGITS_SHA256 = "22ccb51d1417f8119764af32a91d6d7351b6b6f703ee31920487dcfdf6a4e72
 MNIST_SHA256 = "bb214d1bc7a55df14e01f32b6ea4ab2643eb07bbb553a85c6ebb3955a4cd121a"
 FREY_SHA256 = "30f27cee655693dc25835a4322afd15ef0fbb85beec8e8c4f6f504bad76266bf"
 
-real_files = pytest.mark.skipif(not os.environ.get("AEVB_MIRROR"), reason="AEVB_MIRROR does not name the original files")
+real_files = pytest.mark.skipif(
+    not os.environ.get("AEVB_MIRROR"), reason="AEVB_MIRROR does not name the original files"
+)
 
 
 def original(name: str, body: bytes) -> data.File:
@@ -51,10 +54,10 @@ def test_unknown_dataset(tmp_path):
 
 
 def test_import_is_light():
-    code = "import sys, aevb.download; print([name for name in ('torch', 'torchvision', 'scipy', 'sklearn') if name in sys.modules])"
+    code = "import sys, aevb.data.download; print([name for name in ('torch', 'torchvision', 'scipy', 'sklearn') if name in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(Path(data.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(data.__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,
@@ -63,7 +66,9 @@ def test_import_is_light():
 
 
 def digits(**settings) -> Experiment:
-    return Experiment(**{"dataset": "digits", "likelihood": "bernoulli", "hidden": 10, "scale": 16, **settings})
+    return Experiment(
+        **{"dataset": "digits", "likelihood": "bernoulli", "hidden": 10, "scale": 16, **settings}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +84,16 @@ def test_prepared_digits(prepared, tmp_path):
         train, test = file["train"][:], file["test"][:]
         assert file["train"].dtype == file["test"].dtype == np.uint8
     assert train.shape == (1500, 64) and test.shape == (297, 64) and train.max() == test.max() == 16
-    assert attributes["dataset"] == "digits" and list(attributes["shape"]) == [8, 8] and attributes["levels"] == 17
-    assert attributes["sha256"] == hashlib.sha256(train.tobytes() + test.tobytes()).hexdigest() == DIGITS_SHA256
+    assert (
+        attributes["dataset"] == "digits"
+        and list(attributes["shape"]) == [8, 8]
+        and attributes["levels"] == 17
+    )
+    assert (
+        attributes["sha256"]
+        == hashlib.sha256(train.tobytes() + test.tobytes()).hexdigest()
+        == DIGITS_SHA256
+    )
     assert "scikit-learn" in attributes["source"] and "\n" not in attributes["source"]
 
     from sklearn.datasets import load_digits
@@ -98,13 +111,17 @@ def test_load_digits(prepared):
     with h5py.File(prepared) as file:
         for tensor, stored in ((loaded.train, file["train"][:]), (loaded.test, file["test"][:])):
             assert tensor.dtype == torch.float32 and tensor.is_contiguous()
-            np.testing.assert_array_equal(tensor.numpy(), stored.astype(np.float32) / np.float32(16))
+            np.testing.assert_array_equal(
+                tensor.numpy(), stored.astype(np.float32) / np.float32(16)
+            )
     assert (loaded.name, loaded.scale, loaded.sha256) == ("digits", 16, DIGITS_SHA256)
     assert loaded.train.max() == 1
 
 
 def test_scale(prepared):
-    assert torch.equal(data.load(prepared, digits(scale=32)).train * 2, data.load(prepared, digits()).train)
+    assert torch.equal(
+        data.load(prepared, digits(scale=32)).train * 2, data.load(prepared, digits()).train
+    )
 
 
 def test_binarise(prepared):
@@ -118,10 +135,17 @@ def test_binarise(prepared):
 
 def test_dequantise(prepared):
     settings = digits(likelihood="gaussian", dequantise=True)
-    plain, noisy, again = data.load(prepared, digits()), data.load(prepared, settings), data.load(prepared, settings)
+    plain, noisy, again = (
+        data.load(prepared, digits()),
+        data.load(prepared, settings),
+        data.load(prepared, settings),
+    )
     noise = {}
     for name in ("train", "test"):
-        assert torch.equal(getattr(noisy, name), getattr(again, name)) and getattr(noisy, name).dtype == torch.float32
+        assert (
+            torch.equal(getattr(noisy, name), getattr(again, name))
+            and getattr(noisy, name).dtype == torch.float32
+        )
         noise[name] = ((getattr(noisy, name) - getattr(plain, name)) * 16).numpy()  # in grey levels
         assert noise[name].min() >= 0 and noise[name].max() <= 1
     n = noise["train"].size
@@ -134,10 +158,13 @@ def test_dequantise(prepared):
 
 
 def test_max_log_density(prepared):
-    """The density that is uniform on the cells of one image attains it; a narrower cell is worth more nats."""
+    """The density that is uniform on the cells of one image attains it; a narrower cell is worth
+    more nats."""
     loaded = data.load(prepared, digits())
     cell = torch.distributions.Uniform(loaded.train[0], loaded.train[0] + 1 / 16)
-    assert loaded.max_log_density == pytest.approx(cell.log_prob(loaded.train[0]).sum().item(), rel=1e-5)
+    assert loaded.max_log_density == pytest.approx(
+        cell.log_prob(loaded.train[0]).sum().item(), rel=1e-5
+    )
     assert loaded.max_log_density == pytest.approx(64 * math.log(16))
 
 
@@ -149,13 +176,28 @@ def replace(file, name, value):
 DAMAGE = {
     "schema": (lambda file: file.attrs.modify("schema", 99), "its schema is 99 instead of 1"),
     "no schema": (lambda file: file.attrs.__delitem__("schema"), "its schema is None"),
-    "other data set": (lambda file: file.attrs.modify("dataset", "frey"), "its dataset is frey instead of digits"),
-    "shape": (lambda file: file.attrs.modify("shape", [4, 16]), r"its shape is \[4, 16\] instead of \[8, 8\]"),
+    "other data set": (
+        lambda file: file.attrs.modify("dataset", "frey"),
+        "its dataset is frey instead of digits",
+    ),
+    "shape": (
+        lambda file: file.attrs.modify("shape", [4, 16]),
+        r"its shape is \[4, 16\] instead of \[8, 8\]",
+    ),
     "levels": (lambda file: file.attrs.modify("levels", 256), "its levels is 256 instead of 17"),
     "no test": (lambda file: file.__delitem__("test"), "its 'test' is not an array"),
-    "group": (lambda file: (file.__delitem__("test"), file.create_group("test")), "its 'test' is not an array"),
-    "rows": (lambda file: replace(file, "train", file["train"][:-1]), "its 'train' is not an array of bytes of 1500 x 64"),
-    "floats": (lambda file: replace(file, "train", np.full((1500, 64), np.nan)), "its 'train' is not an array of bytes"),
+    "group": (
+        lambda file: (file.__delitem__("test"), file.create_group("test")),
+        "its 'test' is not an array",
+    ),
+    "rows": (
+        lambda file: replace(file, "train", file["train"][:-1]),
+        "its 'train' is not an array of bytes of 1500 x 64",
+    ),
+    "floats": (
+        lambda file: replace(file, "train", np.full((1500, 64), np.nan)),
+        "its 'train' is not an array of bytes",
+    ),
     "value": (lambda file: file["test"].__setitem__((0, 0), 17), "its 'test' holds the value 17"),
     "bit": (lambda file: file["test"].__setitem__((0, 20), 16 - file["test"][0, 20]), "sha256"),
     "no sha256": (lambda file: file.attrs.__delitem__("sha256"), "sha256"),
@@ -188,7 +230,9 @@ def test_unreadable_prepared_file(prepared, tmp_path):
 
 
 def test_prepare_needs_the_verified_file(monkeypatch, tmp_path):
-    monkeypatch.setitem(data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, BODY),)))
+    monkeypatch.setitem(
+        data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, BODY),))
+    )
     path = tmp_path / "frey" / NAME
     with pytest.raises(UserError, match=rf"{NAME} does not exist; run the pipeline"):
         data.prepare("frey", tmp_path, tmp_path / "frey.h5")
@@ -216,7 +260,10 @@ FACES = np.random.RandomState(1).randint(0, 256, (560, 1965)).astype(np.uint8)
         (lambda folder: b"", "cannot be read as a MATLAB file"),
         (lambda folder: mat(folder, ff=FACES)[:5000], "cannot be read as a MATLAB file"),
         (lambda folder: mat(folder, gg=FACES), "no variable 'ff'"),
-        (lambda folder: mat(folder, ff=FACES.T), r"uint8 \(1965, 560\) instead of uint8 \(560, 1965\)"),
+        (
+            lambda folder: mat(folder, ff=FACES.T),
+            r"uint8 \(1965, 560\) instead of uint8 \(560, 1965\)",
+        ),
         (lambda folder: mat(folder, ff=FACES / 255), "'ff' is float64"),
     ],
 )
@@ -226,7 +273,9 @@ def test_mat_file_of_the_wrong_form(make, reason, monkeypatch, tmp_path):
     path.parent.mkdir()
     content = make(tmp_path)
     path.write_bytes(content)
-    monkeypatch.setitem(data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, content),)))
+    monkeypatch.setitem(
+        data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, content),))
+    )
     with pytest.raises(UserError, match=rf"{NAME}.*{reason}.*delete it and run again"):
         data.prepare("frey", tmp_path, tmp_path / "frey.h5")
     assert files_in(tmp_path) == [f"frey/{NAME}"]
@@ -236,9 +285,13 @@ def test_frey_of_made_up_faces(monkeypatch, tmp_path):
     content = mat(tmp_path, ff=FACES)
     (tmp_path / "frey").mkdir()
     (tmp_path / "frey" / NAME).write_bytes(content)
-    monkeypatch.setitem(data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, content),)))
+    monkeypatch.setitem(
+        data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, content),))
+    )
     data.prepare("frey", tmp_path, tmp_path / "frey.h5")
-    loaded = data.load(tmp_path / "frey.h5", Experiment(dataset="frey", likelihood="gaussian", hidden=10))
+    loaded = data.load(
+        tmp_path / "frey.h5", Experiment(dataset="frey", likelihood="gaussian", hidden=10)
+    )
     order = np.random.RandomState(0).permutation(1965)
     both = torch.cat([loaded.train, loaded.test]).numpy()
     assert len(loaded.train) == 1600
@@ -267,10 +320,15 @@ def not_mnist(monkeypatch, tmp_path):
 
 
 def test_mnist_that_torchvision_refuses(not_mnist, monkeypatch, tmp_path):
-    """torchvision checks the files on its own, and without a network: its md5 sums differ from those of the stand-ins."""
+    """torchvision checks the files on its own, and without a network: its md5 sums differ from
+    those of the stand-ins."""
     hosts = []
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *args, **kwargs: hosts.append(host) or no_host())
-    with pytest.raises(UserError, match=r"torchvision does not accept the files in .*mnist; delete") as caught:
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *args, **kwargs: hosts.append(host) or no_host()
+    )
+    with pytest.raises(
+        UserError, match=r"torchvision does not accept the files in .*mnist; delete"
+    ) as caught:
         data.prepare("mnist", tmp_path, tmp_path / "mnist.h5")
     assert "\n" not in str(caught.value) and hosts == []
     assert files_in(tmp_path) == not_mnist
@@ -278,7 +336,9 @@ def test_mnist_that_torchvision_refuses(not_mnist, monkeypatch, tmp_path):
 
 def test_no_room_to_extract_mnist(not_mnist, monkeypatch, tmp_path):
     monkeypatch.setattr(data.shutil, "copyfile", no_room)
-    with pytest.raises(UserError, match=r"cannot extract the files in .*mnist: No space left on device; .*TMPDIR"):
+    with pytest.raises(
+        UserError, match=r"cannot extract the files in .*mnist: No space left on device; .*TMPDIR"
+    ):
         data.prepare("mnist", tmp_path, tmp_path / "mnist.h5")
     assert files_in(tmp_path) == not_mnist
 
@@ -288,14 +348,19 @@ def test_real_mnist(monkeypatch, tmp_path):
     paths = download.fetch("mnist", tmp_path, os.environ["AEVB_MIRROR"])
     monkeypatch.setattr(socket, "getaddrinfo", no_host)
     data.prepare("mnist", tmp_path, tmp_path / "mnist.h5")
-    loaded = data.load(tmp_path / "mnist.h5", Experiment(dataset="mnist", likelihood="bernoulli", hidden=10, scale=255))
+    loaded = data.load(
+        tmp_path / "mnist.h5",
+        Experiment(dataset="mnist", likelihood="bernoulli", hidden=10, scale=255),
+    )
     assert loaded.train.shape == (50_000, 784) and loaded.test.shape == (10_000, 784)
     assert loaded.train.min() == 0 and loaded.train.max() == 1
     assert loaded.train.mean(dtype=torch.float64).item() == pytest.approx(0.130962, abs=1e-6)
     assert loaded.sha256 == MNIST_SHA256
     for path, number, tensor in ((paths[0], 50_000, loaded.train), (paths[2], 10_000, loaded.test)):
         with gzip.open(path) as stream:
-            pixels = np.frombuffer(stream.read(16 + number * 784), np.uint8)[16:].reshape(number, 784)
+            pixels = np.frombuffer(stream.read(16 + number * 784), np.uint8)[16:].reshape(
+                number, 784
+            )
         assert torch.equal((tensor * 255).round().byte(), torch.from_numpy(pixels.copy()))
 
 
@@ -303,13 +368,18 @@ def test_real_mnist(monkeypatch, tmp_path):
 def test_real_frey(tmp_path):
     [path] = download.fetch("frey", tmp_path, os.environ["AEVB_MIRROR"])
     data.prepare("frey", tmp_path, tmp_path / "frey.h5")
-    loaded = data.load(tmp_path / "frey.h5", Experiment(dataset="frey", likelihood="gaussian", hidden=10))
+    loaded = data.load(
+        tmp_path / "frey.h5", Experiment(dataset="frey", likelihood="gaussian", hidden=10)
+    )
     assert loaded.train.shape == (1600, 560) and loaded.test.shape == (365, 560)
     assert loaded.train.mean(dtype=torch.float64).item() == pytest.approx(0.603514, abs=1e-6)
     assert loaded.sha256 == FREY_SHA256
-    # The right way up: neighbours in a row and in a column are alike, as they are not with rows and columns exchanged.
+    # The right way up: neighbours in a row and in a column are alike, as they are not with rows and
+    # columns exchanged.
     faces = loaded.train.reshape(-1, 28, 20)
     turned = loaded.train.reshape(-1, 20, 28)
     assert faces.diff(dim=1).abs().mean() < 0.5 * turned.diff(dim=1).abs().mean()
     whole = scipy.io.loadmat(path)["ff"].T
-    assert {face.tobytes() for face in whole} == {(face * 256).byte().numpy().tobytes() for face in (*loaded.train, *loaded.test)}
+    assert {face.tobytes() for face in whole} == {
+        (face * 256).byte().numpy().tobytes() for face in (*loaded.train, *loaded.test)
+    }

@@ -8,7 +8,10 @@ from scipy import stats
 from test_claims import GRID, STUDY, made, made_run, third
 from test_figures import PAPER
 
-from aevb import baseline, config, data, distance, objectives, report
+from aevb import config, data
+from aevb.models import baseline, densities
+from aevb.paper import distance
+from aevb.report import findings
 
 AWAY = {0: 1.0, 1: 3.0, 2: 5.0}  # nats above the paper, by seed
 
@@ -20,7 +23,14 @@ def line(samples):
 def paper_of(figure=2, dataset="mnist", latent_dim=3, n_train=np.nan, points=(3e5, 1e6, 2e7, 5e8)):
     """A made-up paper: the same straight line for every algorithm and split, one panel."""
     rows = [
-        {"figure": figure, "dataset": dataset, "latent_dim": latent_dim, "n_train": n_train, "algorithm": algorithm, "split": split}
+        {
+            "figure": figure,
+            "dataset": dataset,
+            "latent_dim": latent_dim,
+            "n_train": n_train,
+            "algorithm": algorithm,
+            "split": split,
+        }
         | {"samples": samples, "value": line(samples)}
         for algorithm in ("aevb", "wake_sleep", "mcem")
         for split in ("train", "test")
@@ -30,7 +40,8 @@ def paper_of(figure=2, dataset="mnist", latent_dim=3, n_train=np.nan, points=(3e
 
 
 def near(run, result):
-    """Ours beside that paper: test AWAY above it, train 2 below test; the mean of the minibatch bounds is constant."""
+    """Ours beside that paper: test AWAY above it, train 2 below test; the mean of the minibatch
+    bounds is constant."""
     result.curve["test"] = line(result.curve["samples"]) + AWAY[run.seed]
     return result.curve.assign(train=result.curve["test"] - 2, running=-200.0)
 
@@ -45,14 +56,19 @@ def study(change=None):
 
 def test_distances_by_hand():
     table = distance.distances(study(), paper_of())
-    assert len(table) == 2 * 3 and set(table["experiment"]) == {"mnist"} and set(table["latent_dim"]) == {3}
+    assert (
+        len(table) == 2 * 3
+        and set(table["experiment"]) == {"mnist"}
+        and set(table["latent_dim"]) == {3}
+    )
     rows = table.set_index(["algorithm", "split", "reading"])
     test = rows.loc[("aevb", "test", "moment")]
     assert test["rms"] == pytest.approx(3, abs=1e-4) and test["mean"] == pytest.approx(3, abs=1e-4)
     assert test["sd"] == pytest.approx(2, abs=1e-4) and test["seeds"] == 3
     assert (test["first"], test["last"]) == (3e5, 1e8)  # the paper's first point and our end
     assert rows.loc[("aevb", "train", "moment"), "rms"] == pytest.approx(1, abs=1e-4)
-    # the averaged bound is -200 throughout: the difference is a straight line in log samples at the paper's points
+    # the averaged bound is -200 throughout: the difference is a straight line in log samples at the
+    # paper's points
     x = np.log([3e5, 1e6, 2e7, 1e8])
     squares = (-200 - (10 * x - 300)) ** 2
     average = rows.loc[("aevb", "train", "average")]
@@ -74,26 +90,46 @@ def test_distances_hold_for_seeds_that_end_earlier_and_leave_out_the_diverged():
     np.testing.assert_allclose(test["seeds"], [2, 2, 1, 1])
     np.testing.assert_allclose(test["difference"], [3, 3, 1, 1], atol=1e-4)
     assert np.isnan(test["sd"].to_numpy()[2:]).all()
-    parts = distance.distances(study(change), paper_of()).set_index(["algorithm", "split", "reading", "seeds"]).sort_index()
+    parts = (
+        distance.distances(study(change), paper_of())
+        .set_index(["algorithm", "split", "reading", "seeds"])
+        .sort_index()
+    )
     parts = parts.loc["aevb", "test", "moment"]
-    np.testing.assert_allclose(parts.loc[2, ["first", "last", "rms", "sd"]].to_list(), [3e5, 1e6, 3, np.sqrt(8)], rtol=1e-4)
-    np.testing.assert_allclose(parts.loc[1, ["first", "last", "rms", "sd"]].to_list(), [2e7, 1e8, 1, np.nan], rtol=1e-4)
+    np.testing.assert_allclose(
+        parts.loc[2, ["first", "last", "rms", "sd"]].to_list(), [3e5, 1e6, 3, np.sqrt(8)], rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        parts.loc[1, ["first", "last", "rms", "sd"]].to_list(), [2e7, 1e8, 1, np.nan], rtol=1e-4
+    )
 
 
 def test_all_48_curves_of_the_paper_are_measured():
     raw = {**STUDY, "seeds": [0]}
-    raw["figure2"] = [{"experiment": "mnist", "latent_dims": [3, 5, 10, 20, 200]}, {"experiment": "frey", "latent_dims": [2, 5, 10, 20]}]
+    raw["figure2"] = [
+        {"experiment": "mnist", "latent_dims": [3, 5, 10, 20, 200]},
+        {"experiment": "frey", "latent_dims": [2, 5, 10, 20]},
+    ]
     paper = pd.read_csv(PAPER)
     second, both = distance.distances(made(raw), paper), distance.distances(third(), paper)
-    assert len(second[second["reading"] == "moment"]) == 36 and len(both[both["reading"] == "importance"]) == 12
+    assert (
+        len(second[second["reading"] == "moment"]) == 36
+        and len(both[both["reading"] == "importance"]) == 12
+    )
     assert set(both["n_train"]) == {1000, 50000} and set(both["reading"]) == {"importance", "hmc"}
     test = both[both["split"] == "test"].set_index(["n_train", "algorithm", "reading"])["mean"]
-    # above the paper's first points the made-up evidence is the paper's, moved by 1; its HMC adds 0.5
-    assert test[50000, "wake_sleep", "hmc"] - test[50000, "wake_sleep", "importance"] == pytest.approx(0.5)
+    # above the paper's first points the made-up evidence is the paper's, moved by 1; its HMC adds
+    # 0.5
+    assert test[50000, "wake_sleep", "hmc"] - test[
+        50000, "wake_sleep", "importance"
+    ] == pytest.approx(0.5)
 
 
 def test_no_curve_of_the_paper_no_distance():
-    assert distance.distances(study(), paper_of(latent_dim=7)).empty and distance.differences(study(), paper_of(latent_dim=7)).empty
+    assert (
+        distance.distances(study(), paper_of(latent_dim=7)).empty
+        and distance.differences(study(), paper_of(latent_dim=7)).empty
+    )
     assert distance.distances(study(), paper_of(points=(2e8, 3e8))).empty
     assert distance.ablation(study(), paper_of()).empty
 
@@ -102,11 +138,14 @@ def test_averaged_bound_is_the_mean_of_a_window():
     curve = pd.DataFrame({"samples": [1e5, 2e5, 4e5], "running": [-300.0, -200.0, -100.0]})
     assert distance.averaged_bound(curve, 4e5, window=1e5) == pytest.approx(-100)
     assert distance.averaged_bound(curve, 3e5, window=2e5) == pytest.approx((-200 - 100) / 2)
-    np.testing.assert_allclose(distance.averaged_bound(curve, np.array([2e5, 8e5]), window=1e6), [-250, np.nan])
+    np.testing.assert_allclose(
+        distance.averaged_bound(curve, np.array([2e5, 8e5]), window=1e6), [-250, np.nan]
+    )
 
 
 def ablated(shifts, diverged=()):
-    """The study above with variants of MNIST, N_z = 3 and 20, to 1e6 samples, whose test and averaged bounds are shifted."""
+    """The study above with variants of MNIST, N_z = 3 and 20, to 1e6 samples, whose test and
+    averaged bounds are shifted."""
     gathered = study()
     parsed, samples = config.load(gathered.config), GRID[GRID <= 1e6 + 1]
     for reading, shift in shifts.items():
@@ -125,24 +164,42 @@ def test_the_ablation_finds_the_reading_that_is_closest():
     lost = [("prior-none", "wake_sleep", 0), ("prior-none", "wake_sleep", 1)]
     gathered = ablated({"sd0.1": -6.0, "scale255": 0.5, "prior-none": 0.0, "l5-m100": 0.0}, lost)
     table = distance.ablation(gathered, paper_of())
-    assert list(table.columns) == distance.ABLATION and set(table["reading"]) == {"default", "sd0.1", "scale255", "prior-none"}
-    assert len(table) == 2 * 4 * 2 and (table["last"].max(), table["seeds"].max()) == (1e6, 2)  # seeds 0 and 1 alone
+    assert list(table.columns) == distance.ABLATION and set(table["reading"]) == {
+        "default",
+        "sd0.1",
+        "scale255",
+        "prior-none",
+    }
+    assert len(table) == 2 * 4 * 2 and (table["last"].max(), table["seeds"].max()) == (
+        1e6,
+        2,
+    )  # seeds 0 and 1 alone
     rows = table[table["latent_dim"] == 3].set_index(["algorithm", "reading"])
     expected = {"default": 2.0, "sd0.1": 6.0, "scale255": 0.5, "prior-none": 0.0}
     for reading, away in expected.items():
         assert rows.loc[("aevb", reading), "test"] == pytest.approx(away, abs=1e-4)
     # our averaged bound is flat, and the paper's points are 3e5 and 1e6
     x = np.log([3e5, 1e6])
-    assert rows.loc[("aevb", "default"), "average"] == pytest.approx(np.sqrt(np.mean((-200 - (10 * x - 300)) ** 2)), rel=1e-6)
+    assert rows.loc[("aevb", "default"), "average"] == pytest.approx(
+        np.sqrt(np.mean((-200 - (10 * x - 300)) ** 2)), rel=1e-6
+    )
     one = rows.loc[("aevb", "sd0.1")]
     assert one["rms"] == pytest.approx(np.sqrt((one["test"] ** 2 + one["average"] ** 2) / 2))
     assert one["gain"] == pytest.approx(rows.loc[("aevb", "default"), "rms"] - one["rms"])
     least = table.groupby(["algorithm", "latent_dim"], dropna=False)["rms"].transform("min")
     assert (table["closest"] == (table["rms"] == least)).all() and table["closest"].sum() == 4
-    assert report.closest(table) == "Closest to the paper over all panels (rms): MNIST, AEVB: {}, MNIST, wake-sleep: {}.".format(
-        *(
-            f"{best['reading']} ({best['rms']:.2f} nats; default: {best['rms'] + best['gain']:.2f})"
-            for best in (part.loc[part["rms"].idxmin()] for _, part in table[table["latent_dim"].isna()].groupby("algorithm"))
+    assert (
+        findings.closest(table)
+        == "Closest to the paper over all panels (rms): MNIST, AEVB: {}, MNIST, wake-sleep: "
+        "{}.".format(
+            *(
+                f"{best['reading']} ({best['rms']:.2f} nats; default: "
+                f"{best['rms'] + best['gain']:.2f})"
+                for best in (
+                    part.loc[part["rms"].idxmin()]
+                    for _, part in table[table["latent_dim"].isna()].groupby("algorithm")
+                )
+            )
         )
     )
     gone = rows.loc[("wake_sleep", "prior-none")]
@@ -164,7 +221,10 @@ def test_the_ablation_sums_up_over_panels():
 
 def test_units_count_seeds_and_name_the_diverged():
     def change(run, result):
-        result.curve.loc[result.curve.index[-1], ["test_kl", "active_units"]] = [7.0 + run.seed, 3.0 - run.seed]
+        result.curve.loc[result.curve.index[-1], ["test_kl", "active_units"]] = [
+            7.0 + run.seed,
+            3.0 - run.seed,
+        ]
         if run.seed == 2:
             result.attributes.update(status="diverged", reason="the bound ran away", samples=30_000)
         return result
@@ -173,9 +233,16 @@ def test_units_count_seeds_and_name_the_diverged():
     row = table.loc[("mnist", "wake_sleep", 20)]
     assert (row["seeds"], row["samples"]) == (2, 1e8)
     assert (row["test_kl"], row["test_kl_low"], row["test_kl_high"]) == (7.5, 7.0, 8.0)
-    assert (row["active_units"], row["active_units_low"], row["active_units_high"]) == (2.5, 2.0, 3.0)
+    assert (row["active_units"], row["active_units_low"], row["active_units_high"]) == (
+        2.5,
+        2.0,
+        3.0,
+    )
     assert row["diverged"] == "seed 2 at 3e4: the bound ran away"
-    assert set(distance.units(third())["algorithm"]) == {"aevb", "wake_sleep"}  # Monte Carlo EM has no bound
+    assert set(distance.units(third())["algorithm"]) == {
+        "aevb",
+        "wake_sleep",
+    }  # Monte Carlo EM has no bound
 
 
 def test_units_are_compared_where_the_shortest_seed_ends():
@@ -187,31 +254,44 @@ def test_units_are_compared_where_the_shortest_seed_ends():
         return result
 
     table = distance.units(study(change))
-    assert set(table["seeds"]) == {3, 1} and (table["samples"] == 1e6).all() and (table["test_kl_high"] == 5.0).all()
+    assert (
+        set(table["seeds"]) == {3, 1}
+        and (table["samples"] == 1e6).all()
+        and (table["test_kl_high"] == 5.0).all()
+    )
 
 
 def test_figure3_comes_from_a_study_beside():
     paper, beside = pd.read_csv(PAPER), third()
     own = distance.distances(study(), paper, [beside])
-    assert len(own[own["figure"] == 3]) == 12 * 2 and set(own["study"]) == {"made", beside.config["name"]}
+    assert len(own[own["figure"] == 3]) == 12 * 2 and set(own["study"]) == {
+        "made",
+        beside.config["name"],
+    }
     alone = distance.distances(study(), paper[paper["figure"] == 3], [beside])  # nothing of its own
-    pd.testing.assert_frame_equal(alone, own[own["figure"] == 3].reset_index(drop=True), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        alone, own[own["figure"] == 3].reset_index(drop=True), check_dtype=False
+    )
 
 
 def test_the_baseline_is_the_likelihood_of_independent_pixels():
     random = np.random.RandomState(0)
-    train, test = (torch.from_numpy(random.beta(0.5, 0.7, (n, 6)).astype(np.float32)) for n in (40, 30))
+    train, test = (
+        torch.from_numpy(random.beta(0.5, 0.7, (n, 6)).astype(np.float32)) for n in (40, 30)
+    )
     train[:, 0] = 0  # a pixel that is black in training and grey in a test image
     loaded = data.Data("digits", train, test, 16, "")
     found = baseline.baseline(loaded, "bernoulli")
     for split, x in {"train": train, "test": test}.items():
         p = (train.double().sum(0) + 0.5) / 41
-        expected = objectives.log_likelihood(x.double(), torch.logit(p), "bernoulli").mean().item()
+        expected = densities.log_likelihood(x.double(), torch.logit(p), "bernoulli").mean().item()
         assert found[split] == pytest.approx(expected, rel=1e-6) and np.isfinite(found[split])
     free = data.Data("digits", train[:, 1:], test[:, 1:], 16, "")
     found = baseline.baseline(free, "gaussian")
     mean, sd = free.train.double().mean(0), free.train.double().std(0, correction=0)
     for split, x in {"train": free.train, "test": free.test}.items():
-        assert found[split] == pytest.approx(stats.norm.logpdf(x.numpy(), mean, sd).sum(1).mean(), rel=1e-5)
+        assert found[split] == pytest.approx(
+            stats.norm.logpdf(x.numpy(), mean, sd).sum(1).mean(), rel=1e-5
+        )
     assert found["train"] > found["test"]
     assert baseline.baseline(loaded, "gaussian") == {"train": np.inf, "test": np.inf}

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from test_data import files_in, no_host, no_room, original
 
-from aevb import data, download
-from aevb.errors import UserError
+from aevb import data
+from aevb.core.errors import UserError
+from aevb.data import download
 
 BODY = bytes(range(256)) * 1024  # larger than a block, so that a failure can come in the middle
 NAME = "frey_rawface.mat"
@@ -20,7 +21,8 @@ NAME = "frey_rawface.mat"
 
 @pytest.fixture
 def server(monkeypatch):
-    """An HTTP server whose `answers` maps a path to a function of the request handler; `asked` lists the paths asked for."""
+    """An HTTP server whose `answers` maps a path to a function of the request handler; `asked`
+    lists the paths asked for."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -34,14 +36,18 @@ def server(monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.answers, server.asked, server.sent = {}, [], 0
         server.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         yield server
         server.shutdown()
 
 
 def status(code: int, **headers):
     def answer(request):
-        request.send_response(code, "\x1b[31mred")  # a reason phrase that must not reach the terminal
+        request.send_response(
+            code, "\x1b[31mred"
+        )  # a reason phrase that must not reach the terminal
         for name, value in headers.items():
             request.send_header(name, value)
         request.end_headers()
@@ -83,7 +89,9 @@ def stalled(request):
 @pytest.fixture
 def small(monkeypatch, server):
     """frey becomes one small file with two public sources, both on the local server."""
-    monkeypatch.setitem(data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, BODY),)))
+    monkeypatch.setitem(
+        data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, BODY),))
+    )
     monkeypatch.setitem(download.URLS, "frey", (f"{server.url}/first/", f"{server.url}/second/"))
 
 
@@ -114,20 +122,29 @@ def test_source_that_worked_is_asked_first_for_the_next_file(server, small, monk
     files = (original("a", BODY), original("b", b"second file"))
     monkeypatch.setitem(data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=files))
     server.answers = {"/second/a": body(BODY), "/second/b": body(b"second file")}
-    assert [path.read_bytes() for path in download.fetch("frey", tmp_path)] == [BODY, b"second file"]
+    assert [path.read_bytes() for path in download.fetch("frey", tmp_path)] == [
+        BODY,
+        b"second file",
+    ]
     assert server.asked == ["/first/a", "/second/a", "/second/b"]
 
 
 BAD = {
     "403": (status(403), "HTTP 403 Forbidden"),
     "404": (status(404), "HTTP 404 Not Found"),
-    "truncated": (body(BODY[:-1000], len(BODY)), f"ends after {len(BODY) - 1000:,} of {len(BODY):,} bytes"),
+    "truncated": (
+        body(BODY[:-1000], len(BODY)),
+        f"ends after {len(BODY) - 1000:,} of {len(BODY):,} bytes",
+    ),
     "empty": (body(b""), f"ends after 0 of {len(BODY):,} bytes"),
     "corrupted": (body(BODY[:-1] + b"x"), "wrong content: sha256"),
     "oversize": (body(BODY + b"x"), f"sends more than the expected {len(BODY):,} bytes"),
     "redirected to ftp": (status(302, Location="ftp://127.0.0.1:9/x"), "unknown url type: ftp"),
     "redirected to a file": (status(302, Location="file:///etc/hostname"), "HTTP 302 Found"),
-    "redirected in a circle": (lambda request: status(302, Location=request.path)(request), "HTTP 302 Found"),
+    "redirected in a circle": (
+        lambda request: status(302, Location=request.path)(request),
+        "HTTP 302 Found",
+    ),
 }
 
 
@@ -184,7 +201,11 @@ def test_right_file_is_kept_and_wrong_one_replaced(server, small, tmp_path):
     path.write_bytes(BODY)
     before = path.stat()
     assert download.fetch("frey", tmp_path) == [path]
-    assert server.asked == [] and path.stat().st_mtime_ns == before.st_mtime_ns and path.stat().st_ino == before.st_ino
+    assert (
+        server.asked == []
+        and path.stat().st_mtime_ns == before.st_mtime_ns
+        and path.stat().st_ino == before.st_ino
+    )
 
     server.answers = {f"/first/{NAME}": body(BODY)}
     for wrong in (BODY[:-1], BODY[:-1] + b"x"):  # wrong size; right size, wrong content
@@ -209,7 +230,15 @@ def mirror(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("form", [lambda path: path, str, Path.as_uri, lambda path: path.as_uri().replace("file://", "FILE://localhost")])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda path: path,
+        str,
+        Path.as_uri,
+        lambda path: path.as_uri().replace("file://", "FILE://localhost"),
+    ],
+)
 def test_mirror_directory(form, server, small, mirror, tmp_path):
     [path] = download.fetch("frey", tmp_path / "data", form(mirror))
     assert path.read_bytes() == BODY
@@ -229,7 +258,9 @@ def test_mirror_that_lacks_the_file(server, small, mirror, tmp_path):
     (mirror / "frey" / NAME).unlink()
     message = failure("frey", tmp_path / "data", mirror)
     assert f"{mirror}/frey/{NAME} (no such file)" in message and "mirror=DIR" in message
-    assert f"{server.url}/dir/frey/{NAME} (HTTP 404 Not Found)" in failure("frey", tmp_path / "data", f"{server.url}/dir")
+    assert f"{server.url}/dir/frey/{NAME} (HTTP 404 Not Found)" in failure(
+        "frey", tmp_path / "data", f"{server.url}/dir"
+    )
     assert server.asked == [f"/dir/frey/{NAME}"]  # never the public sources
     assert files_in(tmp_path / "data") == []
 
@@ -246,7 +277,11 @@ def test_mirror_with_a_wrong_file(small, mirror, tmp_path):
 
 def test_mirror_that_does_not_exist(server, small, tmp_path):
     message = failure("frey", tmp_path / "data", tmp_path / "absent")
-    assert NAME in message and f"the mirror {tmp_path}/absent is not a directory" in message and "mirror=DIR" in message
+    assert (
+        NAME in message
+        and f"the mirror {tmp_path}/absent is not a directory" in message
+        and "mirror=DIR" in message
+    )
     assert server.asked == [] and files_in(tmp_path) == []
 
 
@@ -323,4 +358,8 @@ def test_unknown_dataset(tmp_path):
 
 def test_every_set_of_files_has_sources():
     assert set(download.URLS) == {name for name, known in data.DATASETS.items() if known.files}
-    assert all(url.startswith(("https://", "http://")) and url.endswith("/") for urls in download.URLS.values() for url in urls)
+    assert all(
+        url.startswith(("https://", "http://")) and url.endswith("/")
+        for urls in download.URLS.values()
+        for url in urls
+    )

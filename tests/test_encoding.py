@@ -9,8 +9,9 @@ import pytest
 from sklearn.datasets import load_digits
 from test_figures import DIGITS, diverge, synthetic_run
 
-from aevb import config, encoding, results
-from aevb.errors import UserError
+from aevb import config, results
+from aevb.core.errors import UserError
+from aevb.studies import encoding
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -22,8 +23,14 @@ def run(tmp_path):
     result = synthetic_run(study, study.figure4_models()[0], 0)
     random = np.random.RandomState(1)
     result.weights |= {
-        **{"encoder.hidden.weight": random.standard_normal((64, 10)) / 8, "encoder.hidden.bias": random.standard_normal(10)},
-        **{"encoder.output.weight": random.standard_normal((10, 4)), "encoder.output.bias": random.standard_normal(4)},
+        **{
+            "encoder.hidden.weight": random.standard_normal((64, 10)) / 8,
+            "encoder.hidden.bias": random.standard_normal(10),
+        },
+        **{
+            "encoder.output.weight": random.standard_normal((10, 4)),
+            "encoder.output.bias": random.standard_normal(4),
+        },
     }
     result.weights = {name: value.astype(np.float32) for name, value in result.weights.items()}
 
@@ -41,10 +48,16 @@ def test_points_are_posterior_means_with_their_digits(run, digits_file, tmp_path
     with h5py.File(digits_file) as file:
         images = file["test"][:]
     # equation 9: a tanh layer, then linear; the first two outputs are the mean
-    hidden = np.tanh(images / 16 @ weights["encoder.hidden.weight"].astype(float) + weights["encoder.hidden.bias"])
+    hidden = np.tanh(
+        images / 16 @ weights["encoder.hidden.weight"].astype(float)
+        + weights["encoder.hidden.bias"]
+    )
     mean = (hidden @ weights["encoder.output.weight"] + weights["encoder.output.bias"])[:, :2]
     np.testing.assert_allclose(table.frame[["z1", "z2"]], mean, atol=1e-5)
-    known = {image.astype(np.uint8).tobytes(): digit for image, digit in zip(load_digits().data, load_digits().target, strict=True)}
+    known = {
+        image.astype(np.uint8).tobytes(): digit
+        for image, digit in zip(load_digits().data, load_digits().target, strict=True)
+    }
     assert [known[image.tobytes()] for image in images] == list(table.frame["label"])
     assert json.loads(table.attributes["config"]) == {"points": 2000, "label": "digit"}
     assert len(table.attributes["code_sha256"]) == 64
@@ -56,12 +69,22 @@ def test_a_diverged_run_has_no_points_and_gathers_to_none(run, digits_file, tmp_
     assert table.frame.empty and "the bound ran away" in capsys.readouterr().err
     results.write_table(tmp_path / "encoded.h5", table)
     name = config.load(DIGITS).figure4_models()[0].name
-    results.gather(DIGITS, {name: path}, {}, {"encoded": {name: tmp_path / "encoded.h5"}}, set(), tmp_path / "gathered.h5")
+    results.gather(
+        DIGITS,
+        {name: path},
+        {},
+        {"encoded": {name: tmp_path / "encoded.h5"}},
+        set(),
+        tmp_path / "gathered.h5",
+    )
     assert results.read_gathered(tmp_path / "gathered.h5").encoded == {}
 
 
 def test_missing_labels_are_a_sentence(tmp_path):
-    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte.gz is missing or damaged; delete .*mnist.h5 and run again"):
+    with pytest.raises(
+        UserError,
+        match=r"t10k-labels-idx1-ubyte.gz is missing or damaged; delete .*mnist.h5 and run again",
+    ):
         encoding.labels("mnist", tmp_path)
 
 

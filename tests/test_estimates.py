@@ -1,4 +1,5 @@
-"""The estimators applied to trained models: which data, which snapshot, what is made of their errors."""
+"""The estimators applied to trained models: which data, which snapshot, what is made of their
+errors."""
 
 import dataclasses
 
@@ -6,10 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from aevb import config, estimates, evidence, nets, results, training
+from aevb import config, results
 from aevb.config import Run
-from aevb.errors import UserError
-from aevb.joint import Joint
+from aevb.core.errors import UserError
+from aevb.engine import training
+from aevb.marginal import evidence
+from aevb.models import nets
+from aevb.models.joint import Joint
+from aevb.studies import estimates
 
 RUN = Run("digits", "aevb", 2, 0)
 OPTIONS = config.Evidence(datapoints=40, draws=20, warmup=20, importance_draws=50)
@@ -27,7 +32,9 @@ def trained(make, tmp_path_factory):
 
 def snapshot(result, k, x):
     layout = nets.Layout(64, 20, 2, "bernoulli")
-    return Joint(layout.view(torch.from_numpy(result.snapshots[k : k + 1])), x.unsqueeze(0), "bernoulli")
+    return Joint(
+        layout.view(torch.from_numpy(result.snapshots[k : k + 1])), x.unsqueeze(0), "bernoulli"
+    )
 
 
 def diverged(trained, folder):
@@ -41,11 +48,18 @@ def test_figure3_estimates_every_snapshot_on_the_first_points_of_each_split(trai
     table = estimates.figure3(path, data, OPTIONS, "cpu", 1)
     results.write_table(tmp_path / "table.h5", table)
     frame = results.read_table(tmp_path / "table.h5", results.EVIDENCE).frame
-    assert list(frame["samples"]) == list(np.repeat(result.curve["samples"], 2)) and list(frame["split"][:2]) == ["train", "test"]
-    assert frame["quadrature"].notna().sum() == 2 and (frame["quadrature_error"].dropna() <= 1e-3).all()
+    assert list(frame["samples"]) == list(np.repeat(result.curve["samples"], 2)) and list(
+        frame["split"][:2]
+    ) == ["train", "test"]
+    assert (
+        frame["quadrature"].notna().sum() == 2
+        and (frame["quadrature_error"].dropna() <= 1e-3).all()
+    )
     for row in frame.itertuples():
         x = getattr(data, row.split)[:40]
-        truth = evidence.quadrature(snapshot(result, list(result.curve["samples"]).index(row.samples), x)).value.mean()
+        truth = evidence.quadrature(
+            snapshot(result, list(result.curve["samples"]).index(row.samples), x)
+        ).value.mean()
         assert row.importance == pytest.approx(truth, abs=5 * row.importance_se + 0.01)
         assert row.hmc == pytest.approx(truth, abs=1.0)
         assert np.isnan(row.quadrature) or row.quadrature == pytest.approx(truth, abs=1e-3)
@@ -56,11 +70,20 @@ def test_figure3_estimates_every_snapshot_on_the_first_points_of_each_split(trai
 def test_a_run_that_diverged_gives_no_rows_and_a_sentence(trained, tmp_path, capsys):
     path = diverged(trained, tmp_path)
     table = estimates.figure3(path, trained[2], OPTIONS, "cpu", 1)
-    study = estimates.study(path, trained[2], config.EstimatorStudy(experiment="digits", latent_dims=[2]), OPTIONS, "cpu", 1)
+    study = estimates.study(
+        path,
+        trained[2],
+        config.EstimatorStudy(experiment="digits", latent_dims=[2]),
+        OPTIONS,
+        "cpu",
+        1,
+    )
     assert len(table.frame) == len(study.frame) == 0
     assert capsys.readouterr().err.count("diverged (it ran away)") == 2
     results.write_table(tmp_path / "table.h5", table)
-    assert list(results.read_table(tmp_path / "table.h5", results.EVIDENCE).frame.columns) == list(results.EVIDENCE)
+    assert list(results.read_table(tmp_path / "table.h5", results.EVIDENCE).frame.columns) == list(
+        results.EVIDENCE
+    )
 
 
 def test_an_estimator_that_gives_up_costs_one_row(trained, monkeypatch, capsys):
@@ -74,7 +97,10 @@ def test_an_estimator_that_gives_up_costs_one_row(trained, monkeypatch, capsys):
     sample = evidence.posterior_samples
     monkeypatch.setattr(evidence, "posterior_samples", gives_up)
     frame = estimates.figure3(path, data, OPTIONS, "cpu", 1).frame
-    assert frame[frame["split"] == "test"]["importance"].isna().all() and frame[frame["split"] == "train"]["importance"].notna().all()
+    assert (
+        frame[frame["split"] == "test"]["importance"].isna().all()
+        and frame[frame["split"] == "train"]["importance"].notna().all()
+    )
     assert "test, 2,000 samples: no estimate: HMC accepted none" in capsys.readouterr().err
 
 
@@ -98,27 +124,42 @@ def test_bias_and_spread_by_hand():
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_simulated_points_are_draws_of_the_model(likelihood):
     layout = nets.Layout(6, 5, 2, likelihood)
-    parameters = layout.view(0.7 * torch.randn(1, layout.n_parameters, generator=torch.Generator().manual_seed(0)))
-    joint, z = estimates._simulated(Joint(parameters, torch.zeros(1, 20_000, 6), likelihood), np.random.default_rng(0))
+    parameters = layout.view(
+        0.7 * torch.randn(1, layout.n_parameters, generator=torch.Generator().manual_seed(0))
+    )
+    joint, z = estimates._simulated(
+        Joint(parameters, torch.zeros(1, 20_000, 6), likelihood), np.random.default_rng(0)
+    )
     assert abs(z.mean()) < 0.03 and abs(z.std() - 1) < 0.03
     decoded = nets.decode(z[None], parameters)
     mean = torch.sigmoid(decoded[..., :6])
     variance = mean * (1 - mean) if likelihood == "bernoulli" else torch.exp(decoded[..., 6:])
     scores = (joint.x - mean) / variance.sqrt()
-    assert (scores.mean((0, 1)).abs() < 4 / 20_000**0.5).all() and (scores.square().mean((0, 1)) - 1).abs().max() < 0.06
+    assert (scores.mean((0, 1)).abs() < 4 / 20_000**0.5).all() and (
+        scores.square().mean((0, 1)) - 1
+    ).abs().max() < 0.06
     if likelihood == "bernoulli":
         assert set(joint.x.unique().tolist()) == {0.0, 1.0}
 
 
 def test_the_study_grades_against_quadrature_on_both_kinds_of_data(trained):
     path, _, data = trained
-    options = config.EstimatorStudy(experiment="digits", latent_dims=[2], datapoints=30, replicates=3, draws=[8, 40])
+    options = config.EstimatorStudy(
+        experiment="digits", latent_dims=[2], datapoints=30, replicates=3, draws=[8, 40]
+    )
     frame = estimates.study(path, data, options, OPTIONS, "cpu", 1).frame
     forward = {"hmc_kde", "hmc_gaussian", "importance", "importance_hmc", "ais"}
     for kind, names in {"test": forward, "simulated": forward | {"ais_backward"}}.items():
         rows = frame[frame["data"] == kind]
-        assert set(rows["estimator"]) == names and len(rows) == 2 * len(names) and (rows["reference"] == "quadrature").all()
-        good = rows[(rows["samples"] == 40) & rows["estimator"].isin(["importance_hmc", "ais", "ais_backward"])]
+        assert (
+            set(rows["estimator"]) == names
+            and len(rows) == 2 * len(names)
+            and (rows["reference"] == "quadrature").all()
+        )
+        good = rows[
+            (rows["samples"] == 40)
+            & rows["estimator"].isin(["importance_hmc", "ais", "ais_backward"])
+        ]
         assert (good["bias"].abs() < 0.3).all()
     test = snapshot(trained[1], len(trained[1].snapshots) - 1, data.test[:30])  # the final model
     value = frame[frame["data"] == "test"]["reference_value"].iloc[0]
@@ -131,6 +172,8 @@ def test_without_quadrature_the_reference_is_a_lower_bound_and_named(make, tmp_p
     results.write_run(tmp_path / "run.h5", result)
     for name, number in {"BOUND_DRAWS": 200, "BOUND_TEMPERATURES": 50, "BOUND_CHAIN": 30}.items():
         monkeypatch.setattr(estimates, name, number)
-    options = config.EstimatorStudy(experiment="digits", latent_dims=[4], datapoints=10, replicates=2, draws=[30])
+    options = config.EstimatorStudy(
+        experiment="digits", latent_dims=[4], datapoints=10, replicates=2, draws=[30]
+    )
     frame = estimates.study(tmp_path / "run.h5", data, options, OPTIONS, "cpu", 1).frame
     assert frame["reference"].isin(["importance, 200 samples", "ais, 50 temperatures"]).all()

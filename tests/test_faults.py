@@ -1,4 +1,5 @@
-"""What goes wrong outside the code: wrong configurations, kills, full disks, damaged and hostile files. See docs/faults.md."""
+"""What goes wrong outside the code: wrong configurations, kills, full disks, damaged and hostile
+files. See docs/faults.md."""
 
 import contextlib
 import copy
@@ -21,9 +22,15 @@ import yaml
 from test_data import files_in, original
 from test_workflow import ROOT, snakemake
 
-from aevb import clock, config, console, data, distance, download, figures, files, locks, manifold, results, training
+from aevb import config, data, results
 from aevb.config import Experiment, Run
-from aevb.errors import Damaged, UserError
+from aevb.core import files
+from aevb.core.errors import Damaged, UserError
+from aevb.data import download
+from aevb.engine import training
+from aevb.paper import distance
+from aevb.pipeline import clock, console, locks
+from aevb.report import figures, manifold
 
 # A study of every kind of job but those of log p(x) and of variances, in seconds.
 SMALL = {
@@ -32,7 +39,9 @@ SMALL = {
     "seeds": [0, 1],
     "device": "cpu",
     "job_seconds": 1000,
-    "experiments": {"digits": {"dataset": "digits", "likelihood": "bernoulli", "hidden": 20, "scale": 16}},
+    "experiments": {
+        "digits": {"dataset": "digits", "likelihood": "bernoulli", "hidden": 20, "scale": 16}
+    },
     "training": {"pilot_samples": 2e3, "step_sizes": [0.02, 0.05]},
     "evaluation": {"first": 2e3},
     "figure2": [{"experiment": "digits", "latent_dims": [2]}],
@@ -49,12 +58,23 @@ def command(folder, *arguments):
     path = folder / "small.yaml"
     if not path.exists():
         path.write_text(yaml.safe_dump(SMALL))
-    start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--configfile", str(path)]
+    start = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--cores",
+        "2",
+        "--configfile",
+        str(path),
+    ]
     return [*start, *(arguments or ("--", CURVES))]
 
 
 def start(folder, *arguments, **options):
-    """Start that command in a session of its own; its output goes to the file `output` in `folder`."""
+    """Start that command in a session of its own; its output goes to the file `output` in
+    `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "output", "w") as output:
         return subprocess.Popen(
@@ -88,19 +108,29 @@ def assert_same(folder, other):
     """Both hold the same study, bit for bit but for times, and nothing half-done."""
     assert (folder / CURVES).read_bytes() == (other / CURVES).read_bytes()
     paths = sorted((folder / MADE / "runs").rglob("*"))
-    assert [path.relative_to(folder) for path in paths] == [path.relative_to(other) for path in sorted((other / MADE / "runs").rglob("*"))]
+    assert [path.relative_to(folder) for path in paths] == [
+        path.relative_to(other) for path in sorted((other / MADE / "runs").rglob("*"))
+    ]
     runs = [path for path in paths if path.is_file()]
     assert len(runs) == 4
     for path in runs:
         mine, theirs = results.read_run(path), results.read_run(other / path.relative_to(folder))
         assert mine.curve.drop(columns="seconds").equals(theirs.curve.drop(columns="seconds"))
-        assert all(np.array_equal(value, theirs.weights[name]) for name, value in mine.weights.items()) and mine.weights
-        same = [{name: value for name, value in run.attributes.items() if name not in TIMES} for run in (mine, theirs)]
+        assert (
+            all(np.array_equal(value, theirs.weights[name]) for name, value in mine.weights.items())
+            and mine.weights
+        )
+        same = [
+            {name: value for name, value in run.attributes.items() if name not in TIMES}
+            for run in (mine, theirs)
+        ]
         assert same[0] == same[1]
     assert not list(folder.rglob(".partial-*")) and not list(folder.rglob("*.checkpoint.h5"))
 
 
-RAW = {name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("quick", "paper")}
+RAW = {
+    name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("quick", "paper")
+}
 
 
 # Wrong configurations.
@@ -108,7 +138,13 @@ RAW = {name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name
 
 def places(node, at=()):
     """The path of every key and entry in nested dictionaries and lists."""
-    for step, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+    for step, value in (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    ):
         yield (*at, step)
         yield from places(value, (*at, step))
 
@@ -131,7 +167,9 @@ def wrong_type(raw, draw):
     fits_no = {
         dict: ["many", 5, [1], True],
         list: ["many", 5, {"a": 1}, True],
-        str: [["a"], {"a": 1}, 0.5, True, "", "two\nlines", "\x1b[31m{x}", "x" * 3000] if path != ("name",) else [[], "../x", "a b", "a\n"],
+        str: [["a"], {"a": 1}, 0.5, True, "", "two\nlines", "\x1b[31m{x}", "x" * 3000]
+        if path != ("name",)
+        else [[], "../x", "a b", "a\n"],
         bool: ["many", 5, [], {}],
     }.get(type(value), ["many", [], {"a": 1}, True, float("nan"), "two\nlines", b"x", "9" * 3000])
     inside(raw, path[:-1])[path[-1]] = draw.choice(fits_no)
@@ -141,7 +179,12 @@ def wrong_type(raw, draw):
 def wrong_range(raw, draw):
     """A number out of its range."""
     path = draw.choice(
-        [path for path in places(raw) if isinstance(inside(raw, path), int | float) and not isinstance(inside(raw, path), bool)]
+        [
+            path
+            for path in places(raw)
+            if isinstance(inside(raw, path), int | float)
+            and not isinstance(inside(raw, path), bool)
+        ]
     )
     inside(raw, path[:-1])[path[-1]] = draw.choice([-1, -0.5, float("inf"), 10**400, "-1e9"])
     return [named(path)]
@@ -150,10 +193,18 @@ def wrong_range(raw, draw):
 def misspelt(raw, draw):
     """A key with a letter too few, too many or in the wrong place."""
     free = (("experiments",), ("ablation", "readings"))  # whose keys are names
-    path = draw.choice([path for path in places(raw) if isinstance(path[-1], str) and path[:-1] not in free])
+    path = draw.choice(
+        [path for path in places(raw) if isinstance(path[-1], str) and path[:-1] not in free]
+    )
     parent, key = inside(raw, path[:-1]), path[-1]
     at = draw.randrange(1, len(key))
-    wrong = draw.choice([key[:at] + key[at + 1 :], key[:at] + "x" + key[at:], key[: at - 1] + key[at] + key[at - 1] + key[at + 1 :]])
+    wrong = draw.choice(
+        [
+            key[:at] + key[at + 1 :],
+            key[:at] + "x" + key[at:],
+            key[: at - 1] + key[at] + key[at - 1] + key[at + 1 :],
+        ]
+    )
     if wrong == key:
         wrong += "s"
     parent[wrong] = parent.pop(key)
@@ -165,32 +216,65 @@ def impossible(raw, draw):
     first = draw.choice(raw["figure2"])["experiment"]
     many = draw.randrange(10**8, 10**9)
     changes = [
-        ({"training": {**raw["training"], "batch_size": many} if "training" in raw else {"batch_size": many}}, "batch_size"),
+        (
+            {
+                "training": {**raw["training"], "batch_size": many}
+                if "training" in raw
+                else {"batch_size": many}
+            },
+            "batch_size",
+        ),
         ({"samples": draw.randrange(1, 99)}, "batch_size"),
         ({"evidence": {"datapoints": draw.randrange(60_000, 10**6)}}, "evidence.datapoints"),
-        ({"estimators": {**raw["estimators"], "datapoints": draw.randrange(60_000, 10**6)}}, "estimators.datapoints"),
-        ({"estimators": {**raw["estimators"], "latent_dims": [draw.randrange(50, 99)]}}, "estimators names N_z"),
-        ({"estimators": {**raw["estimators"], "draws": [20, 50, 20]}}, "draws lists an entry twice"),
-        ({"estimators": {**raw["estimators"], "experiment": "nobody"}}, "estimators names the experiment 'nobody'"),
+        (
+            {"estimators": {**raw["estimators"], "datapoints": draw.randrange(60_000, 10**6)}},
+            "estimators.datapoints",
+        ),
+        (
+            {"estimators": {**raw["estimators"], "latent_dims": [draw.randrange(50, 99)]}},
+            "estimators names N_z",
+        ),
+        (
+            {"estimators": {**raw["estimators"], "draws": [20, 50, 20]}},
+            "draws lists an entry twice",
+        ),
+        (
+            {"estimators": {**raw["estimators"], "experiment": "nobody"}},
+            "estimators names the experiment 'nobody'",
+        ),
         ({"extended": {"samples": draw.randrange(1, 10**5), "seeds": [0]}}, "extended.samples"),
         ({"extended": {"samples": 10**10, "seeds": [draw.randrange(50, 99)]}}, "extended.seeds"),
         ({"seeds": [3, 4, 3]}, "seeds"),
         ({"variance": {**raw["variance"], "samples": [10**9 + many]}}, "variance.samples"),
-        ({"variance": {**raw["variance"], "latent_dims": [draw.randrange(50, 99)]}}, "variance names N_z"),
+        (
+            {"variance": {**raw["variance"], "latent_dims": [draw.randrange(50, 99)]}},
+            "variance names N_z",
+        ),
         ({"training": {"batch_size": 1}}, "batch_size"),
         ({"training": {"step_sizes": [0.1, 0.2, 0.1]}}, "training"),
         ({"figure3": {**raw["figure3"], "experiments": [first]}}, "figure3 shares the experiment"),
-        ({"figure3": {**raw["figure3"], "algorithms": ["aevb", "aevb"]}}, "algorithms lists an entry twice"),
-        ({"figure4": [{"experiment": "nobody", "grid": 5}]}, "figure4 names the experiment 'nobody'"),
+        (
+            {"figure3": {**raw["figure3"], "algorithms": ["aevb", "aevb"]}},
+            "algorithms lists an entry twice",
+        ),
+        (
+            {"figure4": [{"experiment": "nobody", "grid": 5}]},
+            "figure4 names the experiment 'nobody'",
+        ),
         ({"tradeoff": {**raw["tradeoff"], "batch_sizes": [many]}}, "batch_size"),
         ({"tradeoff": {**raw["tradeoff"], "draws": [2, 2]}}, "draws lists an entry twice"),
         ({"ablation": {**raw["ablation"], "readings": {"same": {}}}}, "ablation.readings.same"),
-        ({"ablation": {**raw["ablation"], "readings": {"default": {"prior": "all"}}}}, "ablation.readings.default"),
+        (
+            {"ablation": {**raw["ablation"], "readings": {"default": {"prior": "all"}}}},
+            "ablation.readings.default",
+        ),
         ({"ablation": {**raw["ablation"], "readings": {"b": {"batch_size": many}}}}, "batch_size"),
     ]
     for name, experiment in raw["experiments"].items():
         other = {
-            "scale": draw.choice([16, 255]) if experiment["dataset"] != "digits" else draw.choice([255, 256]),
+            "scale": draw.choice([16, 255])
+            if experiment["dataset"] != "digits"
+            else draw.choice([255, 256]),
             "n_train": draw.randrange(60_000, 10**6),
             "binarise": True,
         }
@@ -199,7 +283,12 @@ def impossible(raw, draw):
         if experiment["likelihood"] == "bernoulli":
             del other["binarise"]
         key = draw.choice(list(other))
-        changes.append(({"experiments": {**raw["experiments"], name: {**experiment, key: other[key]}}}, f"experiments.{name}.{key}"))
+        changes.append(
+            (
+                {"experiments": {**raw["experiments"], name: {**experiment, key: other[key]}}},
+                f"experiments.{name}.{key}",
+            )
+        )
     change, word = draw.choice(changes)
     raw.update(change)
     return [word]
@@ -225,17 +314,29 @@ def test_generated_wrong_configurations_are_one_clear_sentence(how):
         ("samples=-5", "'samples' is -5: input should be greater than 0"),
         ("results={x}/y", "'results' is '{x}/y': a path must be printable and have no braces"),
         ('seeds=[0, 1, "many"]', "'seeds.2' is 'many': input should be a valid integer"),
-        ("training={batch_size: 1e9}", "training.batch_size is larger than the sample budget or the pilot"),
-        ('!!python/object/apply:os.system ["touch canary"]', "Config file is not valid JSON or YAML"),
+        (
+            "training={batch_size: 1e9}",
+            "training.batch_size is larger than the sample budget or the pilot",
+        ),
+        (
+            '!!python/object/apply:os.system ["touch canary"]',
+            "Config file is not valid JSON or YAML",
+        ),
     ],
 )
 def test_wrong_configurations_stop_the_pipeline_before_it_begins(change, words, tmp_path):
     path = tmp_path / "wrong.yaml"
-    path.write_text(change if change.startswith("!") else yaml.safe_dump({**RAW["quick"], **one_setting(change)}))
+    path.write_text(
+        change
+        if change.startswith("!")
+        else yaml.safe_dump({**RAW["quick"], **one_setting(change)})
+    )
     output = snakemake(tmp_path, "--cores", "1", "--configfile", str(path), check=False)
     [line] = [line for line in output.splitlines() if words in line]
     assert len(line) < 300 and "Traceback" not in output
-    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name != ".snakemake") == ["wrong.yaml"]
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name != ".snakemake") == [
+        "wrong.yaml"
+    ]
 
 
 def one_setting(pair):
@@ -248,7 +349,8 @@ def one_setting(pair):
 
 @pytest.mark.slow
 def test_a_killed_pipeline_takes_its_jobs_along_and_the_same_command_goes_on(plain, tmp_path):
-    """Only Snakemake's process is killed, with one curve trained; the same command, started at once, waits for the jobs left over."""
+    """Only Snakemake's process is killed, with one curve trained; the same command, started at
+    once, waits for the jobs left over."""
     process = start(tmp_path)
     while process.poll() is None and not list(tmp_path.glob(f"{MADE}/runs/**/[!.]*.checkpoint.h5")):
         time.sleep(0.01)
@@ -259,14 +361,16 @@ def test_a_killed_pipeline_takes_its_jobs_along_and_the_same_command_goes_on(pla
     assert_same(tmp_path, plain[0])
 
 
-HOLD = "import sys, time; from aevb import locks; locks.claim(sys.argv[1]); print('mine', flush=True); time.sleep(600)"
-WORK = "import sys, time; from aevb import locks; locks.follow(); print('at work', flush=True); time.sleep(600)"
+HOLD = "import sys, time; from aevb.pipeline import locks; locks.claim(sys.argv[1]); print('mine', flush=True); time.sleep(600)"
+WORK = "import sys, time; from aevb.pipeline import locks; locks.follow(); print('at work', flush=True); time.sleep(600)"
 
 
 def python(code, *arguments, **options):
     """A process that runs `code` and has printed its first line, which is returned too."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], **pipes, **options)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], **pipes, **options
+    )
     return process, process.stdout.readline().strip()
 
 
@@ -275,8 +379,16 @@ def test_a_folder_takes_one_pipeline_and_is_free_when_that_is_killed(tmp_path):
     assert said == "mine"
     second, said = python(HOLD, tmp_path)
     assert said == "" and second.wait() != 0
-    [line] = [line for line in second.stderr.read().splitlines() if line.startswith("aevb.errors.UserError")]
-    assert f"another run is at work in {tmp_path}" in line and f"process {first.pid}" in line and "then run again" in line
+    [line] = [
+        line
+        for line in second.stderr.read().splitlines()
+        if line.startswith("aevb.core.errors.UserError")
+    ]
+    assert (
+        f"another run is at work in {tmp_path}" in line
+        and f"process {first.pid}" in line
+        and "then run again" in line
+    )
     first.kill()
     third, said = python(HOLD, tmp_path)
     assert said == "mine"
@@ -293,8 +405,16 @@ def test_a_job_ends_with_its_pipeline_and_the_next_one_waits_for_it(tmp_path):
     began = time.monotonic()
     pipeline.stdout.read()  # to the end of the job, which shares this pipe
     assert time.monotonic() - began < 30
-    waiting = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert waiting.stderr.readline() == f"Waiting for the jobs of a run that was killed to stop in {tmp_path}.\n"
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (
+        waiting.stderr.readline()
+        == f"Waiting for the jobs of a run that was killed to stop in {tmp_path}.\n"
+    )
     os.close(stubborn)
     assert waiting.stdout.readline().strip() == "mine"
     waiting.kill()
@@ -306,7 +426,9 @@ def test_a_job_that_starts_after_its_pipeline_was_killed_does_nothing(tmp_path, 
     (tmp_path / ".lock").write_text("somebody else")
     with pytest.raises(UserError, match="the run that started this job has ended"):
         locks.follow()
-    monkeypatch.setenv("AEVB_PIPELINE", "another machine, process 1, 2")  # of which nothing can be known
+    monkeypatch.setenv(
+        "AEVB_PIPELINE", "another machine, process 1, 2"
+    )  # of which nothing can be known
     locks.follow()
     job, said = python(WORK, env={**os.environ, "AEVB_PIPELINE": "another machine, process 1, 2"})
     assert said == "at work"
@@ -327,7 +449,8 @@ def test_no_locks_is_no_error(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_killed_at_fifty_random_moments(plain, tmp_path):
-    """SIGKILL to all processes or, every other time, to Snakemake alone; then the same command. A study that ends is compared."""
+    """SIGKILL to all processes or, every other time, to Snakemake alone; then the same command.
+    A study that ends is compared."""
     whole, seconds = plain  # which another load of the machine may shorten
     draw = random.Random(0)
     kills = studies = calls = 0
@@ -355,7 +478,9 @@ def test_a_second_pipeline_in_the_folder_of_the_first_is_one_sentence(plain, tmp
     first = start(tmp_path)
     while not (tmp_path / MADE / ".lock").exists() and first.poll() is None:
         time.sleep(0.05)
-    second = subprocess.run(command(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False)
+    second = subprocess.run(
+        command(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert second.returncode != 0
     [line] = [line for line in second.stderr.splitlines() if line.startswith("error:")]
     assert f"another run is at work in {MADE}" in line and f"process {first.pid}" in line
@@ -373,7 +498,12 @@ def disk(tmp_path):
     """A file system of 8 MB of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if os.name != "posix" or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True).returncode:
+    if (
+        os.name != "posix"
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True
+        ).returncode
+    ):
         pytest.skip("no file system can be mounted here")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
@@ -402,23 +532,35 @@ def trained(make, path):
 
 WRITERS = {
     "checkpoint.h5": lambda path, make, gathered: trained(make, path),
-    "run.h5": lambda path, make, gathered: results.write_run(path, next(iter(gathered.runs.values()))),
-    "pilot.h5": lambda path, make, gathered: results.write_pilot(path, next(iter(gathered.pilots.values()))),
-    "table.h5": lambda path, make, gathered: results.write_table(path, next(iter(gathered.evidence.values()))),
+    "run.h5": lambda path, make, gathered: results.write_run(
+        path, next(iter(gathered.runs.values()))
+    ),
+    "pilot.h5": lambda path, make, gathered: results.write_pilot(
+        path, next(iter(gathered.pilots.values()))
+    ),
+    "table.h5": lambda path, make, gathered: results.write_table(
+        path, next(iter(gathered.evidence.values()))
+    ),
     "digits.h5": lambda path, make, gathered: data.prepare("digits", path.parent, path),
-    "gathered.h5": lambda path, make, gathered: results.gather(gathered.config, {}, {}, {}, set(), path),
+    "gathered.h5": lambda path, make, gathered: results.gather(
+        gathered.config, {}, {}, {}, set(), path
+    ),
     "curves.csv": lambda path, make, gathered: results.write_curves(gathered, path),
     "claims.csv": lambda path, make, gathered: distance.write(distance.units(gathered), path),
     "figure2.svg": lambda path, make, gathered: figures.draw("figure2", *DRAWN, [path]),
     "figure2.png": lambda path, make, gathered: figures.draw("figure2", *DRAWN, [path]),
-    "manifold.html": lambda path, make, gathered: manifold.render(DRAWN[0], ROOT / "report/manifold.html.j2", path),
+    "manifold.html": lambda path, make, gathered: manifold.render(
+        DRAWN[0], ROOT / "report/manifold.html.j2", path
+    ),
 }
 DRAWN = (ROOT / "results/reference/quick/gathered.h5", ROOT / "report/paper_curves.csv")
 
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("left", [0, 4096])
-def test_a_full_disk_is_one_sentence_leaves_nothing_and_is_mended_by_room(name, left, disk, make, gathered, tmp_path):
+def test_a_full_disk_is_one_sentence_leaves_nothing_and_is_mended_by_room(
+    name, left, disk, make, gathered, tmp_path
+):
     write = WRITERS[name]
     ballast = fill(disk, left)
     if left and name in ("pilot.h5", "table.h5", "gathered.h5", "claims.csv"):
@@ -456,7 +598,10 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_before_any_job(disk):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(UserError) as error:
         locks.claim(disk / "more")
-    assert str(error.value).startswith(f"cannot write {disk / 'more/.lock'}: Read-only file system; make room or make the folder writable")
+    assert str(error.value).startswith(
+        f"cannot write {disk / 'more/.lock'}: Read-only file system; make room or make the folder "
+        "writable"
+    )
 
 
 @pytest.mark.slow
@@ -468,7 +613,10 @@ def test_a_read_only_and_then_a_full_disk_under_a_whole_study(plain, disk):
     (disk / MADE / "gathered.h5").unlink()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     done = subprocess.run(command(disk), cwd=disk, capture_output=True, text=True, check=False)
-    assert done.returncode != 0 and f"cannot write {disk}, where Snakemake keeps its records" in done.stderr
+    assert (
+        done.returncode != 0
+        and f"cannot write {disk}, where Snakemake keeps its records" in done.stderr
+    )
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     ballast = fill(disk, 4 * 4096)
     done = subprocess.run(command(disk), cwd=disk, capture_output=True, text=True, check=False)
@@ -494,7 +642,10 @@ def flipped(content, draw):
 @pytest.fixture
 def samples(make, gathered, digits_file, tmp_path):
     """A file of every kind that jobs hand on, and what reads it: name -> (path, reader)."""
-    paths = {name: tmp_path / name for name in ("run.h5", "pilot.h5", "table.h5", "digits.h5", "gathered.h5", "checkpoint.h5")}
+    paths = {
+        name: tmp_path / name
+        for name in ("run.h5", "pilot.h5", "table.h5", "digits.h5", "gathered.h5", "checkpoint.h5")
+    }
     for name in ("run.h5", "pilot.h5", "table.h5"):
         WRITERS[name](paths[name], make, gathered)
     shutil.copy(digits_file, paths["digits.h5"])
@@ -514,11 +665,15 @@ def samples(make, gathered, digits_file, tmp_path):
         results.read_run,
         results.read_pilot,
         lambda path: results.read_table(path, results.EVIDENCE),
-        lambda path: data.load(path, Experiment(dataset="digits", likelihood="bernoulli", hidden=1, scale=16)),
+        lambda path: data.load(
+            path, Experiment(dataset="digits", likelihood="bernoulli", hidden=1, scale=16)
+        ),
         results.read_gathered,
         restore,
     ]
-    return {name: (path, reader) for (name, path), reader in zip(paths.items(), readers, strict=True)}
+    return {
+        name: (path, reader) for (name, path), reader in zip(paths.items(), readers, strict=True)
+    }
 
 
 @pytest.mark.parametrize("harm", [cut, flipped])
@@ -535,14 +690,21 @@ def test_a_cut_or_a_flipped_bit_is_found_and_named(harm, samples, capsys):
     assert capsys.readouterr().err.count("damaged checkpoint") == 40
 
 
-def test_a_damaged_file_is_removed_where_the_pipeline_makes_it_anew_and_nowhere_else(tmp_path, monkeypatch, capsys):
+def test_a_damaged_file_is_removed_where_the_pipeline_makes_it_anew_and_nowhere_else(
+    tmp_path, monkeypatch, capsys
+):
     for name in ("study/runs/a.h5", "study/reference/a.h5", "elsewhere/a.h5"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"no HDF5")
     (tmp_path / "study/link").symlink_to(tmp_path / "elsewhere")
     monkeypatch.setenv("AEVB_MADE", "")
     console.may_remove([str(tmp_path / "study")], [str(tmp_path / "study/reference/a.h5")])
-    for name, removed in [("runs", True), ("reference", False), ("link", False), ("../elsewhere", False)]:
+    for name, removed in [
+        ("runs", True),
+        ("reference", False),
+        ("link", False),
+        ("../elsewhere", False),
+    ]:
         path = tmp_path / "study" / name / "a.h5"
         with pytest.raises(SystemExit), console.job(str(tmp_path / "log")):
             results.read_run(path)
@@ -566,7 +728,8 @@ def test_damaged_tables_and_baselines_are_named(tmp_path):
 
 @pytest.mark.slow
 def test_damaged_results_and_data_are_made_anew_by_the_same_command(plain, tmp_path):
-    """A run with a flipped bit, then a data set that was cut: named, removed, and made again with the same bits."""
+    """A run with a flipped bit, then a data set that was cut: named, removed, and made again
+    with the same bits."""
     whole, _ = plain
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     run = tmp_path / MADE / "runs/digits/aevb-nz2-seed0.h5"
@@ -597,7 +760,9 @@ def test_files_from_the_future_are_of_now(tmp_path, capsys):
     (tmp_path / "link").symlink_to(outside)
     clock.settle(tmp_path)
     assert "2 files" in capsys.readouterr().err
-    assert (tmp_path / "old").stat().st_mtime == pytest.approx(old) and outside.stat().st_mtime == pytest.approx(now + 1e7)
+    assert (tmp_path / "old").stat().st_mtime == pytest.approx(
+        old
+    ) and outside.stat().st_mtime == pytest.approx(now + 1e7)
     assert (tmp_path / "a/b").stat().st_mtime == (tmp_path / "c").stat().st_mtime <= time.time()
     clock.settle(tmp_path)
     assert capsys.readouterr().err == ""
@@ -606,7 +771,8 @@ def test_files_from_the_future_are_of_now(tmp_path, capsys):
 @pytest.mark.parametrize(("days", "trains"), [(400, False), (-400, True)])
 @pytest.mark.slow
 def test_results_stamped_in_the_future_or_the_past_are_never_wrong(days, trains, plain, tmp_path):
-    """The end of a study whose beginning was made under another clock: the same bits. What is older than the code is made again."""
+    """The end of a study whose beginning was made under another clock: the same bits. What is
+    older than the code is made again."""
     whole, _ = plain
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     (tmp_path / CURVES).unlink()
@@ -646,7 +812,11 @@ def canary(tmp_path, monkeypatch):
 
 def test_a_pickle_is_executed_nowhere(canary, samples):
     torch.save(Canary(canary), canary.with_name("saved.pt"))
-    for evil in (pickle.dumps(Canary(canary)), canary.with_name("saved.pt").read_bytes(), files.SIGNATURE + pickle.dumps(Canary(canary))):
+    for evil in (
+        pickle.dumps(Canary(canary)),
+        canary.with_name("saved.pt").read_bytes(),
+        files.SIGNATURE + pickle.dumps(Canary(canary)),
+    ):
         for name, (path, read) in samples.items():
             path.write_bytes(evil)
             with pytest.raises(Damaged, match=f"{name} is damaged"):
@@ -674,13 +844,18 @@ def test_even_a_verified_mat_file_is_only_data(canary, monkeypatch, tmp_path):
     for content in ((tmp_path / "frey_rawface.mat").read_bytes(), evil):
         (tmp_path / "frey").mkdir(exist_ok=True)
         (tmp_path / "frey/frey_rawface.mat").write_bytes(content)
-        monkeypatch.setitem(data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original("frey_rawface.mat", content),)))
+        monkeypatch.setitem(
+            data.DATASETS,
+            "frey",
+            data.DATASETS["frey"]._replace(files=(original("frey_rawface.mat", content),)),
+        )
         with pytest.raises(UserError, match=r"'ff' is uint8|cannot be read as a MATLAB file"):
             data.prepare("frey", tmp_path, tmp_path / "frey.h5")
 
 
 def test_an_archive_bomb_is_refused_unopened(canary, monkeypatch, tmp_path):
-    """A gigabyte of zeros in a megabyte, in the place of MNIST's images: neither the mirror's copy nor one that lies there is unpacked."""
+    """A gigabyte of zeros in a megabyte, in the place of MNIST's images: neither the mirror's
+    copy nor one that lies there is unpacked."""
     mirror = tmp_path / "mirror/mnist"
     mirror.mkdir(parents=True)
     for file in data.DATASETS["mnist"].files:
@@ -700,13 +875,17 @@ def test_an_archive_bomb_is_refused_unopened(canary, monkeypatch, tmp_path):
         data.prepare("mnist", mirror.parent, tmp_path / "mnist.h5")
 
 
-def test_hdf5_that_reaches_out_of_its_file_or_declares_a_terabyte_is_refused(canary, gathered, samples, tmp_path):
+def test_hdf5_that_reaches_out_of_its_file_or_declares_a_terabyte_is_refused(
+    canary, gathered, samples, tmp_path
+):
     (tmp_path / "secret").write_bytes(bytes(80))
     with h5py.File(tmp_path / "other.h5", "w") as other:
         other["train"] = np.arange(10.0)
 
     def external(file):
-        file.create_dataset("curve/train", (10,), "f8", external=[(str(tmp_path / "secret"), 0, 80)])
+        file.create_dataset(
+            "curve/train", (10,), "f8", external=[(str(tmp_path / "secret"), 0, 80)]
+        )
 
     def linked(file):
         file["curve/train"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "train")
@@ -723,13 +902,23 @@ def test_hdf5_that_reaches_out_of_its_file_or_declares_a_terabyte_is_refused(can
         file.create_dataset("curve/train", (10**11,), "f8", chunks=(1024,))
 
     def packed(file):
-        file.create_dataset("curve/train", data=np.zeros(10**7), chunks=(10**6,), compression="gzip")
+        file.create_dataset(
+            "curve/train", data=np.zeros(10**7), chunks=(10**6,), compression="gzip"
+        )
 
     def circle(file):
         del file["weights"]
         file["weights"] = file
 
-    for evil in (external, linked, soft, virtual, huge, packed, circle):  # HDF5 would follow each of them
+    for evil in (
+        external,
+        linked,
+        soft,
+        virtual,
+        huge,
+        packed,
+        circle,
+    ):  # HDF5 would follow each of them
         path = tmp_path / f"{evil.__name__}.h5"
         with h5py.File(path, "w") as file:  # without a digest, as other programs write
             results._write_run_group(file, next(iter(gathered.runs.values())))
@@ -740,7 +929,11 @@ def test_hdf5_that_reaches_out_of_its_file_or_declares_a_terabyte_is_refused(can
             results.read_run(path)
 
 
-NAMES = ["a b/$(touch canary)`touch canary`; touch canary # d", "-r/'\"; touch canary; \"'", "ü é 中 && touch canary ||*?[a]~\\"]
+NAMES = [
+    "a b/$(touch canary)`touch canary`; touch canary # d",
+    "-r/'\"; touch canary; \"'",
+    "ü é 中 && touch canary ||*?[a]~\\",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -748,7 +941,9 @@ def test_names_of_folders_are_never_commands(name, canary, tmp_path):
     """One job of a real pipeline with such folders for results, data and mirror."""
     folder = tmp_path / "work"
     folder.mkdir()
-    (folder / "small.yaml").write_text(yaml.safe_dump({**SMALL, "results": f"../{name}", "data": name, "mirror": name}))
+    (folder / "small.yaml").write_text(
+        yaml.safe_dump({**SMALL, "results": f"../{name}", "data": name, "mirror": name})
+    )
     assert "1 of 1 steps" in finish(folder, "--", f"{name}/digits.h5")
     made = {
         "work/small.yaml",
@@ -765,5 +960,7 @@ def test_names_of_folders_are_never_commands(name, canary, tmp_path):
 @pytest.mark.parametrize("name", ["a\nb", "{x}", "a{b", "", "\x1b[31m", "a\0b", "x" * 5000])
 def test_names_that_no_file_should_have_are_wrong_configurations(key, name):
     with pytest.raises(UserError, match=f"'{key}' is") as error:
-        config.load({**RAW["quick"], key: name} if name or key != "mirror" else {**RAW["quick"], key: "{"})
+        config.load(
+            {**RAW["quick"], key: name} if name or key != "mirror" else {**RAW["quick"], key: "{"}
+        )
     assert str(error.value).isprintable() and len(str(error.value)) < 300

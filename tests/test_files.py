@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from aevb import files, results
-from aevb.errors import UserError
+from aevb import results
+from aevb.core import files
+from aevb.core.errors import UserError
 
 
 @pytest.fixture
@@ -31,8 +32,13 @@ def test_what_was_written_is_read_and_other_programs_can_read_it_too(written, tm
 def test_any_flipped_bit_and_any_cut_is_found(written):
     content, draw = written.read_bytes(), np.random.default_rng(0)
     places = [*range(files.BLOCK), *draw.integers(files.BLOCK, len(content), 300)]
-    damaged = [content[:at] + bytes([content[at] ^ 1 << draw.integers(8)]) + content[at + 1 :] for at in places]
-    damaged += [content[:length] for length in (0, 1, files.BLOCK, *draw.integers(0, len(content), 30))] + [content + b"\0"]
+    damaged = [
+        content[:at] + bytes([content[at] ^ 1 << draw.integers(8)]) + content[at + 1 :]
+        for at in places
+    ]
+    damaged += [
+        content[:length] for length in (0, 1, files.BLOCK, *draw.integers(0, len(content), 30))
+    ] + [content + b"\0"]
     for bad in damaged:
         written.write_bytes(bad)
         with pytest.raises(OSError, match="not those that were written"), files.open_h5(written):

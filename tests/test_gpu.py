@@ -1,4 +1,5 @@
-"""The path of a GPU. Without one the same code runs on a CPU, but for streams and graph: the tests with `on_cuda` need the real thing."""
+"""The path of a GPU. Without one the same code runs on a CPU, but for streams and graph: the
+tests with `on_cuda` need the real thing."""
 
 import dataclasses
 import math
@@ -14,9 +15,12 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from aevb import config, evaluation, fast, gpu, learners, nets, plan, results, sweep, training
+from aevb import config, learners, results
 from aevb.config import Run
-from aevb.streams import stream
+from aevb.core.streams import stream
+from aevb.engine import evaluation, gpu, training
+from aevb.models import kernels, nets
+from aevb.pipeline import local, plan
 
 AEVB, SLEEP = Run("digits", "aevb", 3, 0), Run("digits", "wake_sleep", 5, 0)
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -35,16 +39,24 @@ def seeds(run, number):
 def close(a: results.RunResult, b: results.RunResult, **tolerance) -> None:
     """Equal within `tolerance` (nats, and parameters), bit for bit without one, in all but time."""
     columns = ["samples", "train", "test", "running", "train_kl", "active_units"]
-    assert a.attributes["samples"] == b.attributes["samples"] and a.attributes["reason"] == b.attributes["reason"]
-    pd.testing.assert_frame_equal(a.curve[columns], b.curve[columns], **(tolerance or {"check_exact": True}))
+    assert (
+        a.attributes["samples"] == b.attributes["samples"]
+        and a.attributes["reason"] == b.attributes["reason"]
+    )
+    pd.testing.assert_frame_equal(
+        a.curve[columns], b.curve[columns], **(tolerance or {"check_exact": True})
+    )
     for name, value in a.weights.items():
         np.testing.assert_allclose(value, b.weights[name], **(tolerance or {"rtol": 0}))
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-@pytest.mark.parametrize("step_sizes", [[0.02, 0.02, 0.02], [0.02, 0.01, 0.05]])  # with the fused Adagrad where torch has it, and without
+@pytest.mark.parametrize(
+    "step_sizes", [[0.02, 0.02, 0.02], [0.02, 0.01, 0.05]]
+)  # with the fused Adagrad where torch has it, and without
 def test_branches_take_the_steps_of_the_cpu(make, monkeypatch, likelihood, step_sizes):
-    """With the CPU's random numbers, through a warm-up that ends within a block, to a step within another."""
+    """With the CPU's random numbers, through a warm-up that ends within a block, to a step
+    within another."""
     settings, data = make(likelihood, warmup_steps=30)
     expected = [training.Stack(seeds(run, 3), step_sizes, settings, data) for run in (AEVB, SLEEP)]
     for stack in expected:
@@ -82,10 +94,23 @@ def test_random_numbers_are_named_as_on_a_cpu():
     generator = partial(gpu.DeviceGenerator, torch.device("cpu"))
     name = ("digits", 3, 0)
     indices = generator("minibatch", *name, block=1).integers(0, 10**6, (20, 100))
-    assert torch.equal(indices, generator("minibatch", *name, block=1).integers(0, 10**6, (20, 100)))
-    others = [(("minibatch", *name), 2), (("minibatch", "digits", 3, 1), 1), (("minibatch", "digits", 5, 0), 1), (("learner", *name), 1)]
-    assert not any(torch.equal(indices, generator(*other, block=block).integers(0, 10**6, (20, 100))) for other, block in others)
-    normal, uniform = generator("learner", *name).standard_normal((50_000,)), generator("learner", *name).random((50_000,))
+    assert torch.equal(
+        indices, generator("minibatch", *name, block=1).integers(0, 10**6, (20, 100))
+    )
+    others = [
+        (("minibatch", *name), 2),
+        (("minibatch", "digits", 3, 1), 1),
+        (("minibatch", "digits", 5, 0), 1),
+        (("learner", *name), 1),
+    ]
+    assert not any(
+        torch.equal(indices, generator(*other, block=block).integers(0, 10**6, (20, 100)))
+        for other, block in others
+    )
+    normal, uniform = (
+        generator("learner", *name).standard_normal((50_000,)),
+        generator("learner", *name).random((50_000,)),
+    )
     assert normal.dtype == uniform.dtype == torch.float32
     assert abs(normal.mean()) < 0.02 and abs(normal.var() - 1) < 0.03
     assert uniform.min() >= 0 and uniform.max() < 1 and abs(uniform.mean() - 0.5) < 0.01
@@ -94,7 +119,8 @@ def test_random_numbers_are_named_as_on_a_cpu():
 @pytest.mark.usefixtures("branching")
 @pytest.mark.parametrize("algorithm", [*learners.LEARNERS, "mcem"])
 def test_companions_change_nothing(make, algorithm):
-    """Alone, with other seeds, and with another curve: on a CPU to the bit, Monte Carlo EM but for the order of a sum."""
+    """Alone, with other seeds, and with another curve: on a CPU to the bit, Monte Carlo EM but
+    for the order of a sum."""
     settings, data = make("bernoulli", 13 * 15 * 1500 if algorithm == "mcem" else 4000)
     runs = seeds(AEVB._replace(algorithm=algorithm), 3)
     curves = [training.Curve(runs, [0.02] * 3, settings, data)]
@@ -116,9 +142,13 @@ def test_the_bounds_are_those_of_the_cpu_but_for_noise(make, monkeypatch, algori
     monkeypatch.setattr(gpu, "serves", lambda device: True)
     device = training.train(runs, [0.05] * 6, settings, data)
     for split in results.SPLITS:
-        a, b = (np.array([result.curve[split].iloc[-1] for result in found]) for found in (cpu, device))
+        a, b = (
+            np.array([result.curve[split].iloc[-1] for result in found]) for found in (cpu, device)
+        )
         error = math.hypot(a.std(ddof=1), b.std(ddof=1)) / math.sqrt(6)
-        assert error < 0.3 and abs(a.mean() - b.mean()) < 4 * error  # nats; training moves the bound by 20
+        assert (
+            error < 0.3 and abs(a.mean() - b.mean()) < 4 * error
+        )  # nats; training moves the bound by 20
         assert not np.isclose(a, b, rtol=0, atol=1e-6).any()
 
 
@@ -128,10 +158,19 @@ def test_a_diverged_replica_stops_alone(make, monkeypatch, capsys):
     settings, data = make("bernoulli", 12_000, warmup_steps=0)
     runs = seeds(AEVB, 3)
     other = training.Curve(seeds(SLEEP, 2), [0.02] * 2, settings, data)
-    (good, bad, fine), sleep = training.train_together([training.Curve(runs, [0.02, 1e6, 0.02], settings, data), other])
-    assert bad.status == "diverged" and "not a number after" in bad.reason and bad.samples < 12_000 and not bad.weights
+    (good, bad, fine), sleep = training.train_together(
+        [training.Curve(runs, [0.02, 1e6, 0.02], settings, data), other]
+    )
+    assert (
+        bad.status == "diverged"
+        and "not a number after" in bad.reason
+        and bad.samples < 12_000
+        and not bad.weights
+    )
     assert f"{runs[1].name}, step size 1e+06: diverged" in capsys.readouterr().err
-    expected = training.train_together([training.Curve([runs[0], runs[2]], [0.02] * 2, settings, data), other])
+    expected = training.train_together(
+        [training.Curve([runs[0], runs[2]], [0.02] * 2, settings, data), other]
+    )
     for found, alone in zip([good, fine, *sleep], [*expected[0], *expected[1]], strict=True):
         close(found, alone, rtol=1e-4, atol=1e-4)  # before it stopped, without the fused Adagrad
 
@@ -144,7 +183,17 @@ def test_stopped_and_resumed_it_gives_the_same_bits(make, monkeypatch, tmp_path,
     runs = [*seeds(AEVB, 2), *seeds(SLEEP, 1), AEVB._replace(latent_dim=4)]
     pilots = {run.curve: str(tmp_path / f"pilot-{run.curve}.h5") for run in runs}
     for run in runs:
-        pilot = results.Pilot(run.experiment, run.algorithm, 3, 0, 0.02, np.array([0.02]), np.array([1]), np.zeros((1, 1)), 0.0)
+        pilot = results.Pilot(
+            run.experiment,
+            run.algorithm,
+            3,
+            0,
+            0.02,
+            np.array([0.02]),
+            np.array([1]),
+            np.zeros((1, 1)),
+            0.0,
+        )
         results.write_pilot(pilots[run.curve], pilot)
 
     def train(folder):
@@ -155,7 +204,11 @@ def test_stopped_and_resumed_it_gives_the_same_bits(make, monkeypatch, tmp_path,
     expected = train("whole")
     for stop in (4000, 10_000):
         monkeypatch.setattr(
-            training._Progress, "__call__", lambda self, stacks, at=stop: stacks[0].samples == at and os.kill(os.getpid(), signal.SIGTERM)
+            training._Progress,
+            "__call__",
+            lambda self, stacks, at=stop: (
+                stacks[0].samples == at and os.kill(os.getpid(), signal.SIGTERM)
+            ),
         )
         with pytest.raises(training.Interrupted):
             train("stopped")
@@ -172,16 +225,24 @@ def test_stopped_and_resumed_it_gives_the_same_bits(make, monkeypatch, tmp_path,
 
 def test_on_a_gpu_a_job_trains_all_runs_of_an_experiment(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    paper = sweep.read(str(Path(__file__).parent.parent / "config/paper.yaml"))
-    assert not plan.on_gpu(config.load({**paper, "device": "auto"})) and plan.on_gpu(config.load({**paper, "device": "cuda"}))
+    paper = local.read(str(Path(__file__).parent.parent / "config/paper.yaml"))
+    assert not plan.on_gpu(config.load({**paper, "device": "auto"})) and plan.on_gpu(
+        config.load({**paper, "device": "cuda"})
+    )
     paper = {
-        key: value for key, value in paper.items() if key not in ("ablation", "tradeoff", "variance")
+        key: value
+        for key, value in paper.items()
+        if key not in ("ablation", "tradeoff", "variance")
     }  # variants have jobs of their own
     auto, cuda = (config.load({**paper, "device": device}) for device in ("auto", "cuda"))
     for pack, number in ((plan.train_jobs, 73), (plan.pilot_jobs, 17)):
         jobs = pack(cuda)
-        assert len(pack(auto)) == number and [job.experiment for job in jobs] == sorted(cuda.experiments)
-        assert sorted(run for job in jobs for run in job.runs) == sorted(run for job in pack(auto) for run in job.runs)
+        assert len(pack(auto)) == number and [job.experiment for job in jobs] == sorted(
+            cuda.experiments
+        )
+        assert sorted(run for job in jobs for run in job.runs) == sorted(
+            run for job in pack(auto) for run in job.runs
+        )
 
 
 def on_fake_cuda(tensor):
@@ -201,27 +262,38 @@ def fakes_cuda() -> bool:
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("run", [AEVB, SLEEP])
 def test_a_block_can_be_captured(make, monkeypatch, branching, likelihood, run):
-    """Traced for CUDA, with shapes and devices but no values, a block waits for no value, mixes no devices, and gives gradients laid
-    out as the parameters, which the fused Adagrad wants."""
+    """Traced for CUDA, with shapes and devices but no values, a block waits for no value, mixes
+    no devices, and gives gradients laid out as the parameters, which the fused Adagrad wants."""
     settings, data = make(likelihood)
     stack = training.Stack(seeds(run, 2), [0.02, 0.01], settings, data)
     branch = gpu._Branch(stack)
     branch.refill(stack, 0)
     with FakeTensorMode():
-        monkeypatch.setattr(fast, "_MINUS_ONE", torch.empty(()))  # a number on the CPU, which a kernel takes as an argument
+        monkeypatch.setattr(
+            kernels, "_MINUS_ONE", torch.empty(())
+        )  # a number on the CPU, which a kernel takes as an argument
         for name in ("parameters", "accumulators"):
-            setattr(branch, name, {key: on_fake_cuda(value) for key, value in getattr(branch, name).items()})
+            setattr(
+                branch,
+                name,
+                {key: on_fake_cuda(value) for key, value in getattr(branch, name).items()},
+            )
         for name in ("rates", "total"):
             setattr(branch, name, on_fake_cuda(getattr(branch, name)))
         branch.draws = [on_fake_cuda(array) for array in branch.draws]
         branch.rows.rows = on_fake_cuda(branch.rows.rows)
         branch.run(stack.block)
         x = branch.rows[branch.draws[0][:, 0]]
-        value, gradient = branch.learner.gradient(branch.parameters, x, [noise[:, 0] for noise in branch.draws[1:]])
+        value, gradient = branch.learner.gradient(
+            branch.parameters, x, [noise[:, 0] for noise in branch.draws[1:]]
+        )
         assert value.device.type == "cuda" and value.shape == (2,)
         assert gradient.keys() == branch.parameters.keys() == set(nets.WEIGHTS + nets.BIASES)
         for name, part in gradient.items():
-            assert (part.shape, part.stride()) == (branch.parameters[name].shape, branch.parameters[name].stride())
+            assert (part.shape, part.stride()) == (
+                branch.parameters[name].shape,
+                branch.parameters[name].stride(),
+            )
         with pytest.raises(DataDependentOutputException):  # what waiting would look like
             branch.total.sum().item()
 
@@ -229,17 +301,23 @@ def test_a_block_can_be_captured(make, monkeypatch, branching, likelihood, run):
 @pytest.mark.skipif(not fakes_cuda(), reason="this torch cannot trace for CUDA without a device")
 def test_monte_carlo_em_mixes_no_devices(make, monkeypatch):
     settings, _ = make("bernoulli")
-    learner, layout = learners.MonteCarloEM("bernoulli", settings.mcem), nets.Layout(64, 20, 3, "bernoulli")
+    learner, layout = (
+        learners.MonteCarloEM("bernoulli", settings.mcem),
+        nets.Layout(64, 20, 3, "bernoulli"),
+    )
     with FakeTensorMode():
-        monkeypatch.setattr(fast, "_MINUS_ONE", torch.empty(()))
+        monkeypatch.setattr(kernels, "_MINUS_ONE", torch.empty(()))
         flat, x, chains, uniform, size = (
-            torch.empty(s, device="cuda:0") for s in ((2, layout.n_parameters), (1, 1500, 64), (2, 1500, 3), (2, 1500), (2, 1, 1))
+            torch.empty(s, device="cuda:0")
+            for s in ((2, layout.n_parameters), (1, 1500, 64), (2, 1500, 3), (2, 1500), (2, 1, 1))
         )
         p = layout.view(flat)
         acceptance, next_size = learner.expectation(p, x, chains, [chains, uniform], size)
         value, gradient = learner.gradient(p, x, chains)
         assert acceptance.shape == value.shape == (2,) and next_size.shape == (2, 1, 1)
-        assert {part.device.type for part in (acceptance, next_size, value, *gradient.values())} == {"cuda"}
+        assert {
+            part.device.type for part in (acceptance, next_size, value, *gradient.values())
+        } == {"cuda"}
 
 
 def test_tf32_is_for_training_steps_alone(make, monkeypatch):
@@ -255,7 +333,7 @@ def test_tf32_is_for_training_steps_alone(make, monkeypatch):
 
         monkeypatch.setattr(owner, name, watched)
 
-    watch(evaluation, "bound"), watch(fast, "adagrad")
+    watch(evaluation, "bound"), watch(kernels, "adagrad")
     training.train([AEVB], [0.02], dataclasses.replace(settings, tf32=True), data)
     assert seen == {"bound": False, "adagrad": True}
     training.train([AEVB], [0.02], settings, data)
@@ -277,7 +355,9 @@ def cuda(make):
 
     def build(*curves):
         stacks = [training.Stack(runs, [0.02] * len(runs), settings, data) for runs in curves]
-        torch.use_deterministic_algorithms(True)  # an operation without a deterministic form is an error
+        torch.use_deterministic_algorithms(
+            True
+        )  # an operation without a deterministic form is an error
         return stacks
 
     return build
@@ -308,10 +388,20 @@ def test_nothing_waits_for_the_host_within_a_span(cuda):
 
 @on_cuda
 def test_on_cuda_companions_and_interruptions_change_nothing(cuda, tmp_path):
-    (alone,), (first, other), (small,) = cuda(seeds(AEVB, 3)), cuda(seeds(AEVB, 3), seeds(SLEEP, 2)), cuda(seeds(AEVB, 1))
-    gpu.Branches().train([alone], 400), gpu.Branches().train([first, other], 400), gpu.Branches().train([small], 400)
+    (alone,), (first, other), (small,) = (
+        cuda(seeds(AEVB, 3)),
+        cuda(seeds(AEVB, 3), seeds(SLEEP, 2)),
+        cuda(seeds(AEVB, 1)),
+    )
+    (
+        gpu.Branches().train([alone], 400),
+        gpu.Branches().train([first, other], 400),
+        gpu.Branches().train([small], 400),
+    )
     assert torch.equal(alone.theta, first.theta)  # another curve: to the bit
-    np.testing.assert_allclose(small.running, alone.running[:1], rtol=1e-3)  # other seeds: another batch, rounded otherwise
+    np.testing.assert_allclose(
+        small.running, alone.running[:1], rtol=1e-3
+    )  # other seeds: another batch, rounded otherwise
     (stopped,), (resumed,) = cuda(seeds(AEVB, 3)), cuda(seeds(AEVB, 3))
     gpu.Branches().train([stopped], 200)
     stopped.save(tmp_path / "checkpoint.h5", "key")
@@ -327,7 +417,16 @@ def test_training_on_cuda_ends_where_the_cpu_does(make, algorithm):
     settings, data = make("bernoulli", samples)
     runs = seeds(AEVB._replace(algorithm=algorithm), 6)
     cpu, cuda = (
-        np.array([r.curve["running"].iloc[-1] for r in training.train(runs, [0.05] * 6, dataclasses.replace(settings, device=name), data)])
+        np.array(
+            [
+                r.curve["running"].iloc[-1]
+                for r in training.train(
+                    runs, [0.05] * 6, dataclasses.replace(settings, device=name), data
+                )
+            ]
+        )
         for name in ("cpu", "cuda")
     )
-    assert abs(cpu.mean() - cuda.mean()) < 4 * math.hypot(cpu.std(ddof=1), cuda.std(ddof=1)) / math.sqrt(6)
+    assert abs(cpu.mean() - cuda.mean()) < 4 * math.hypot(
+        cpu.std(ddof=1), cuda.std(ddof=1)
+    ) / math.sqrt(6)

@@ -1,4 +1,5 @@
-"""The figures to look into: the same curves as the drawn ones, and in a browser, values under the pointer and legends that switch."""
+"""The figures to look into: the same curves as the drawn ones, and in a browser, values under
+the pointer and legends that switch."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,8 @@ import pytest
 from test_figures import FULL, FULL_DIGITS, GRID, PAPER, build, diverge, lines, one_diverged, panel
 from test_report import render
 
-from aevb import figures, interactive, results
+from aevb import results
+from aevb.report import figures, live
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def unequal(name, run):
 
 def test_seeds_of_different_budgets_count_as_far_as_they_go(tmp_path):
     gathered, paper = results.read_gathered(build(tmp_path, change=unequal)), pd.read_csv(PAPER)
-    found = {c.name: c.frame for c in interactive.curves(gathered, paper, "mnist", 5, ["aevb"], "seconds")}
+    found = {c.name: c.frame for c in live.curves(gathered, paper, "mnist", 5, ["aevb"], "seconds")}
     mean, beyond = found["AEVB, test"], found["AEVB, test, where some seeds go on"]
     runs = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve for seed in (0, 1)]
     np.testing.assert_allclose(mean["value"], (runs[0]["test"][:4] + runs[1]["test"]) / 2)
@@ -50,11 +52,17 @@ def page(path):
 def test_the_curves_are_those_of_the_drawn_figures(gathered):
     paper = pd.read_csv(PAPER)
     drawn = {2: figures.figure2(gathered, paper), 3: figures.figure3(gathered, paper)}
-    places = [(2, "MNIST, $N_z$ = 3", "mnist", 3, "samples"), (2, "Frey Face, $N_z$ = 2", "frey", 2, "samples")]
+    places = [
+        (2, "MNIST, $N_z$ = 3", "mnist", 3, "samples"),
+        (2, "Frey Face, $N_z$ = 2", "frey", 2, "samples"),
+    ]
     places += [(3, "MNIST, $N_z$ = 3, $N_\\mathrm{train}$ = 1000", "mnist_1000", 3, "samples")]
     for figure, title, experiment, latent_dim, x in places:
         algorithms = ["aevb", "wake_sleep"] + ["mcem"] * (figure == 3)
-        found = {curve.name: curve for curve in interactive.curves(gathered, paper, experiment, latent_dim, algorithms, x)}
+        found = {
+            curve.name: curve
+            for curve in live.curves(gathered, paper, experiment, latent_dim, algorithms, x)
+        }
         counted = 0
         for name, line in lines(panel(drawn[figure], title)).items():
             *start, algorithm, split = name.removesuffix(" diverged").split()
@@ -62,28 +70,48 @@ def test_the_curves_are_those_of_the_drawn_figures(gathered):
                 ", the paper" if start else ", seed 1, diverged" if "diverged" in name else ""
             )
             frame, values = found[key].frame, np.column_stack(line.get_data(orig=False))
-            values = values if len(values) > 1 else frame[["x", "value"]].to_numpy()[[-1]]  # the cross, moved to the panel's edge
-            np.testing.assert_allclose(frame[["x", "value"]].to_numpy()[-len(values) :], values, rtol=1e-6)
+            values = (
+                values if len(values) > 1 else frame[["x", "value"]].to_numpy()[[-1]]
+            )  # the cross, moved to the panel's edge
+            np.testing.assert_allclose(
+                frame[["x", "value"]].to_numpy()[-len(values) :], values, rtol=1e-6
+            )
             counted += 1
         assert counted >= len(found) > 4
 
 
 def test_bands_seeds_and_axes(gathered):
     paper = pd.read_csv(PAPER)
-    plots = interactive.figure2(gathered, paper)
+    plots = live.figure2(gathered, paper)
     assert list(plots) == ["mnist-3", "mnist-5", "frey-2"]
     drawn = figures.figure2(gathered, paper)
-    for plot, title in zip(plots.values(), ["MNIST, $N_z$ = 3", "MNIST, $N_z$ = 5", "Frey Face, $N_z$ = 2"], strict=True):
+    for plot, title in zip(
+        plots.values(),
+        ["MNIST, $N_z$ = 3", "MNIST, $N_z$ = 5", "Frey Face, $N_z$ = 2"],
+        strict=True,
+    ):
         axis = panel(drawn, title)
         np.testing.assert_allclose((plot.x_range.start, plot.x_range.end), axis.get_xlim())
         np.testing.assert_allclose((plot.y_range.start, plot.y_range.end), axis.get_ylim())
-    (curve,) = (c for c in interactive.curves(gathered, paper, "mnist", 5, ["aevb"], "samples") if c.name == "AEVB, test")
+    (curve,) = (
+        c
+        for c in live.curves(gathered, paper, "mnist", 5, ["aevb"], "samples")
+        if c.name == "AEVB, test"
+    )
     runs = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve["test"] for seed in (0, 1)]
     np.testing.assert_allclose(curve.frame["low"], np.minimum(*runs))
     np.testing.assert_allclose(curve.frame["high"], np.maximum(*runs))
-    assert curve.frame["seeds"].iloc[-1] == f"seed 0: {runs[0].iloc[-1]:.2f}, seed 1: {runs[1].iloc[-1]:.2f}"
-    timed = interactive.figure3(gathered, paper)
-    assert list(timed) == ["samples-mnist_1000", "samples-mnist_50000", "seconds-mnist_1000", "seconds-mnist_50000"]
+    assert (
+        curve.frame["seeds"].iloc[-1]
+        == f"seed 0: {runs[0].iloc[-1]:.2f}, seed 1: {runs[1].iloc[-1]:.2f}"
+    )
+    timed = live.figure3(gathered, paper)
+    assert list(timed) == [
+        "samples-mnist_1000",
+        "samples-mnist_50000",
+        "seconds-mnist_1000",
+        "seconds-mnist_50000",
+    ]
     axes = figures.figure3(gathered, paper).axes
     for plot, axis in zip(timed.values(), axes, strict=True):
         np.testing.assert_allclose((plot.x_range.start, plot.x_range.end), axis.get_xlim())
@@ -91,14 +119,19 @@ def test_bands_seeds_and_axes(gathered):
 
 
 def test_a_study_without_a_curve_has_empty_panels(tmp_path):
-    gathered = results.read_gathered(build(tmp_path, FULL_DIGITS, lambda name, run: diverge(run, np.nan)))
-    for draw in (interactive.figure2, interactive.figure3):
-        assert all(plot.y_range.start < plot.y_range.end for plot in draw(gathered, pd.read_csv(PAPER)).values())
+    gathered = results.read_gathered(
+        build(tmp_path, FULL_DIGITS, lambda name, run: diverge(run, np.nan))
+    )
+    for draw in (live.figure2, live.figure3):
+        assert all(
+            plot.y_range.start < plot.y_range.end
+            for plot in draw(gathered, pd.read_csv(PAPER)).values()
+        )
 
 
 def test_equal_plots_give_equal_text(gathered):
     def text():
-        return interactive.embed(interactive.figure2(gathered, pd.read_csv(PAPER)))
+        return live.embed(live.figure2(gathered, pd.read_csv(PAPER)))
 
     script, elements = text()
     assert (script, elements) == text()
@@ -106,18 +139,26 @@ def test_equal_plots_give_equal_text(gathered):
     assert len(set(ids)) == 3 and all(f'"{name}"' in script for name in ids)
 
 
-VIEW = "Bokeh.index.get_by_id(document.querySelectorAll('#figure2 [data-root-id]')[1].dataset.rootId)"
+VIEW = (
+    "Bokeh.index.get_by_id(document.querySelectorAll('#figure2 [data-root-id]')[1].dataset.rootId)"
+)
 
 
 def test_pointing_shows_values_and_seeds(chromium, page, gathered):
     chromium.open(page, ready=f"window.Bokeh && {VIEW}?.has_finished()")
-    left, top, _, _ = chromium.boxes(".bk-events", "document.querySelectorAll('#figure2 .panels > div')[1]")[0]
+    left, top, _, _ = chromium.boxes(
+        ".bk-events", "document.querySelectorAll('#figure2 .panels > div')[1]"
+    )[0]
     runs = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve["train"].iloc[3] for seed in (0, 1)]
     at = f"[v.frame.x_scale.compute({GRID[3]}), v.frame.y_scale.compute({np.mean(runs)})]"
     x, y = chromium.js(f"(v => {at})({VIEW})")
     chromium.mouse("mouseMoved", left + x, top + y)
     text = chromium.text(".bk-Tooltip")
-    assert "AEVB, train" in text and "3.98e5 samples: " in text and f"seed 0: {runs[0]:.2f}, seed 1: {runs[1]:.2f}" in text
+    assert (
+        "AEVB, train" in text
+        and "3.98e5 samples: " in text
+        and f"seed 0: {runs[0]:.2f}, seed 1: {runs[1]:.2f}" in text
+    )
     assert f"{np.mean(runs):.2f} nats".replace("-", "−") in text.replace("-", "−")
 
 
@@ -126,15 +167,23 @@ def test_the_legend_hides_and_shows_curves_in_all_panels(chromium, page):
     shown = "Bokeh.documents[0].roots().map(plot => plot.renderers.filter(curve => curve.visible).map(curve => curve.tags.join()))"
     before = chromium.js(shown)
     assert len(before) == 7
-    names = chromium.js("[...document.querySelectorAll('#figure2 button')].map(button => button.textContent.trim())")
+    names = chromium.js(
+        "[...document.querySelectorAll('#figure2 button')].map(button => button.textContent.trim())"
+    )
     assert names == ["AEVB", "wake-sleep", "train", "test", "the paper"]
     boxes = chromium.boxes("button", "document.querySelector('#figure2')")
     for number in (0, 4):
         left, top, width, height = boxes[number]
         chromium.click(left + width / 2, top + height / 2)
-    kept = [[tags for tags in panel if "aevb" not in tags and "paper" not in tags] for panel in before[:3]]
+    kept = [
+        [tags for tags in panel if "aevb" not in tags and "paper" not in tags]
+        for panel in before[:3]
+    ]
     assert chromium.js(shown) == [*kept, *before[3:]] and kept != before[:3] and all(kept)
-    assert chromium.js("document.querySelector('#figure2 button').getAttribute('aria-pressed')") == "false"
+    assert (
+        chromium.js("document.querySelector('#figure2 button').getAttribute('aria-pressed')")
+        == "false"
+    )
     for number in (0, 4):
         left, top, width, height = boxes[number]
         chromium.click(left + width / 2, top + height / 2)

@@ -1,22 +1,29 @@
-"""The hand-written gradients against autograd through objectives.py, in float64, and against their definitions."""
+"""The hand-written gradients against autograd through objectives.py, in float64, and against
+their definitions."""
 
 import numpy as np
 import pytest
 import torch
 
-from aevb import config, hmc, nets, objectives
-from aevb.joint import Joint
+from aevb import config
 from aevb.learners import AEVB, LEARNERS, MonteCarloEM, WakeSleep
+from aevb.marginal import hmc
+from aevb.models import densities, nets
+from aevb.models.joint import Joint
 
 R, M, D, H, NZ = 2, 5, 7, 4, 3
 
 
 def problem(likelihood, draws, learner, seed=0):
     layout = nets.Layout(D, H, NZ, likelihood)
-    flat = 0.5 * torch.randn(R, layout.n_parameters, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    flat = 0.5 * torch.randn(
+        R, layout.n_parameters, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     x = torch.rand(R, M, D, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
     noise = [learner.noise(np.random.default_rng(seed + 2 + r), 1, M, layout) for r in range(R)]
-    noise = [torch.from_numpy(np.stack([n[k][0] for n in noise])).double() for k in range(len(noise[0]))]
+    noise = [
+        torch.from_numpy(np.stack([n[k][0] for n in noise])).double() for k in range(len(noise[0]))
+    ]
     return layout, flat, x, noise
 
 
@@ -28,7 +35,9 @@ def gradient(learner, layout, flat, x, noise):
 
 
 def encode_and_draw(p, x, noise, draws):
-    mean, log_variance = (t.unsqueeze(1).expand(-1, draws, -1, -1).flatten(1, 2) for t in nets.encode(x, p))
+    mean, log_variance = (
+        t.unsqueeze(1).expand(-1, draws, -1, -1).flatten(1, 2) for t in nets.encode(x, p)
+    )
     return mean, log_variance, mean + torch.exp(0.5 * log_variance) * noise.flatten(1, 2)
 
 
@@ -43,7 +52,9 @@ def test_aevb_is_the_gradient_of_its_estimator(likelihood, estimator, draws):
     flat.requires_grad_(True)
     p = layout.view(flat)
     mean, log_variance, z = encode_and_draw(p, x, noise[0], draws)
-    bounds = objectives.bound(x.repeat(1, draws, 1), z, nets.decode(z, p), mean, log_variance, likelihood, estimator)
+    bounds = densities.bound(
+        x.repeat(1, draws, 1), z, nets.decode(z, p), mean, log_variance, likelihood, estimator
+    )
     (bounds.sum() / draws).backward()
     torch.testing.assert_close(value, bounds.mean(1).detach())
     torch.testing.assert_close(grad, flat.grad)
@@ -60,14 +71,16 @@ def test_wake_sleep_gradients_are_their_definitions(likelihood, draws):
     # Wake: grad_theta log p(x, z) at z ~ q(z|x), the encoder held fixed.
     p = {name: v.clone().requires_grad_(True) for name, v in layout.view(flat).items()}
     mean, log_variance, z = (t.detach() for t in encode_and_draw(p, x, noise[0], draws))
-    log_joint = objectives.log_likelihood(x.repeat(1, draws, 1), nets.decode(z, p), likelihood) + objectives.log_prior(z)
+    log_joint = densities.log_likelihood(
+        x.repeat(1, draws, 1), nets.decode(z, p), likelihood
+    ) + densities.log_prior(z)
     (log_joint.sum() / draws).backward()
     for name in got:
         if name.startswith("decoder"):
             torch.testing.assert_close(got[name], p[name].grad)
         else:
             assert p[name].grad is None
-    expected = log_joint - objectives.log_prior(z) - objectives.kl_to_prior(mean, log_variance)
+    expected = log_joint - densities.log_prior(z) - densities.kl_to_prior(mean, log_variance)
     torch.testing.assert_close(value, expected.mean(1).detach())
 
     # Sleep: grad_phi log q(z|x) at (x, z) ~ p, the fantasy held fixed.
@@ -80,7 +93,7 @@ def test_wake_sleep_gradients_are_their_definitions(likelihood, draws):
             logits, log_variance = decoded.chunk(2, -1)
             fantasy = torch.sigmoid(logits) + torch.exp(0.5 * log_variance) * noise[2]
     p = {name: v.clone().requires_grad_(True) for name, v in layout.view(flat).items()}
-    (objectives.log_normal(z, *nets.encode(fantasy, p)).sum() / draws).backward()
+    (densities.log_normal(z, *nets.encode(fantasy, p)).sum() / draws).backward()
     for name in got:
         if name.startswith("encoder"):
             torch.testing.assert_close(got[name], p[name].grad)
@@ -97,8 +110,12 @@ def test_fantasies_have_the_moments_of_the_decoder(likelihood):
     mean = torch.sigmoid(decoded[:D])
     variance = mean * (1 - mean) if likelihood == "bernoulli" else torch.exp(decoded[D:])
     assert ((x.mean(0) - mean).abs() < 4.5 * (variance / n).sqrt()).all()
-    fourth = variance * (1 - 3 * variance) if likelihood == "bernoulli" else 3 * variance**2  # fourth central moment
-    assert ((x.var(0) - variance).abs() < 4.5 * ((fourth - variance**2).clamp(min=1e-4) / n).sqrt()).all()
+    fourth = (
+        variance * (1 - 3 * variance) if likelihood == "bernoulli" else 3 * variance**2
+    )  # fourth central moment
+    assert (
+        (x.var(0) - variance).abs() < 4.5 * ((fourth - variance**2).clamp(min=1e-4) / n).sqrt()
+    ).all()
 
 
 @pytest.mark.parametrize("algorithm", LEARNERS)
@@ -108,9 +125,13 @@ def test_a_replica_alone_equals_the_same_replica_stacked(algorithm, likelihood):
     layout, flat, x, noise = problem(likelihood, 2, learner)
     value, grad = gradient(learner, layout, flat, x, noise)
     for r in range(R):
-        value_alone, parts = learner.gradient(layout.view(flat[r]), x[r], [n[r] for n in noise])  # without an axis of replicas
+        value_alone, parts = learner.gradient(
+            layout.view(flat[r]), x[r], [n[r] for n in noise]
+        )  # without an axis of replicas
         torch.testing.assert_close(value[r], value_alone)
-        torch.testing.assert_close(grad[r], torch.cat([parts[name].flatten() for name in layout.shapes]))
+        torch.testing.assert_close(
+            grad[r], torch.cat([parts[name].flatten() for name in layout.shapes])
+        )
 
 
 @pytest.mark.parametrize("algorithm", LEARNERS)
@@ -119,7 +140,9 @@ def test_float32_gradients_are_those_of_float64(algorithm, likelihood):
     learner = LEARNERS[algorithm](likelihood)
     layout, flat, x, noise = problem(likelihood, 1, learner)
     value, parts = learner.gradient(layout.view(flat[0]), x[0], [n[0] for n in noise])
-    single, single_parts = learner.gradient(layout.view(flat[0].float()), x[0].float(), [n[0].float() for n in noise])
+    single, single_parts = learner.gradient(
+        layout.view(flat[0].float()), x[0].float(), [n[0].float() for n in noise]
+    )
     torch.testing.assert_close(single.double(), value, rtol=1e-5, atol=1e-5)
     for name, part in parts.items():
         torch.testing.assert_close(single_parts[name].double(), part, rtol=1e-4, atol=1e-5)
@@ -128,12 +151,21 @@ def test_float32_gradients_are_those_of_float64(algorithm, likelihood):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_monte_carlo_em_updates_are_the_gradient_of_log_p_x_z_in_any_chunks(likelihood):
     layout = nets.Layout(D, H, NZ, likelihood)
-    flat = 0.5 * torch.randn(R, layout.n_parameters, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    x, z = (torch.rand(size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) for size in ((1, 12, D), (R, 12, NZ)))
-    value, parts = MonteCarloEM(likelihood, config.MonteCarloEM(), chunk=5).gradient(layout.view(flat), x, z)
+    flat = 0.5 * torch.randn(
+        R, layout.n_parameters, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    x, z = (
+        torch.rand(size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        for size in ((1, 12, D), (R, 12, NZ))
+    )
+    value, parts = MonteCarloEM(likelihood, config.MonteCarloEM(), chunk=5).gradient(
+        layout.view(flat), x, z
+    )
 
     flat.requires_grad_(True)
-    joint = objectives.log_likelihood(x, nets.decode(z, layout.view(flat)), likelihood) + objectives.log_prior(z)
+    joint = densities.log_likelihood(
+        x, nets.decode(z, layout.view(flat)), likelihood
+    ) + densities.log_prior(z)
     joint.sum().backward()
     torch.testing.assert_close(value, joint.mean(1).detach())
     for name, expected in layout.view(flat.grad).items():
@@ -144,16 +176,29 @@ def test_monte_carlo_em_updates_are_the_gradient_of_log_p_x_z_in_any_chunks(like
 
 
 def test_the_e_step_is_one_transition_of_every_chain():
-    """Against hmc.transition on the whole set at once; and the acceptance moves the step size as the author's rule says."""
+    """Against hmc.transition on the whole set at once; and the acceptance moves the step size as
+    the author's rule says."""
     layout = nets.Layout(D, H, NZ, "bernoulli")
-    p = layout.view(0.5 * torch.randn(R, layout.n_parameters, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    p = layout.view(
+        0.5
+        * torch.randn(
+            R, layout.n_parameters, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+        )
+    )
     x = torch.rand(1, 12, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     learner = MonteCarloEM("bernoulli", config.MonteCarloEM(), chunk=5)
     noise = [learner.noise(np.random.default_rng(r), 12, NZ) for r in range(R)]
-    momentum, uniform = (torch.from_numpy(np.stack([n[k] for n in noise])).double() for k in range(2))
-    chains, step_size = torch.zeros(R, 12, NZ, dtype=torch.float64), torch.tensor([0.1, 2.5]).view(R, 1, 1).double()
+    momentum, uniform = (
+        torch.from_numpy(np.stack([n[k] for n in noise])).double() for k in range(2)
+    )
+    chains, step_size = (
+        torch.zeros(R, 12, NZ, dtype=torch.float64),
+        torch.tensor([0.1, 2.5]).view(R, 1, 1).double(),
+    )
     joint = Joint(p, x, "bernoulli")
-    expected, info = hmc.transition(joint, hmc.initial(joint, chains), momentum, uniform, step_size, 10)
+    expected, info = hmc.transition(
+        joint, hmc.initial(joint, chains), momentum, uniform, step_size, 10
+    )
     acceptance, new = learner.expectation(p, x, chains, [momentum, uniform], step_size)
     torch.testing.assert_close(chains, expected.z)
     torch.testing.assert_close(acceptance.double(), info.accepted.double().mean(1))

@@ -1,4 +1,5 @@
-"""The page of latent planes: what it holds, and in a browser, that what it decodes is what Python decodes."""
+"""The page of latent planes: what it holds, and in a browser, that what it decodes is what
+Python decodes."""
 
 import itertools
 import re
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from test_figures import PAPER, build, diverge
 
-from aevb import figures, manifold, results
+from aevb import results
+from aevb.report import figures, manifold
 
 TEMPLATE = PAPER.parent / "manifold.html.j2"
 READ = """canvas => {
@@ -45,10 +47,18 @@ def test_a_decoder_is_shipped_within_half_a_step_of_eight_bits(path):
     for run in runs(path).values():
         parts = manifold.shipped(run)
         weight = run.weights["decoder.output.weight"][:, : parts["step"].size]
-        assert parts["output.weight"].dtype == np.int8 and np.abs(parts["output.weight"]).max(0).min() == 127
-        assert (np.abs(parts["output.weight"] * parts["step"] - weight) <= 0.5001 * parts["step"]).all()
+        assert (
+            parts["output.weight"].dtype == np.int8
+            and np.abs(parts["output.weight"]).max(0).min() == 127
+        )
+        assert (
+            np.abs(parts["output.weight"] * parts["step"] - weight) <= 0.5001 * parts["step"]
+        ).all()
         z = figures.manifold_latents(5)
-        full, small = figures.decode(run.weights, z, run.likelihood), manifold.decode_shipped(parts, z)
+        full, small = (
+            figures.decode(run.weights, z, run.likelihood),
+            manifold.decode_shipped(parts, z),
+        )
         # the logits' error is at most the sum of H half steps, and a sigmoid's slope at most 1/4
         assert 0 < np.abs(full - small).max() < len(weight) * 0.5 * parts["step"].max() / 4
 
@@ -61,15 +71,21 @@ def test_weights_of_zero_are_shipped_as_zero(path):
 
 
 def test_equal_results_give_equal_bytes_in_any_process(path, page, tmp_path):
-    code = "import sys; from aevb import manifold; from bokeh.plotting import figure; figure(); manifold.render(*sys.argv[1:])"
-    subprocess.run([sys.executable, "-c", code, str(path), str(TEMPLATE), str(tmp_path / "again.html")], check=True)
+    code = "import sys; from aevb.report import manifold; from bokeh.plotting import figure; figure(); manifold.render(*sys.argv[1:])"
+    subprocess.run(
+        [sys.executable, "-c", code, str(path), str(TEMPLATE), str(tmp_path / "again.html")],
+        check=True,
+    )
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
 def test_the_page_says_how_precise_it_is(path, page):
     text, run = page.read_text(encoding="utf-8"), runs(path)["mnist"]
     z = figures.manifold_latents(4)
-    off = np.abs(figures.decode(run.weights, z, "bernoulli") - manifold.decode_shipped(manifold.shipped(run), z))
+    off = np.abs(
+        figures.decode(run.weights, z, "bernoulli")
+        - manifold.decode_shipped(manifold.shipped(run), z)
+    )
     assert f"at most {off.max():.4f} and on average {off.mean():.5f}" in text
 
 
@@ -95,15 +111,21 @@ def current(chromium, name, other=None):
 
 def picture(chromium, name):
     """The picture beside a map, (D,), 0 to 255."""
-    pixels = np.array(chromium.js(f"({READ})(document.querySelector('#map-{name} canvas'))")).reshape(-1, 4)
+    pixels = np.array(
+        chromium.js(f"({READ})(document.querySelector('#map-{name} canvas'))")
+    ).reshape(-1, 4)
     assert (pixels[:, :3] == pixels[:, :1]).all() and (pixels[:, 3] == 255).all()
     return pixels[:, 0].astype(float)
 
 
 def check(chromium, run, name, z):
-    """The picture is Python's: of the shipped weights to half a grey level (and float32), of the full ones as precise as these."""
+    """The picture is Python's: of the shipped weights to half a grey level (and float32), of the
+    full ones as precise as these."""
     shown, z = picture(chromium, name), np.array([z])
-    shipped, full = manifold.decode_shipped(manifold.shipped(run), z)[0], figures.decode(run.weights, z, run.likelihood)[0]
+    shipped, full = (
+        manifold.decode_shipped(manifold.shipped(run), z)[0],
+        figures.decode(run.weights, z, run.likelihood)[0],
+    )
     assert np.abs(shown - 255 * shipped).max() <= 0.501
     assert np.abs(shown - 255 * full).max() <= 0.501 + 255 * np.abs(shipped - full).max()
     return shown
@@ -121,9 +143,14 @@ def test_pointing_decodes_as_python_does(chromium, page, path):
             seen.append(check(chromium, run, name, z))
             assert (z[0] < 0) == (across < 0.5) and (z[1] > 0) == (down < 0.4)
         assert all(np.abs(one - other).max() > 5 for one, other in itertools.pairwise(seen))
-        assert chromium.js(f"document.querySelector('#map-{name} output').textContent").startswith(f"z = ({z[0]:.2f}".replace("-", "−"))
+        assert chromium.js(f"document.querySelector('#map-{name} output').textContent").startswith(
+            f"z = ({z[0]:.2f}".replace("-", "−")
+        )
     assert chromium.complaints() == []
-    assert {url.split(":")[0] for url in chromium.requests()} == {"file", "data"} and chromium.requests()[0] == page.as_uri()
+    assert {url.split(":")[0] for url in chromium.requests()} == {
+        "file",
+        "data",
+    } and chromium.requests()[0] == page.as_uri()
     assert len([url for url in chromium.requests() if url.startswith("file:")]) == 1
 
 

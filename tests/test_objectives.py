@@ -6,30 +6,45 @@ import pytest
 import torch
 from scipy import stats
 
-from aevb import objectives
+from aevb.models import densities
 
 
 def test_kl_closed_form_against_monte_carlo():
-    mean, log_variance = torch.tensor([0.7, -1.2, 0.1]).double(), torch.tensor([-0.4, 0.3, -2.0]).double()
-    z = mean + torch.exp(0.5 * log_variance) * torch.randn(200_000, 3, generator=torch.Generator().manual_seed(1)).double()
-    draws = objectives.log_normal(z, mean, log_variance) - objectives.log_prior(z)
+    mean, log_variance = (
+        torch.tensor([0.7, -1.2, 0.1]).double(),
+        torch.tensor([-0.4, 0.3, -2.0]).double(),
+    )
+    z = (
+        mean
+        + torch.exp(0.5 * log_variance)
+        * torch.randn(200_000, 3, generator=torch.Generator().manual_seed(1)).double()
+    )
+    draws = densities.log_normal(z, mean, log_variance) - densities.log_prior(z)
     standard_error = draws.std() / math.sqrt(len(draws))
-    assert abs(draws.mean() - objectives.kl_to_prior(mean, log_variance)) < 4 * standard_error
+    assert abs(draws.mean() - densities.kl_to_prior(mean, log_variance)) < 4 * standard_error
     assert standard_error < 0.01
 
 
 def test_likelihoods_against_scipy():
     generator = torch.Generator().manual_seed(2)
-    x, decoded = torch.rand(5, 4, generator=generator).double(), torch.randn(5, 8, generator=generator).double()
+    x, decoded = (
+        torch.rand(5, 4, generator=generator).double(),
+        torch.randn(5, 8, generator=generator).double(),
+    )
     binary = (x > 0.5).double()
     expected = stats.bernoulli.logpmf(binary, torch.sigmoid(decoded[:, :4])).sum(-1)
-    assert objectives.log_likelihood(binary, decoded[:, :4], "bernoulli").numpy() == pytest.approx(expected)
-    expected = stats.norm.logpdf(x, torch.sigmoid(decoded[:, :4]), torch.exp(0.5 * decoded[:, 4:])).sum(-1)
-    assert objectives.log_likelihood(x, decoded, "gaussian").numpy() == pytest.approx(expected)
+    assert densities.log_likelihood(binary, decoded[:, :4], "bernoulli").numpy() == pytest.approx(
+        expected
+    )
+    expected = stats.norm.logpdf(
+        x, torch.sigmoid(decoded[:, :4]), torch.exp(0.5 * decoded[:, 4:])
+    ).sum(-1)
+    assert densities.log_likelihood(x, decoded, "gaussian").numpy() == pytest.approx(expected)
 
 
 def linear_gaussian(generator):
-    """x = W z + noise of known variance: exact log p(x) and posterior (Bishop 2006, section 12.2)."""
+    """x = W z + noise of known variance: exact log p(x) and posterior (Bishop 2006, section
+    12.2)."""
     w = torch.randn(6, 2, generator=generator).double()
     log_variance = torch.full((6,), -0.7).double()
     x = torch.randn(6, generator=generator).double()
@@ -41,21 +56,28 @@ def linear_gaussian(generator):
 
 
 def estimates(estimator, q_mean, q_log_variance, model, rotation, n=100_000):
-    """n draws of the bound of a linear-Gaussian model whose posterior is diagonal after `rotation` of z."""
+    """n draws of the bound of a linear-Gaussian model whose posterior is diagonal after
+    `rotation` of z."""
     w, log_variance, x, *_ = model
     noise = torch.randn(n, 2, generator=torch.Generator().manual_seed(3)).double()
     z = q_mean + torch.exp(0.5 * q_log_variance) * noise
-    reconstruction = objectives.log_normal(x, (z @ rotation.T) @ w.T, log_variance)
+    reconstruction = densities.log_normal(x, (z @ rotation.T) @ w.T, log_variance)
     if estimator == "A":
-        return reconstruction + objectives.log_prior(z) - objectives.log_normal(z, q_mean, q_log_variance)
-    return reconstruction - objectives.kl_to_prior(q_mean, q_log_variance)
+        return (
+            reconstruction
+            + densities.log_prior(z)
+            - densities.log_normal(z, q_mean, q_log_variance)
+        )
+    return reconstruction - densities.kl_to_prior(q_mean, q_log_variance)
 
 
 @pytest.mark.parametrize("estimator", ["A", "B"])
 def test_bound_is_exact_at_the_exact_posterior_and_below_elsewhere(estimator):
     model = linear_gaussian(torch.Generator().manual_seed(4))
     _, _, _, log_p, mean, precision = model
-    eigenvalues, rotation = torch.linalg.eigh(precision)  # the prior N(0, I) does not change under rotation
+    eigenvalues, rotation = torch.linalg.eigh(
+        precision
+    )  # the prior N(0, I) does not change under rotation
     exact_mean, exact_log_variance = rotation.T @ mean, -torch.log(eigenvalues)
     draws = estimates(estimator, exact_mean, exact_log_variance, model, rotation)
     standard_error = draws.std() / math.sqrt(len(draws))
@@ -85,9 +107,11 @@ def test_bound_function_combines_its_parts(likelihood):
     x = torch.rand(4, 3, generator=generator).double()
     decoded = torch.randn(4, 3 if likelihood == "bernoulli" else 6, generator=generator).double()
     mean, log_variance, z = (torch.randn(4, 2, generator=generator).double() for _ in range(3))
-    reconstruction = objectives.log_likelihood(x, decoded, likelihood)
-    a = objectives.bound(x, z, decoded, mean, log_variance, likelihood, "A")
-    b = objectives.bound(x, z, decoded, mean, log_variance, likelihood, "B")
+    reconstruction = densities.log_likelihood(x, decoded, likelihood)
+    a = densities.bound(x, z, decoded, mean, log_variance, likelihood, "A")
+    b = densities.bound(x, z, decoded, mean, log_variance, likelihood, "B")
     q = stats.norm.logpdf(z, mean, torch.exp(0.5 * log_variance)).sum(-1)
     assert a.numpy() == pytest.approx(reconstruction.numpy() + stats.norm.logpdf(z).sum(-1) - q)
-    assert b.numpy() == pytest.approx((reconstruction - objectives.kl_to_prior(mean, log_variance)).numpy())
+    assert b.numpy() == pytest.approx(
+        (reconstruction - densities.kl_to_prior(mean, log_variance)).numpy()
+    )

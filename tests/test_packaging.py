@@ -21,13 +21,18 @@ CONDA_NAMES = {
 
 def wanted() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = [Requirement(r) for r in sum(project["optional-dependencies"].values(), project["dependencies"])]
+    requirements = [
+        Requirement(r)
+        for r in sum(project["optional-dependencies"].values(), project["dependencies"])
+    ]
     return {r.name: str(r.specifier) for r in requirements} | {"python": project["requires-python"]}
 
 
 def locked() -> dict[str, list[str]]:
     versions: dict[str, list[str]] = {}
-    for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE):
+    for name, version in re.findall(
+        r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    ):
         versions.setdefault(canonicalize_name(name), []).append(version)
     return versions
 
@@ -43,9 +48,13 @@ def test_the_lock_holds_every_dependency_within_its_range():
     for name, specifier in wanted().items():
         if name == "python":
             continue
-        assert canonicalize_name(name) in versions, f"{name} is not in requirements.lock: compile it again (README)"
+        assert canonicalize_name(name) in versions, (
+            f"{name} is not in requirements.lock: compile it again (README)"
+        )
         for version in versions[canonicalize_name(name)]:
-            assert Requirement(f"x{specifier}").specifier.contains(Version(version), prereleases=True)
+            assert Requirement(f"x{specifier}").specifier.contains(
+                Version(version), prereleases=True
+            )
 
 
 def test_every_locked_package_has_a_hash_and_no_host_is_named():

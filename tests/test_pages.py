@@ -1,4 +1,5 @@
-"""The paper and the tables: the same numbers as the page, any text as text, equal bytes; and the table of claims in its three forms."""
+"""The paper and the tables: the same numbers as the page, any text as text, equal bytes; and the
+table of claims in its three forms."""
 
 import re
 import subprocess
@@ -11,19 +12,69 @@ import pytest
 from test_figures import FULL, PAPER, build, diverge, one_diverged
 from test_report import Page, render, words
 
-from aevb import config, distance, figures, pages, report, results, tables
-from aevb.errors import UserError
-from aevb.provenance import code_sha256
+from aevb import config, results
+from aevb.core.errors import UserError
+from aevb.core.provenance import code_sha256
+from aevb.paper import distance
+from aevb.report import figures, findings, pages, tables
 
 TEMPLATE = PAPER.parent / "paper.typ.j2"
 EVIL = 'a "b" \\ $x$ #panic("no") *c* _d_ // e /* f <g> @h [i] ~ ] )'
 CLAIMS = pd.DataFrame(
     [
-        ["1. speed", "Wake-sleep needs more samples than AEVB.", "holds", 1.5, 1.25, 1.75, "times the samples", 5, 9, "", "figure2"],
-        ["2. bound", "AEVB ends | above.", "does not hold", -0.1, np.nan, np.nan, "nats", 1, 2, "MNIST, N_z = 3", "figure2"],
-        ["3. cost", EVIL, "not tested: it needs time", np.nan, np.nan, np.nan, "s", 0, 0, "", "figure2"],
+        [
+            "1. speed",
+            "Wake-sleep needs more samples than AEVB.",
+            "holds",
+            1.5,
+            1.25,
+            1.75,
+            "times the samples",
+            5,
+            9,
+            "",
+            "figure2",
+        ],
+        [
+            "2. bound",
+            "AEVB ends | above.",
+            "does not hold",
+            -0.1,
+            np.nan,
+            np.nan,
+            "nats",
+            1,
+            2,
+            "MNIST, N_z = 3",
+            "figure2",
+        ],
+        [
+            "3. cost",
+            EVIL,
+            "not tested: it needs time",
+            np.nan,
+            np.nan,
+            np.nan,
+            "s",
+            0,
+            0,
+            "",
+            "figure2",
+        ],
     ],
-    columns=["claim", "statement", "verdict", "effect", "low", "high", "unit", "seeds", "panels", "exceptions", "figure"],
+    columns=[
+        "claim",
+        "statement",
+        "verdict",
+        "effect",
+        "low",
+        "high",
+        "unit",
+        "seeds",
+        "panels",
+        "exceptions",
+        "figure",
+    ],
 ).assign(
     panel=["p", "q", np.nan],
     interval=["bootstrap over 5 seeds", "none: one seed", np.nan],
@@ -40,7 +91,10 @@ def path(tmp_path_factory):
 
 
 def typeset(path, output, **more):
-    drawn = {name: output.with_name(f"{name}.pdf") for name in config.load(results.read_gathered(path).config).figures}
+    drawn = {
+        name: output.with_name(f"{name}.pdf")
+        for name in config.load(results.read_gathered(path).config).figures
+    }
     for name, file in drawn.items():
         if not file.exists():
             figures.draw(name, path, PAPER, [file])
@@ -52,10 +106,18 @@ def test_equal_results_give_an_equal_paper_in_any_process(path, tmp_path):
     first = typeset(path, tmp_path / "report.pdf", claims=CLAIMS)
     assert first.startswith(b"%PDF") and b"CreationDate" not in first
     names = [name for name in config.load(FULL).figures]
-    code = "import sys; from aevb import pages; import pandas; from test_pages import CLAIMS\n"
+    code = "import sys; from aevb.report import pages; import pandas; from test_pages import CLAIMS\n"
     code += f"figures = {{name: f'{tmp_path}/{{name}}.pdf' for name in {names}}}\n"
     code += "pages.typeset_paper(sys.argv[1], sys.argv[2], figures, sys.argv[3], sys.argv[4], claims=CLAIMS)"
-    command = [sys.executable, "-c", code, str(path), str(PAPER), str(TEMPLATE), str(tmp_path / "again.pdf")]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        str(path),
+        str(PAPER),
+        str(TEMPLATE),
+        str(tmp_path / "again.pdf"),
+    ]
     subprocess.run(command, check=True, cwd=PAPER.parents[1] / "tests")
     assert (tmp_path / "again.pdf").read_bytes() == first
 
@@ -63,16 +125,21 @@ def test_equal_results_give_an_equal_paper_in_any_process(path, tmp_path):
 def test_the_paper_has_every_table_and_text_of_the_page(path, tmp_path):
     page = Page(render(tmp_path, path, claims=CLAIMS))
     source = pages.source(path, PAPER, TEMPLATE, claims=CLAIMS)
-    plain = re.sub(r'#"((?:[^"\\]|\\.)*)";', lambda found: re.sub(r"\\(.)", r"\1", found[1]), source)
+    plain = re.sub(
+        r'#"((?:[^"\\]|\\.)*)";', lambda found: re.sub(r"\\(.)", r"\1", found[1]), source
+    )
     plain = plain.replace("$N_z$", "Nz").replace('$N_"train"$', "Ntrain")
     assert len(page.tables) == 17
     for name, rows in page.tables.items():
         for row in rows:
             for cell in row if name not in ("claims", "rules") else ():
                 assert f"[{cell}], " in plain, (name, cell)
-    for sentence in report.findings(results.read_gathered(path), pd.read_csv(PAPER))["summary"]:
+    for sentence in findings.findings(results.read_gathered(path), pd.read_csv(PAPER))["summary"]:
         assert sentence.replace("N_z", "Nz").replace("N_train", "Ntrain") in plain
-    assert "In the paper: AEVB ends above wake-sleep in every panel" in plain and "In the paper: AEVB ends above" in words(page.text)
+    assert (
+        "In the paper: AEVB ends above wake-sleep in every panel" in plain
+        and "In the paper: AEVB ends above" in words(page.text)
+    )
 
 
 def test_any_text_is_typeset_as_text(tmp_path):
@@ -82,20 +149,34 @@ def test_any_text_is_typeset_as_text(tmp_path):
         run.attributes["reason"] = EVIL if run.status == "diverged" else ""
         return run
 
-    assert typeset(build(tmp_path, change=change), tmp_path / "report.pdf", claims=CLAIMS).startswith(b"%PDF")
+    assert typeset(
+        build(tmp_path, change=change), tmp_path / "report.pdf", claims=CLAIMS
+    ).startswith(b"%PDF")
     assert pages.typeset('N_z "a" \\') == '$N_z$#" \\"a\\" \\\\";'
 
 
 def test_a_study_that_diverged_altogether_has_a_paper(tmp_path):
-    assert typeset(build(tmp_path, FULL, lambda name, run: diverge(run)), tmp_path / "report.pdf").startswith(b"%PDF")
+    assert typeset(
+        build(tmp_path, FULL, lambda name, run: diverge(run)), tmp_path / "report.pdf"
+    ).startswith(b"%PDF")
 
 
 def test_claims_in_three_forms(path, tmp_path):
     rows = Page(render(tmp_path, path, claims=CLAIMS)).records("claims")
-    assert [row["verdict"] for row in rows] == list(CLAIMS["verdict"]) and rows[2]["measured"] == EVIL
+    assert [row["verdict"] for row in rows] == list(CLAIMS["verdict"]) and rows[2][
+        "measured"
+    ] == EVIL
     effect = "effect [95 % interval]"
-    assert [row[effect] for row in rows] == ["1.50 [1.25, 1.75] times the samples", "−0.10 nats", "–"]
-    assert rows[1]["exceptions"] == "MNIST, Nz = 3" and rows[0]["in"] == "p (bootstrap over 5 seeds)" and rows[0]["panels"] == "9"
+    assert [row[effect] for row in rows] == [
+        "1.50 [1.25, 1.75] times the samples",
+        "−0.10 nats",
+        "–",
+    ]
+    assert (
+        rows[1]["exceptions"] == "MNIST, Nz = 3"
+        and rows[0]["in"] == "p (bootstrap over 5 seeds)"
+        and rows[0]["panels"] == "9"
+    )
     assert rows[1]["in"] == "q (none: one seed; study other)" and rows[2]["in"] == "–"
     text = tables.markdown(tables.claims(CLAIMS)).splitlines()
     assert len(text) == 5 and all(line.count("|") - line.count("\\|") == 8 for line in text)
@@ -107,7 +188,9 @@ def test_the_readme_takes_a_table_between_its_marks(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n")
     for _ in range(2):
-        subprocess.run([sys.executable, "-m", "aevb.pages", readme, tmp_path / "claims.csv"], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "aevb", "readme", readme, tmp_path / "claims.csv"], check=True
+        )
         table = tables.markdown(tables.claims(CLAIMS))
         assert readme.read_text() == f"before\n<!-- claims -->\n{table}\n<!-- /claims -->\nafter\n"
     with pytest.raises(UserError, match="needs one line <!-- claims -->"):
@@ -116,14 +199,29 @@ def test_the_readme_takes_a_table_between_its_marks(tmp_path):
 
 def test_more_tables_find_their_places(path, tmp_path):
     distances = pd.DataFrame(
-        {"figure": [2, 3], "experiment": ["mnist", "frey"], "latent_dim": [3, 2], "n_train": [np.nan, 1000], "algorithm": ["aevb", "mcem"]}
+        {
+            "figure": [2, 3],
+            "experiment": ["mnist", "frey"],
+            "latent_dim": [3, 2],
+            "n_train": [np.nan, 1000],
+            "algorithm": ["aevb", "mcem"],
+        }
     ).assign(rms=[0.5, -1.25], at=[316_200.0, 1e6], closest=[True, False], seeds=[3, 2])
     page = Page(render(tmp_path, path, distances=distances, units=distances))
     row, other = page.records("distances")
-    assert row == {"figure": "2", "data": "MNIST", "Nz": "3", "Ntrain": "–", "algorithm": "AEVB"} | {
-        **{"rms": "0.50", "at": "3.16e5", "closest": "yes", "seeds": "3"}
-    }
-    assert other["rms"] == "−1.25" and other["Ntrain"] == "1,000" and other["algorithm"] == "MCEM" and len(page.records("units")) == 2
+    assert row == {
+        "figure": "2",
+        "data": "MNIST",
+        "Nz": "3",
+        "Ntrain": "–",
+        "algorithm": "AEVB",
+    } | {**{"rms": "0.50", "at": "3.16e5", "closest": "yes", "seeds": "3"}}
+    assert (
+        other["rms"] == "−1.25"
+        and other["Ntrain"] == "1,000"
+        and other["algorithm"] == "MCEM"
+        and len(page.records("units")) == 2
+    )
 
 
 def test_results_of_code_that_has_changed_are_marked(tmp_path):
@@ -131,7 +229,9 @@ def test_results_of_code_that_has_changed_are_marked(tmp_path):
         run.attributes["code_sha256"] = code_sha256() if "mnist" in name else "c" * 64
         return run
 
-    made = report.findings(results.read_gathered(build(tmp_path, change=change)), pd.read_csv(PAPER))
+    made = findings.findings(
+        results.read_gathered(build(tmp_path, change=change)), pd.read_csv(PAPER)
+    )
     groups = {(row["results"], row["code"]): (row["files"], row["since"]) for row in made["code"]}
     assert groups == {
         ("runs", code_sha256()[:12]): ("9", "the same"),

@@ -1,4 +1,5 @@
-"""The report from synthetic results: the numbers in it, the sentences they choose, and what the page may contain."""
+"""The report from synthetic results: the numbers in it, the sentences they choose, and what the
+page may contain."""
 
 import json
 import re
@@ -23,7 +24,10 @@ from test_figures import (
     one_diverged,
 )
 
-from aevb import config, distance, figures, interactive, pages, report, results
+from aevb import config, results
+from aevb.core.words import count, joined, number, plural
+from aevb.paper import distance
+from aevb.report import figures, findings, live, pages
 
 TEMPLATE = PAPER.parent / "report.html.j2"
 
@@ -39,7 +43,11 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.tags.append((tag, attrs))
-        self.links += [attrs[name] for name in ("src", "href", "action", "data", "poster", "srcset") if name in attrs]
+        self.links += [
+            attrs[name]
+            for name in ("src", "href", "action", "data", "poster", "srcset")
+            if name in attrs
+        ]
         if tag == "table":
             self.rows = self.tables.setdefault(attrs["class"], [])
         elif tag == "tr":
@@ -95,14 +103,21 @@ def page(html):
 
 
 def paper_at(dataset, latent_dim, algorithm, split, samples, n_train=None):
-    """The paper's value between its two neighbouring points, on a log axis, by hand; of Figure 3 with `n_train`."""
+    """The paper's value between its two neighbouring points, on a log axis, by hand; of Figure 3
+    with `n_train`."""
     paper = pd.read_csv(PAPER)
-    rows = paper[(paper.figure == (3 if n_train else 2)) & (paper.dataset == dataset) & (paper.latent_dim == latent_dim)]
+    rows = paper[
+        (paper.figure == (3 if n_train else 2))
+        & (paper.dataset == dataset)
+        & (paper.latent_dim == latent_dim)
+    ]
     rows = rows[rows.n_train == n_train] if n_train else rows
     rows = rows[(rows.algorithm == algorithm) & (rows.split == split)]
     rows = rows.sort_values("samples")
     before, after = rows[rows.samples <= samples].iloc[-1], rows[rows.samples > samples].iloc[0]
-    weight = (np.log(samples) - np.log(before.samples)) / (np.log(after.samples) - np.log(before.samples))
+    weight = (np.log(samples) - np.log(before.samples)) / (
+        np.log(after.samples) - np.log(before.samples)
+    )
     return before.value + weight * (after.value - before.value)
 
 
@@ -118,35 +133,63 @@ def ours_at(curve, column, samples):
 @pytest.mark.parametrize(("experiment", "decimals"), [("mnist", 2), ("frey", 1)])
 def test_bounds_stand_beside_the_papers_at_the_same_count(page, path, experiment, decimals):
     gathered = results.read_gathered(path)
-    table = report.comparison(gathered, pd.read_csv(PAPER))
+    table = findings.comparison(gathered, pd.read_csv(PAPER))
     table = table[table.experiment == experiment]
     rows = page.records(f"bounds-{experiment}")
     assert len(rows) == len(table) == {"mnist": 2, "frey": 1}[experiment] * 2 * 2 * 2
     half = 0.5 * 10**-decimals + 1e-9
     for row, line in zip(rows, table.itertuples(), strict=True):
-        assert (row["samples"], int(row["Nz"]), row["split"]) == (report.count(line.samples), line.latent_dim, line.split)
-        runs = [gathered.runs[f"{experiment}/{line.algorithm}-nz{line.latent_dim}-seed{seed}"] for seed in (0, 1)]
+        assert (row["samples"], int(row["Nz"]), row["split"]) == (
+            count(line.samples),
+            line.latent_dim,
+            line.split,
+        )
+        runs = [
+            gathered.runs[f"{experiment}/{line.algorithm}-nz{line.latent_dim}-seed{seed}"]
+            for seed in (0, 1)
+        ]
         curves = [run.curve.set_index("samples") for run in runs if run.status == "completed"]
         bounds = [ours_at(curve, line.split, line.samples) for curve in curves]
         theirs = paper_at(experiment, line.latent_dim, line.algorithm, line.split, line.samples)
         assert abs(value(row["this study"]) - np.mean(bounds)) <= half
-        assert row["paper"].endswith("*") == line.interpolated and abs(value(row["paper"].rstrip("*")) - theirs) <= half
+        assert (
+            row["paper"].endswith("*") == line.interpolated
+            and abs(value(row["paper"].rstrip("*")) - theirs) <= half
+        )
         assert abs(value(row["difference"]) - (np.mean(bounds) - theirs)) <= half
         assert int(row["seeds"]) == len(bounds)
-        assert row["± sd"] == "–" if len(bounds) == 1 else abs(value(row["± sd"]) - np.std(bounds, ddof=1)) <= half
+        assert (
+            row["± sd"] == "–"
+            if len(bounds) == 1
+            else abs(value(row["± sd"]) - np.std(bounds, ddof=1)) <= half
+        )
         # Student's t with one degree of freedom
-        noise = np.nan if len(bounds) == 1 else {"mnist": 0.1, "frey": 1.0}[experiment] + 12.7062 * np.sqrt(1.5) * np.std(bounds, ddof=1)
-        assert np.isnan(noise) == (row["± noise"] == "–") and not abs(value(row["± noise"]) - noise) > half + 1e-4
+        noise = (
+            np.nan
+            if len(bounds) == 1
+            else {"mnist": 0.1, "frey": 1.0}[experiment]
+            + 12.7062 * np.sqrt(1.5) * np.std(bounds, ddof=1)
+        )
+        assert (
+            np.isnan(noise) == (row["± noise"] == "–")
+            and not abs(value(row["± noise"]) - noise) > half + 1e-4
+        )
         error = (0.03 if line.split == "train" else 0.04) / np.sqrt(len(bounds))
         assert abs(value(row["MC error"]) - error) <= 0.0005 + 1e-9
         if line.split == "test":
             assert row["averaged"] == "–"
         else:
-            assert abs(value(row["averaged"]) - np.mean([averaged(curve, line.samples) for curve in curves])) <= 0.01 + half
+            assert (
+                abs(
+                    value(row["averaged"])
+                    - np.mean([averaged(curve, line.samples) for curve in curves])
+                )
+                <= 0.01 + half
+            )
 
 
 def test_the_count_compared_at_is_a_point_of_the_papers_curve_where_there_is_one(path):
-    table = report.comparison(results.read_gathered(path), pd.read_csv(PAPER))
+    table = findings.comparison(results.read_gathered(path), pd.read_csv(PAPER))
     points = set(pd.read_csv(PAPER).samples.astype(float))
     assert set(table.target) == {3e5, 1e6}
     for row in table.itertuples():
@@ -154,8 +197,15 @@ def test_the_count_compared_at_is_a_point_of_the_papers_curve_where_there_is_one
         assert not row.interpolated or row.samples in GRID
     frey = table[(table.experiment == "frey") & (table.algorithm == "aevb") & (table.target == 3e5)]
     assert (frey.samples > 4.8e5).all() and not frey.interpolated.any()  # the paper's first point
-    last = table[(table.experiment == "mnist") & (table.latent_dim == 3) & (table.algorithm == "aevb") & (table.target == 1e6)]
-    assert set(last.samples) == {1e6} and last.interpolated.all()  # its nearest point, 1.01e6, is beyond our last evaluation
+    last = table[
+        (table.experiment == "mnist")
+        & (table.latent_dim == 3)
+        & (table.algorithm == "aevb")
+        & (table.target == 1e6)
+    ]
+    assert (
+        set(last.samples) == {1e6} and last.interpolated.all()
+    )  # its nearest point, 1.01e6, is beyond our last evaluation
 
 
 def averaged(curve, samples, window=240_000):
@@ -165,13 +215,20 @@ def averaged(curve, samples, window=240_000):
 
 
 def test_the_summary_is_computed(page, path):
-    table = report.comparison(results.read_gathered(path), pd.read_csv(PAPER))
+    table = findings.comparison(results.read_gathered(path), pd.read_csv(PAPER))
     last = table[(table.experiment == "mnist") & (table.split == "test") & (table.target == 1e6)]
     median = last.difference.abs().median()
     text = words(page.text)
     assert f"on MNIST, near 1e6 samples, by a median of {median:.2f} nats over 4 curves" in text
-    assert "1 of 13 runs of the figures diverged" in text  # twelve of Figure 2, and MNIST with N_z = 2 for Figures 4 and 5
-    for part in ("2 seeds (0, 1)", "5,000 training samples a second", "1 thread a job", "grey values / 256, not binarised"):
+    assert (
+        "1 of 13 runs of the figures diverged" in text
+    )  # twelve of Figure 2, and MNIST with N_z = 2 for Figures 4 and 5
+    for part in (
+        "2 seeds (0, 1)",
+        "5,000 training samples a second",
+        "1 thread a job",
+        "grey values / 256, not binarised",
+    ):
         assert part in text
     runs, pilots = results.read_gathered(path).runs, results.read_gathered(path).pilots
     hours = (len(runs) * 396 + len(pilots) * 72) / 3600
@@ -180,39 +237,71 @@ def test_the_summary_is_computed(page, path):
 
 def test_other_tables_hold_their_numbers(page):
     pilots = page.records("pilots")
-    assert {"0.01": "−215.25", "0.02": "−210.50", "0.1": "diverged", "chosen": "0.02"}.items() <= pilots[0].items()
+    assert {
+        "0.01": "−215.25",
+        "0.02": "−210.50",
+        "0.1": "diverged",
+        "chosen": "0.02",
+    }.items() <= pilots[0].items()
     ends = {(row["data"], row["Nz"], row["algorithm"]): row for row in page.records("ends")}
-    assert ends["MNIST", "5", "AEVB"]["KL, test"] == "11.500" and ends["MNIST", "5", "AEVB"]["train − test"] == "+3.00"
-    assert ends["MNIST", "5", "AEVB"]["E log p, test"] == report.number(value(ends["MNIST", "5", "AEVB"]["test"]) + 11.5)
+    assert (
+        ends["MNIST", "5", "AEVB"]["KL, test"] == "11.500"
+        and ends["MNIST", "5", "AEVB"]["train − test"] == "+3.00"
+    )
+    assert ends["MNIST", "5", "AEVB"]["E log p, test"] == number(
+        value(ends["MNIST", "5", "AEVB"]["test"]) + 11.5
+    )
     assert ends["Frey Face", "2", "wake-sleep"]["KL, test"] == "0.010"
     (lost,) = page.records("diverged")
-    assert lost["why"] == "the bound ran away" and lost["seed"] == "1" and lost["samples"] == "3.98e5"
+    assert (
+        lost["why"] == "the bound ran away" and lost["seed"] == "1" and lost["samples"] == "3.98e5"
+    )
     cost = page.records("cost")[0]
-    assert cost["training, h"] == "0.200" and cost["samples/s"] == "5,000" and cost["min per 1e6"] == "3.33"
+    assert (
+        cost["training, h"] == "0.200"
+        and cost["samples/s"] == "5,000"
+        and cost["min per 1e6"] == "3.33"
+    )
     settings = dict(page.tables["settings"][1:])
-    assert settings["training.estimator"] == "B" and settings["seeds"] == "0, 1" and "data" not in settings
+    assert (
+        settings["training.estimator"] == "B"
+        and settings["seeds"] == "0, 1"
+        and "data" not in settings
+    )
     provenance = words(" ".join(cell for row in page.tables["provenance"] for cell in row))
-    assert "abc123" in provenance and "torch 9.8.7" in provenance and "mnist: " + "d" * 64 in provenance
+    assert (
+        "abc123" in provenance
+        and "torch 9.8.7" in provenance
+        and "mnist: " + "d" * 64 in provenance
+    )
 
 
 def test_what_was_not_run_is_listed(page):
     text = words(page.text)
-    assert "Figure 3 of the paper (Monte Carlo EM, estimated marginal likelihood) is not part of this study." in text
-    assert "MNIST, AEVB: Nz = 10, 20 and 200" in text and "Frey Face, wake-sleep: Nz = 5, 10 and 20" in text
+    assert (
+        "Figure 3 of the paper (Monte Carlo EM, estimated marginal likelihood) is not part of this "
+        "study." in text
+    )
+    assert (
+        "MNIST, AEVB: Nz = 10, 20 and 200" in text
+        and "Frey Face, wake-sleep: Nz = 5, 10 and 20" in text
+    )
     assert "1 % of the 1e8" in text and "Nz = 10 and 20" in text
 
 
 def explained(folder, latent_dim=5, experiment="mnist", raw=None, change=None):
     folder.mkdir(exist_ok=True)
     gathered, paper = results.read_gathered(build(folder, raw, change)), pd.read_csv(PAPER)
-    table = report.comparison(gathered, paper)
+    table = findings.comparison(gathered, paper)
     part = table[(table.experiment == experiment) & (table.latent_dim == latent_dim)]
-    return " ".join(report.explanations(part, gathered, paper))
+    return " ".join(findings.explanations(part, gathered, paper))
 
 
 def shifted(by):
     def change(name, run):
-        run.curve[["train", "test", "running"]] += by - OFFSETS[run.seed]  # the same for every seed: no spread
+        run.curve[["train", "test", "running"]] += (
+            by - OFFSETS[run.seed]
+        )  # the same for every seed: no spread
         return run
 
     return change
@@ -220,10 +309,18 @@ def shifted(by):
 
 def test_explanations_follow_the_results(tmp_path):
     # 0.1 + 12.706 * sqrt(2) * sqrt(1.5) for offsets 0 and 2
-    assert "AEVB, test at 1e6: 1.00 nats above the paper, within the noise (± 22.11)" in explained(tmp_path / "noise")
+    assert "AEVB, test at 1e6: 1.00 nats above the paper, within the noise (± 22.11)" in explained(
+        tmp_path / "noise"
+    )
     far = explained(tmp_path / "far", change=shifted(-9.0))
-    assert "AEVB, test at 1e6: 9.00 nats below the paper, beyond the noise (± 0.10)" in far and "earlier" in far
-    assert "AEVB: the pilot separated its two best step sizes, 0.02 and 0.01, by 4.75 nats at 1.58e5 samples." in far
+    assert (
+        "AEVB, test at 1e6: 9.00 nats below the paper, beyond the noise (± 0.10)" in far
+        and "earlier" in far
+    )
+    assert (
+        "AEVB: the pilot separated its two best step sizes, 0.02 and 0.01, by 4.75 nats at 1.58e5 "
+        "samples." in far
+    )
     assert "later" in explained(tmp_path / "near", change=shifted(2.0))
     one = explained(tmp_path / "one", raw={**STUDY, "seeds": [0]}, change=shifted(2.0))
     assert "one seed gives no measure of the noise" in one and "beyond the noise" not in one
@@ -231,27 +328,54 @@ def test_explanations_follow_the_results(tmp_path):
 
 def test_the_train_curves_reading_is_decided_by_distance():
     row = pd.Series({"samples": 1e6, "paper": -150.0, "averaged": -151.0, "difference": 20.0})
-    text = report._explain_train(row, 2, 0.1)
-    assert "looks like a running average" in text and "1.00 nats from our averaged bound, 20.00 from our bound at that moment" in text
+    text = findings._explain_train(row, 2, 0.1)
+    assert (
+        "looks like a running average" in text
+        and "1.00 nats from our averaged bound, 20.00 from our bound at that moment" in text
+    )
     moment = pd.Series({**row, "averaged": -180.0, "difference": 1.0})
-    assert "looks like the bound at that moment" in report._explain_train(moment, 2, 0.1)
-    assert "neither reading" in report._explain_train(pd.Series({**row, "averaged": -168.0}), 2, 0.1)
-    assert "cannot be told apart" in report._explain_train(pd.Series({**row, "averaged": -130.0}), 2, 0.1)
+    assert "looks like the bound at that moment" in findings._explain_train(moment, 2, 0.1)
+    assert "neither reading" in findings._explain_train(
+        pd.Series({**row, "averaged": -168.0}), 2, 0.1
+    )
+    assert "cannot be told apart" in findings._explain_train(
+        pd.Series({**row, "averaged": -130.0}), 2, 0.1
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "samples", "study", "redraw"),
     [
-        ("quick", 5e5, "--configfile config/quick.yaml --config samples=5e5", " redraw=true --forceall"),
-        ("paper", 1e6, "--configfile config/paper.yaml --config samples=1e6", " redraw=true --forceall"),
-        ("reference", 1e6, "--configfile config/reference.yaml", " --config redraw=true --forceall"),
+        (
+            "quick",
+            5e5,
+            "--configfile config/quick.yaml --config samples=5e5",
+            " redraw=true --forceall",
+        ),
+        (
+            "paper",
+            1e6,
+            "--configfile config/paper.yaml --config samples=1e6",
+            " redraw=true --forceall",
+        ),
+        (
+            "reference",
+            1e6,
+            "--configfile config/reference.yaml",
+            " --config redraw=true --forceall",
+        ),
         ("mine", 1e6, "--configfile FILE --config samples=1e6", " redraw=true --forceall"),
     ],
 )
 def test_the_commands_are_complete(name, samples, study, redraw):
     folder = {"results": "results/reference"} if name == "reference" else {}
-    commands = report._commands(config.load({**STUDY, **folder, "name": name, "samples": samples}))
-    assert commands["study"] == f"./run --cores all {study}" and commands["redraw"] == commands["study"] + redraw
+    commands = findings._commands(
+        config.load({**STUDY, **folder, "name": name, "samples": samples})
+    )
+    assert (
+        commands["study"] == f"./run --cores all {study}"
+        and commands["redraw"] == commands["study"] + redraw
+    )
 
 
 def test_ignored_latents_divergence_and_settings_are_named(tmp_path):
@@ -260,7 +384,10 @@ def test_ignored_latents_divergence_and_settings_are_named(tmp_path):
 
     raw = {
         **STUDY,
-        "experiments": {**STUDY["experiments"], "frey": {"dataset": "frey", "likelihood": "gaussian", "hidden": 100, "scale": 255}},
+        "experiments": {
+            **STUDY["experiments"],
+            "frey": {"dataset": "frey", "likelihood": "gaussian", "hidden": 100, "scale": 255},
+        },
     }
     text = explained(tmp_path, 2, "frey", raw, change)
     assert "Wake-sleep ignores z here" in text and "AEVB ignores z" not in text
@@ -280,11 +407,13 @@ def test_the_page_refers_to_nothing_outside_itself(html, page):
     ids = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
     assert len([link for link in page.links if link.startswith("data:image/svg+xml;base64,")]) == 4
     for link in page.links:
-        assert link.startswith("data:") or link[1:] in ids or link in ("manifold.html", "report.pdf"), (
-            link
-        )  # a link to click on, beside this file
+        assert (
+            link.startswith("data:") or link[1:] in ids or link in ("manifold.html", "report.pdf")
+        ), link  # a link to click on, beside this file
     assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
-    own = html.replace(interactive.library(), "")  # what BokehJS fetches is the browser's to say: see test_interactive.py
+    own = html.replace(
+        live.library(), ""
+    )  # what BokehJS fetches is the browser's to say: see test_interactive.py
     assert len(html) - len(own) > 1e6 and not re.search(r"@import|url\(|https?:", own)
     assert all(attrs.get("alt") for tag, attrs in page.tags if tag == "img")
 
@@ -325,9 +454,11 @@ def test_an_early_budget_falls_back_to_the_last_evaluation(tmp_path):
         return run
 
     gathered = results.read_gathered(build(tmp_path, {**STUDY, "samples": 1.585e5}, short_runs))
-    table = report.comparison(gathered, pd.read_csv(PAPER))
+    table = findings.comparison(gathered, pd.read_csv(PAPER))
     assert set(table.samples) == {158_500} and table.paper.isna().all()
-    assert "differ from the paper" not in words(Page(render(tmp_path, tmp_path / "gathered.h5")).text)
+    assert "differ from the paper" not in words(
+        Page(render(tmp_path, tmp_path / "gathered.h5")).text
+    )
 
 
 def test_a_study_that_diverged_altogether_has_a_report(tmp_path):
@@ -353,63 +484,125 @@ def importance(gathered, name, algorithm, split, seed):
 
 def test_figure3_stands_beside_the_papers_at_the_same_count(full, full_path):
     gathered = results.read_gathered(full_path)
-    table = report.comparison(gathered, pd.read_csv(PAPER), 3)
+    table = findings.comparison(gathered, pd.read_csv(PAPER), 3)
     for n_train in (1000, 50000):
         name = f"mnist_{n_train}"
         mine = table[table.experiment == name]
         rows = full.records(f"evidence-{name}")
         assert len(rows) == len(mine) == 5 * 3 * 2  # 1e6, 3e6, 1e7, 3e7 and 6e7
         for row, line in zip(rows, mine.itertuples(), strict=True):
-            assert (row["samples"], row["split"]) == (report.count(line.samples), line.split)
-            values = [ours_at(importance(gathered, name, line.algorithm, line.split, seed), "importance", line.samples) for seed in (0, 1)]
+            assert (row["samples"], row["split"]) == (count(line.samples), line.split)
+            values = [
+                ours_at(
+                    importance(gathered, name, line.algorithm, line.split, seed),
+                    "importance",
+                    line.samples,
+                )
+                for seed in (0, 1)
+            ]
             assert abs(value(row["log p(x)"]) - np.mean(values)) < 0.00501
-            assert abs(value(row["± sd"]) - np.std(values, ddof=1)) < 0.00501 and row["MC error"] == f"{0.02 / np.sqrt(2):.3f}"
+            assert (
+                abs(value(row["± sd"]) - np.std(values, ddof=1)) < 0.00501
+                and row["MC error"] == f"{0.02 / np.sqrt(2):.3f}"
+            )
             assert row["bias"] == f"+{BIAS[line.split]:.2f}"
             assert abs(value(row["appendix D"]) - np.mean(values) - BIAS[line.split]) < 0.00501
             if row["paper"] == "–":
                 assert row["difference"] == row["like with like"] == "–"
                 continue
             theirs = paper_at("mnist", 3, line.algorithm, line.split, line.samples, n_train)
-            assert row["paper"].endswith("*") == line.interpolated and abs(value(row["paper"].rstrip("*")) - theirs) < 0.00501
+            assert (
+                row["paper"].endswith("*") == line.interpolated
+                and abs(value(row["paper"].rstrip("*")) - theirs) < 0.00501
+            )
             assert abs(value(row["difference"]) - (np.mean(values) - theirs)) < 0.00501
-            assert abs(value(row["like with like"]) - (np.mean(values) + BIAS[line.split] - theirs)) < 0.00501
+            assert (
+                abs(value(row["like with like"]) - (np.mean(values) + BIAS[line.split] - theirs))
+                < 0.00501
+            )
             noise = 0.1 + 12.7062 * np.sqrt(1.5) * np.std(values, ddof=1)
             assert abs(value(row["± noise"]) - noise) < 0.00511
-    # the paper's Monte Carlo EM on 50,000 datapoints begins at 2.6e7: nothing earlier is set beside it
-    late = table[(table.experiment == "mnist_50000") & (table.algorithm == "mcem") & (table.target < 2e7)]
+    # the paper's Monte Carlo EM on 50,000 datapoints begins at 2.6e7: nothing earlier is set beside
+    # it
+    late = table[
+        (table.experiment == "mnist_50000") & (table.algorithm == "mcem") & (table.target < 2e7)
+    ]
     assert len(late) and late.paper.isna().all()
 
 
 def test_the_order_of_the_algorithms_is_computed(full, full_path):
     text = words(full.text)
-    order = {(row["data"], row["split"], row["samples"]): (words(row["this study"]), row["same order"]) for row in full.records("order")}
+    order = {
+        (row["data"], row["split"], row["samples"]): (words(row["this study"]), row["same order"])
+        for row in full.records("order")
+    }
     gathered = results.read_gathered(full_path)
-    for n_train, split, samples in [(1000, "test", 6e7), (1000, "train", 3e6), (50000, "test", 6e7)]:
+    for n_train, split, samples in [
+        (1000, "test", 6e7),
+        (1000, "train", 3e6),
+        (50000, "test", 6e7),
+    ]:
         means = {
-            a: np.mean([ours_at(importance(gathered, f"mnist_{n_train}", a, split, s), "importance", samples) for s in (0, 1)])
+            a: np.mean(
+                [
+                    ours_at(
+                        importance(gathered, f"mnist_{n_train}", a, split, s), "importance", samples
+                    )
+                    for s in (0, 1)
+                ]
+            )
             for a in figures.ALGORITHMS
         }
-        best_first = ", ".join(f"{figures.ALGORITHMS[a]} {report.number(means[a])}" for a in sorted(means, key=means.get, reverse=True))
-        assert order[f"MNIST {n_train}", split, report.count(samples)] == (best_first, "yes")
+        best_first = ", ".join(
+            f"{figures.ALGORITHMS[a]} {number(means[a])}"
+            for a in sorted(means, key=means.get, reverse=True)
+        )
+        assert order[f"MNIST {n_train}", split, count(samples)] == (best_first, "yes")
         if split == "test":
-            assert f"Ntrain = {n_train:,}, test log p(x) at 6e7 samples from best to worst: {best_first}; the paper:" in text
-    assert "The order, of those that are apart in both, is the paper's at 5 of 5 counts (1e6, 3e6, 1e7, 3e7, 6e7)" in text
-    assert "the budget is 4,000 iterations of Monte Carlo EM" in text and "the budget is 80 iterations of Monte Carlo EM" in text
-    gaps = [paper_at("mnist", 3, "mcem", "test", 6e7, n) - paper_at("mnist", 3, "aevb", "test", 6e7, n) for n in (1000, 50000)]
-    assert f"(the paper: {gaps[0]:.2f} above)" in text and f"(the paper: {-gaps[1]:.2f} below)" in text
+            assert (
+                f"Ntrain = {n_train:,}, test log p(x) at 6e7 samples from best to worst: "
+                f"{best_first}; the paper:" in text
+            )
+    assert (
+        "The order, of those that are apart in both, is the paper's at 5 of 5 counts (1e6, 3e6, "
+        "1e7, 3e7, 6e7)" in text
+    )
+    assert (
+        "the budget is 4,000 iterations of Monte Carlo EM" in text
+        and "the budget is 80 iterations of Monte Carlo EM" in text
+    )
+    gaps = [
+        paper_at("mnist", 3, "mcem", "test", 6e7, n) - paper_at("mnist", 3, "aevb", "test", 6e7, n)
+        for n in (1000, 50000)
+    ]
+    assert (
+        f"(the paper: {gaps[0]:.2f} above)" in text and f"(the paper: {-gaps[1]:.2f} below)" in text
+    )
 
 
 def test_the_papers_monte_carlo_em_is_held_against_the_chains_too(full_path):
     gathered, study, paper = results.read_gathered(full_path), config.load(FULL), pd.read_csv(PAPER)
-    small, large = report._chain_values(gathered, paper, study)  # synthetic: log p(x) is the paper's plus 1, the chains are at -250
+    small, large = findings._chain_values(
+        gathered, paper, study
+    )  # synthetic: log p(x) is the paper's plus 1, the chains are at -250
     assert "nats from our log p(x)" in small and " training values of MCEM in the paper" in small
-    assert float(re.search(r"a median of ([\d.]+) nats from our log p", large)[1]) == pytest.approx(1, abs=0.05)
+    assert float(re.search(r"a median of ([\d.]+) nats from our log p", large)[1]) == pytest.approx(
+        1, abs=0.05
+    )
     assert not large.endswith("posterior.")
     for run in gathered.runs.values():
         if run.algorithm == "mcem":
-            curve = gathered.evidence[distance.run_name(run)].frame.query("split == 'train'").set_index("samples")["importance"]
-            run.curve["running"] = curve.loc[run.curve["samples"]].to_numpy() - 1.0 - 2.0 * run.seed + 0.5
-    assert report._chain_values(gathered, paper, study)[1].endswith("they are like values at chains that lag behind the posterior.")
+            curve = (
+                gathered.evidence[distance.run_name(run)]
+                .frame.query("split == 'train'")
+                .set_index("samples")["importance"]
+            )
+            run.curve["running"] = (
+                curve.loc[run.curve["samples"]].to_numpy() - 1.0 - 2.0 * run.seed + 0.5
+            )
+    assert findings._chain_values(gathered, paper, study)[1].endswith(
+        "they are like values at chains that lag behind the posterior."
+    )
 
 
 def test_another_order_is_told(full_path):
@@ -417,18 +610,22 @@ def test_another_order_is_told(full_path):
     for name, table in gathered.evidence.items():
         if "wake_sleep" in name:
             table.frame["importance"] += 50
-    entries = report.orderings(gathered, pd.read_csv(PAPER))
-    first = report._best_first(entries, study)[0]
-    assert "from best to worst: wake-sleep" in first and "paper's at 1 of 5 counts" in first  # at 1e6 it has no wake-sleep
+    entries = findings.orderings(gathered, pd.read_csv(PAPER))
+    first = findings._best_first(entries, study)[0]
+    assert (
+        "from best to worst: wake-sleep" in first and "paper's at 1 of 5 counts" in first
+    )  # at 1e6 it has no wake-sleep
     assert "at 6e7 it is wake-sleep, MCEM, AEVB, the paper's MCEM, AEVB, wake-sleep" in first
 
 
 def test_seconds_to_a_level(full):
-    curve = pd.DataFrame({"samples": [1, 2, 3], "seconds": [10.0, 100.0, 1000.0], "test": [-200.0, -150.0, -140.0]})
+    curve = pd.DataFrame(
+        {"samples": [1, 2, 3], "seconds": [10.0, 100.0, 1000.0], "test": [-200.0, -150.0, -140.0]}
+    )
     other = curve.assign(seconds=curve.seconds * 3, test=curve.test + 2)
-    assert report.seconds_to([curve], "test", -145.0) == (pytest.approx(10**2.5), False)
-    assert report.seconds_to([curve, other], "test", -199.0) == (pytest.approx(20.0), True)
-    assert np.isnan(report.seconds_to([curve], "test", 0.0)[0])
+    assert findings.seconds_to([curve], "test", -145.0) == (pytest.approx(10**2.5), False)
+    assert findings.seconds_to([curve, other], "test", -199.0) == (pytest.approx(20.0), True)
+    assert np.isnan(findings.seconds_to([curve], "test", 0.0)[0])
     # the slowest is where it ends: 6e7 samples at its pace, a tenth slower for the second seed
     assert f"MCEM {6e7 * 1e-6 * SECONDS['mcem'] * 1.05:,.0f} s of training" in words(full.text)
 
@@ -438,8 +635,16 @@ def test_the_checks_of_figure3_hold_their_numbers(full):
     assert len(rows) == 12
     for row in rows:
         train = row["split"] == "train"
-        assert row["off"] == ("0.010" if train else "0.030") and row["appendix D, off"] == ("0.290" if train else "0.530")
-        assert (row["efficiency"], row["k̂ > 0.7"], row["acceptance"], row["R̂"], row["chain ESS"]) == (
+        assert row["off"] == ("0.010" if train else "0.030") and row["appendix D, off"] == (
+            "0.290" if train else "0.530"
+        )
+        assert (
+            row["efficiency"],
+            row["k̂ > 0.7"],
+            row["acceptance"],
+            row["R̂"],
+            row["chain ESS"],
+        ) == (
             "0.40",
             "0.010",
             "0.91",
@@ -447,7 +652,10 @@ def test_the_checks_of_figure3_hold_their_numbers(full):
             "33.0",
         )
     text = words(full.text)
-    assert "importance sampling is at most 0.030 nats from quadrature in any replica, the paper's estimator at most 0.530" in text
+    assert (
+        "importance sampling is at most 0.030 nats from quadrature in any replica, the paper's "
+        "estimator at most 0.530" in text
+    )
     assert "is +0.30 to +0.50 nats (median +0.40, over 12 means of replicas)" in text
 
 
@@ -455,49 +663,83 @@ def test_how_the_paper_counts_is_computed(full):
     paper = pd.read_csv(PAPER)
     text = words(full.text)
     for n_train in (1000, 50000):
-        points = paper[(paper.figure == 3) & (paper.algorithm == "mcem") & (paper.n_train == n_train)].samples.to_numpy()
-        off = [min(point % unit, unit - point % unit) for unit in [15 * n_train] for point in points]
-        assert f"all {len(points)} points lie within {max(off):,} samples of a multiple of {15 * n_train:,}, 15 Ntrain" in text
+        points = paper[
+            (paper.figure == 3) & (paper.algorithm == "mcem") & (paper.n_train == n_train)
+        ].samples.to_numpy()
+        off = [
+            min(point % unit, unit - point % unit) for unit in [15 * n_train] for point in points
+        ]
+        assert (
+            f"all {len(points)} points lie within {max(off):,} samples of a multiple of "
+            f"{15 * n_train:,}, 15 Ntrain" in text
+        )
     assert "10 leapfrog steps + 5 updates" in text and "90 % acceptance" in text
 
 
 def test_the_graded_estimators_hold_their_numbers(full):
     rows = full.records("graded")
     assert len(rows) == 3 * (5 + 6) and {row["samples"] for row in rows} == {"50"}
-    sizes = {"HMC, kernel density (the paper's)": 4, "HMC, Gaussian": 9, "importance sampling from the encoder": -0.5}
+    sizes = {
+        "HMC, kernel density (the paper's)": 4,
+        "HMC, Gaussian": 9,
+        "importance sampling from the encoder": -0.5,
+    }
     for row in rows:
         if row["estimator"] in sizes:
             bias = sizes[row["estimator"]] * int(row["Nz"]) ** 2 / 50**0.7
-            assert row["bias"] == report.number(bias, sign=True) and row["± se"] == report.number(0.05 * abs(bias))
-            assert row["spread"] == report.number(0.6 * abs(bias))
+            assert row["bias"] == number(bias, sign=True) and row["± se"] == number(
+                0.05 * abs(bias)
+            )
+            assert row["spread"] == number(0.6 * abs(bias))
     assert words(rows[0]["reference, its mean ± se"]) == "quadrature: −130.00 ± 0.010"
     two, three, five = (4 * d**2 / 50**0.7 for d in (2, 3, 5))
     text = words(full.text)
     assert f"Nz = 2: +{two:.2f} ± {0.05 * two:.2f} (spread {0.6 * two:.2f})" in text
-    assert f"its bias is at most {three:.2f} nats below 5 dimensions (spread at most {0.6 * three:.2f})" in text
-    assert f"{five:.2f} to {five:.2f} from there on" in text and "larger in every model from there on than in any below" in text
-    assert f"at Nz = 3, where its bias here is +{three:.2f} ± {0.05 * three:.2f} nats on test points" in text
+    assert (
+        f"its bias is at most {three:.2f} nats below 5 dimensions (spread at most "
+        f"{0.6 * three:.2f})" in text
+    )
+    assert (
+        f"{five:.2f} to {five:.2f} from there on" in text
+        and "larger in every model from there on than in any below" in text
+    )
+    assert (
+        f"at Nz = 3, where its bias here is +{three:.2f} ± {0.05 * three:.2f} nats on test points"
+        in text
+    )
     assert "in this study's models of Figure 3 it adds +0.30 to +0.50 nats" in text
-    assert f"its distance from the reference in nats: Nz = 5: +{25 / 500**0.7:.2f}" in text  # backward annealing at 500
+    assert (
+        f"its distance from the reference in nats: Nz = 5: +{25 / 500**0.7:.2f}" in text
+    )  # backward annealing at 500
 
 
 def test_an_unsteady_bias_is_not_called_growth(full_path):
     gathered = results.read_gathered(full_path)
     gathered.estimators["mnist/aevb-nz5-seed0"].frame["bias"] *= 0.01
-    assert "not larger in every model from there on" in report._reliable(report.at_draws(gathered))[1]
+    assert (
+        "not larger in every model from there on"
+        in findings._reliable(findings.at_draws(gathered))[1]
+    )
 
 
 def test_monte_carlo_em_is_left_out_where_it_has_no_number(full, full_path):
     assert not any(row["algorithm"] == "MCEM" for row in full.records("ends"))
     assert sum(row["algorithm"] == "MCEM" for row in full.records("cost")) == 2
     cost = {(row["data"], row["Nz"], row["algorithm"]): row for row in full.records("cost")}
-    assert cost["MNIST 1000", "3", "MCEM"]["log p(x), h"] == "0.100" and cost["MNIST", "2", "AEVB"]["log p(x), h"] == "0.025"
+    assert (
+        cost["MNIST 1000", "3", "MCEM"]["log p(x), h"] == "0.100"
+        and cost["MNIST", "2", "AEVB"]["log p(x), h"] == "0.025"
+    )
     assert "nan" not in words(full.text).lower().replace("−", "-").split()
     gathered = results.read_gathered(full_path)
     hours = (len(gathered.runs) * 396 + len(gathered.pilots) * 72 + 12 * 180 + 3 * 90) / 3600
     assert f"{hours:.2f} hours of computing in all" in words(full.text)
     settings = dict(full.tables["settings"][1:])
-    assert settings["mcem.leapfrog"] == "10" and settings["evidence.draws"] == "50" and settings["figure3.samples"] == "60000000"
+    assert (
+        settings["mcem.leapfrog"] == "10"
+        and settings["evidence.draws"] == "50"
+        and settings["figure3.samples"] == "60000000"
+    )
     assert settings["estimators.replicates"] == "4"
 
 
@@ -509,27 +751,46 @@ def test_budget_and_seeds_of_figure3_are_its_own(tmp_path):
 
 def test_what_the_full_study_did_not_run_follows_it(full, tmp_path):
     text = words(full.text)
-    assert "is not part of this study" not in text and "not graded" not in text and "Figure 3 without a counterpart" not in text
-    raw = {**FULL, "figure3": {"experiments": ["mnist_1000"], "algorithms": ["aevb", "mcem"], "samples": 6e6}}
-    sentences = report._not_run(config.load(raw), pd.read_csv(PAPER))
+    assert (
+        "is not part of this study" not in text
+        and "not graded" not in text
+        and "Figure 3 without a counterpart" not in text
+    )
+    raw = {
+        **FULL,
+        "figure3": {"experiments": ["mnist_1000"], "algorithms": ["aevb", "mcem"], "samples": 6e6},
+    }
+    sentences = findings._not_run(config.load(raw), pd.read_csv(PAPER))
     (missing,) = (text for text in sentences if "Figure 3 without" in text)
-    assert "MNIST with N_train = 1,000, wake-sleep: N_z = 3" in missing and "MNIST with N_train = 50,000, MCEM: N_z = 3" in missing
+    assert (
+        "MNIST with N_train = 1,000, wake-sleep: N_z = 3" in missing
+        and "MNIST with N_train = 50,000, MCEM: N_z = 3" in missing
+    )
     assert "N_train = 1,000, AEVB" not in missing
-    assert any("6e6 training samples a curve of Figure 3, 10 % of the 6e7 to which" in text for text in sentences)
+    assert any(
+        "6e6 training samples a curve of Figure 3, 10 % of the 6e7 to which" in text
+        for text in sentences
+    )
 
 
 def test_figure3s_hidden_units_and_training_set_are_no_departure():
     study = config.load(FULL)
-    assert report.departures(study, "mnist_1000") == report.departures(study, "mnist_50000") == []
+    assert (
+        findings.departures(study, "mnist_1000") == findings.departures(study, "mnist_50000") == []
+    )
     fewer = {**FULL["experiments"], "mnist": {**FULL["experiments"]["mnist"], "n_train": 1000}}
-    assert report.departures(config.load({**FULL, "experiments": fewer}), "mnist") == ["n_train = 1000 (the paper: all)"]
+    assert findings.departures(config.load({**FULL, "experiments": fewer}), "mnist") == [
+        "n_train = 1000 (the paper: all)"
+    ]
 
 
 def test_diverged_replicas_of_figure3_are_left_out(tmp_path):
     page = Page(render(tmp_path, build(tmp_path, FULL, lost_in_figure3)))
     rows = [row for row in page.records("evidence-mnist_50000") if row["algorithm"] == "wake-sleep"]
     assert {row["seeds"] for row in rows} == {"1"} and {row["± noise"] for row in rows} == {"–"}
-    assert {row["Nz"] for row in page.records("graded")} == {"3", "5"} and len(page.records("diverged")) == 2
+    assert {row["Nz"] for row in page.records("graded")} == {"3", "5"} and len(
+        page.records("diverged")
+    ) == 2
 
     def lose(name, run):
         run.attributes.update(status="diverged", reason="the bound ran away")
@@ -543,9 +804,16 @@ def test_diverged_replicas_of_figure3_are_left_out(tmp_path):
 
 def test_sections_follow_the_study(page, full):
     ids = [{attrs["id"] for _, attrs in made.tags if "id" in attrs} for made in (page, full)]
-    assert not {"figure3", "evidence", "estimators"} & ids[0] and {"figure3", "evidence", "estimators"} <= ids[1]
+    assert (
+        not {"figure3", "evidence", "estimators"} & ids[0]
+        and {"figure3", "evidence", "estimators"} <= ids[1]
+    )
     for link in full.links:
-        assert link.startswith("data:") or link[1:] in ids[1] or link in ("manifold.html", "report.pdf"), link
+        assert (
+            link.startswith("data:")
+            or link[1:] in ids[1]
+            or link in ("manifold.html", "report.pdf")
+        ), link
     assert len([link for link in full.links if link.startswith("data:image/svg+xml;base64,")]) == 6
 
 
@@ -554,12 +822,18 @@ def test_a_stand_in_has_figure3_and_compares_nothing(tmp_path):
     text = words(digits.text)
     head, *rows = digits.tables["evidence-digits_300"]
     assert "paper" not in head and "appendix D" in head and len(rows) == 3 * 2
-    assert "Figure 3 in numbers" in text and "differ from the paper" not in text and "same order" not in digits.tables["order"][0]
+    assert (
+        "Figure 3 in numbers" in text
+        and "differ from the paper" not in text
+        and "same order" not in digits.tables["order"][0]
+    )
     assert "; the paper: MCEM" not in text and "can its values be trusted" not in text
 
 
 def test_numbers_are_written_for_people():
-    assert report.number(-1.234) == "−1.23" and report.number(0.5, 1, sign=True) == "+0.5" and report.number(np.nan) == "–"
-    assert report.number(-0.001) == "0.00" and report.number(-0.001, sign=True) == "0.00"
-    assert report.count(316_200) == "3.16e5" and report.count(1e6) == "1e6"
-    assert report.joined(["a", "b", "c"]) == "a, b and c" and report.plural(1, "seed") == "1 seed"
+    assert (
+        number(-1.234) == "−1.23" and number(0.5, 1, sign=True) == "+0.5" and number(np.nan) == "–"
+    )
+    assert number(-0.001) == "0.00" and number(-0.001, sign=True) == "0.00"
+    assert count(316_200) == "3.16e5" and count(1e6) == "1e6"
+    assert joined(["a", "b", "c"]) == "a, b and c" and plural(1, "seed") == "1 seed"

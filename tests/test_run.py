@@ -1,4 +1,5 @@
-"""The start-up script ./run where Python is missing, too old, or lacks venv; and that it reuses what it built."""
+"""The start-up script ./run where Python is missing, too old, or lacks venv; and that it reuses
+what it built."""
 
 import os
 import shutil
@@ -29,7 +30,12 @@ def script(path: Path, text: str) -> str:
 
 def run(checkout, *arguments, **environment):
     return subprocess.run(
-        [str(checkout / "run"), *arguments], cwd="/", env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+        [str(checkout / "run"), *arguments],
+        cwd="/",
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -45,7 +51,9 @@ def test_what_is_missing_is_one_sentence(checkout, tmp_path, python, words):
     path = script(tmp_path / "python", python) if python else "/nowhere/python"
     done = run(checkout, PYTHON=path)
     assert done.returncode == 1
-    assert words in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert (
+        words in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    )
     assert not (checkout / ".run-venv").exists()
 
 
@@ -55,7 +63,14 @@ def test_a_built_environment_is_reused_and_arguments_are_handed_on(checkout):
     said = {
         (): ["-m", "snakemake", "--cores", "all", "--configfile", "config/quick.yaml"],
         ("test", "-k", "a b"): ["-m", "pytest", "-k", "a b"],
-        ("--cores", "2", "--config", "samples=1e6"): ["-m", "snakemake", "--cores", "2", "--config", "samples=1e6"],
+        ("--cores", "2", "--config", "samples=1e6"): [
+            "-m",
+            "snakemake",
+            "--cores",
+            "2",
+            "--config",
+            "samples=1e6",
+        ],
     }
     for arguments, expected in said.items():
         done = run(checkout, *arguments, PYTHON="/nowhere/python")
@@ -71,7 +86,8 @@ def test_another_lock_is_built_anew(checkout):
 
 @pytest.fixture
 def built(checkout):
-    """A checkout with an environment whose python says its arguments and PYTHONPATH, and whose uv says its own."""
+    """A checkout with an environment whose python says its arguments and PYTHONPATH, and whose
+    uv says its own."""
     script(checkout / ".run-venv/bin/python", '[ "$1" = -c ] || echo "python $* with $PYTHONPATH"')
     shutil.copy(checkout / "requirements.lock", checkout / ".run-venv")
     (checkout / "benchmarks").mkdir()
@@ -94,5 +110,7 @@ def test_without_a_network_the_benchmark_runs_and_tries_again_next_time(built, t
     script(tmp_path / "bin/uv", "exit 1")
     for _ in range(2):
         done = run(built, "bench", PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-        assert done.returncode == 0 and done.stdout.startswith("python benchmarks/throughput.py with")
+        assert done.returncode == 0 and done.stdout.startswith(
+            "python benchmarks/throughput.py with"
+        )
         assert "could not be installed" in done.stderr

@@ -1,4 +1,5 @@
-"""Ablation, trade-off, variances and seeds that go on, in gathered results: kept there, and kept out of the paper's figures."""
+"""Ablation, trade-off, variances and seeds that go on, in gathered results: kept there, and kept
+out of the paper's figures."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +7,18 @@ import pytest
 from test_figures import GRID, PAPER, STUDY, build, lines, panel
 from test_report import Page, render
 
-from aevb import claims, config, distance, figures, interactive, report, results, sweep
-from aevb.errors import UserError
+from aevb import config, results
+from aevb.core.errors import UserError
+from aevb.paper import claims, distance
+from aevb.pipeline import local
+from aevb.report import figures, findings, live
 
 RAW = {
     **STUDY,
-    "ablation": {"curves": [{"experiment": "mnist", "latent_dims": [3, 10]}], "readings": {"warmup0": {"warmup_steps": 0}}},
+    "ablation": {
+        "curves": [{"experiment": "mnist", "latent_dims": [3, 10]}],
+        "readings": {"warmup0": {"warmup_steps": 0}},
+    },
     "tradeoff": {"experiment": "mnist", "latent_dim": 3, "draws": [1, 5], "batch_sizes": [100]},
     "variance": {"experiment": "mnist", "latent_dims": [3]},
     "extended": {"samples": 1e7, "seeds": [1]},
@@ -21,7 +28,10 @@ LONGER = np.array([2_000_000, 5_000_000, 10_000_000])
 
 def change(name, run):
     """Of the seeds that go on: three evaluations more, each a nat above the one before."""
-    if config.load(RAW).budget(config.Run(run.experiment, run.algorithm, run.latent_dim, run.seed)) > 10**6:
+    if (
+        config.load(RAW).budget(config.Run(run.experiment, run.algorithm, run.latent_dim, run.seed))
+        > 10**6
+    ):
         more = pd.concat([run.curve.tail(1)] * len(LONGER)).assign(samples=LONGER)
         for column in ("train", "test"):
             more[column] += np.arange(1, len(LONGER) + 1)
@@ -43,20 +53,36 @@ def gathered(path):
 def test_every_run_is_gathered_and_the_table_of_curves_has_those_of_figures(gathered):
     names = {run.name for run in config.load(RAW).runs()}
     assert set(gathered.runs) == names
-    assert {"mnist+warmup0/aevb-nz3-seed0", "mnist/aevb-nz10-seed0", "mnist+l5-m100/aevb-nz3-seed0"} <= names
+    assert {
+        "mnist+warmup0/aevb-nz3-seed0",
+        "mnist/aevb-nz10-seed0",
+        "mnist+l5-m100/aevb-nz3-seed0",
+    } <= names
     assert set(gathered.pilots) == {name.rsplit("-seed", 1)[0] for name in names}
     table, alone = results.curves_table(gathered), results.of_figures(gathered)
-    assert set(table["figure"]) == {2, 4} and set(table["dataset"]) == {"mnist", "frey"} and set(table["latent_dim"]) == {2, 3, 5}
+    assert (
+        set(table["figure"]) == {2, 4}
+        and set(table["dataset"]) == {"mnist", "frey"}
+        and set(table["latent_dim"]) == {2, 3, 5}
+    )
     assert len(table) == sum(2 * len(run.curve) for run in alone.runs.values())
-    assert set(alone.runs) == {run.name for run in config.load({k: v for k, v in RAW.items() if k in STUDY}).runs()}
+    assert set(alone.runs) == {
+        run.name for run in config.load({k: v for k, v in RAW.items() if k in STUDY}).runs()
+    }
     assert set(alone.pilots) == {name.rsplit("-seed", 1)[0] for name in alone.runs}
 
 
 def test_variances_are_gathered_by_run(tmp_path, path):
-    frame = pd.DataFrame({name: [1.0, 2.0] for name in results.VARIANCE}).assign(estimator=["A", "B"], part="encoder")
-    results.write_table(tmp_path / "table.h5", results.Table(frame, {"config": "{}", "seconds": 3.0}))
+    frame = pd.DataFrame({name: [1.0, 2.0] for name in results.VARIANCE}).assign(
+        estimator=["A", "B"], part="encoder"
+    )
+    results.write_table(
+        tmp_path / "table.h5", results.Table(frame, {"config": "{}", "seconds": 3.0})
+    )
     tables = {"variance": {"mnist/aevb-nz3-seed0": tmp_path / "table.h5"}}
-    results.gather(results.read_gathered(path).config, {}, {}, tables, set(), tmp_path / "gathered.h5")
+    results.gather(
+        results.read_gathered(path).config, {}, {}, tables, set(), tmp_path / "gathered.h5"
+    )
     found = results.read_gathered(tmp_path / "gathered.h5").variance["mnist/aevb-nz3-seed0"]
     pd.testing.assert_frame_equal(found.frame, frame, check_dtype=False)
 
@@ -65,40 +91,71 @@ def test_runs_of_other_settings_are_not_gathered(tmp_path, path, capsys):
     study, runs = config.load(RAW), {"mnist/aevb-nz3-seed0": path.parent / "0.h5"}
     assert results.read_run(runs["mnist/aevb-nz3-seed0"]).experiment == "mnist"
     target = tmp_path / "gathered.h5"
-    with pytest.raises(UserError, match=r"1 of 1 runs and pilots were made with other settings, .*0\.h5; delete them"):
-        results.gather(RAW, runs, {}, {}, set(), target, configs=sweep.configs(study))
+    with pytest.raises(
+        UserError,
+        match=r"1 of 1 runs and pilots were made with other settings, .*0\.h5; delete them",
+    ):
+        results.gather(RAW, runs, {}, {}, set(), target, configs=local.configs(study))
     assert str(runs["mnist/aevb-nz3-seed0"]) in capsys.readouterr().err and not target.exists()
-    results.gather(RAW, runs, {}, {}, set(), target, configs={"mnist/aevb-nz3-seed0": "{}"})  # what synthetic runs store
+    results.gather(
+        RAW, runs, {}, {}, set(), target, configs={"mnist/aevb-nz3-seed0": "{}"}
+    )  # what synthetic runs store
     assert list(results.read_gathered(target).runs) == list(runs)
 
 
 def test_tables_without_any_text_are_read_with_empty_texts(tmp_path):
-    table = pd.DataFrame({"claim": ["1. one"], "effect": [np.nan], "panel": [None], "exceptions": [""], "link": [""]})
+    table = pd.DataFrame(
+        {"claim": ["1. one"], "effect": [np.nan], "panel": [None], "exceptions": [""], "link": [""]}
+    )
     distance.write(table, tmp_path / "claims.csv")
     row = distance.read(tmp_path / "claims.csv").iloc[0]
-    assert (row["panel"], row["exceptions"], row["link"]) == ("", "", "") and np.isnan(row["effect"])
+    assert (row["panel"], row["exceptions"], row["link"]) == ("", "", "") and np.isnan(
+        row["effect"]
+    )
 
 
 def test_a_mean_is_over_the_seeds_that_go_so_far(gathered):
-    table = report.comparison(gathered, pd.read_csv(PAPER))
-    rows = table[(table.experiment == "mnist") & (table.latent_dim == 3) & (table.algorithm == "aevb") & (table.split == "test")]
+    table = findings.comparison(gathered, pd.read_csv(PAPER))
+    rows = table[
+        (table.experiment == "mnist")
+        & (table.latent_dim == 3)
+        & (table.algorithm == "aevb")
+        & (table.split == "test")
+    ]
     at = {target: row for target, row in rows.set_index("target").iterrows()}
     assert [at[target]["replicas"] for target in (3e5, 1e6, 1e7)] == [2, 2, 1]
     curve = gathered.runs["mnist/aevb-nz3-seed1"].curve.set_index("samples")["test"]
-    expected = np.interp(np.log(at[1e7]["samples"]), np.log(curve.index), curve)  # at the paper's point nearby
-    assert at[1e7]["ours"] == pytest.approx(expected) and np.isnan(at[1e7]["sd"]) and at[1e7]["samples"] > 5e6
+    expected = np.interp(
+        np.log(at[1e7]["samples"]), np.log(curve.index), curve
+    )  # at the paper's point nearby
+    assert (
+        at[1e7]["ours"] == pytest.approx(expected)
+        and np.isnan(at[1e7]["sd"])
+        and at[1e7]["samples"] > 5e6
+    )
     drawing = figures.figure2(gathered, pd.read_csv(PAPER))
     drawn = lines(panel(drawing, "MNIST, $N_z$ = 3"))
-    means = [gathered.runs[f"mnist/aevb-nz3-seed{seed}"].curve["test"].iloc[: len(GRID)] for seed in (0, 1)]
+    means = [
+        gathered.runs[f"mnist/aevb-nz3-seed{seed}"].curve["test"].iloc[: len(GRID)]
+        for seed in (0, 1)
+    ]
     np.testing.assert_allclose(drawn["aevb test"].get_xdata(), GRID)
     np.testing.assert_allclose(drawn["aevb test"].get_ydata(), np.mean(means, axis=0))
     # a line of its own: a mean over fewer seeds jumps
     np.testing.assert_allclose(drawn["aevb test beyond"].get_xdata(), [GRID[-1], *LONGER])
     np.testing.assert_allclose(drawn["aevb test beyond"].get_ydata(), curve[[GRID[-1], *LONGER]])
-    names = {found.name: found.frame for found in interactive.curves(gathered, pd.read_csv(PAPER), "mnist", 3, ["aevb"], "samples")}
+    names = {
+        found.name: found.frame
+        for found in live.curves(gathered, pd.read_csv(PAPER), "mnist", 3, ["aevb"], "samples")
+    }
     np.testing.assert_allclose(names["AEVB, test"]["value"], np.mean(means, axis=0))
-    np.testing.assert_allclose(names["AEVB, test, where some seeds go on"]["value"], curve[[GRID[-1], *LONGER]])
-    assert "1e6 training samples a curve" in drawing.get_suptitle() and "(1e7 for seed 1)" in drawing.get_suptitle()
+    np.testing.assert_allclose(
+        names["AEVB, test, where some seeds go on"]["value"], curve[[GRID[-1], *LONGER]]
+    )
+    assert (
+        "1e6 training samples a curve" in drawing.get_suptitle()
+        and "(1e7 for seed 1)" in drawing.get_suptitle()
+    )
     assert drawing.axes[0].get_xlim()[1] > 1e7
 
 
@@ -108,22 +165,43 @@ def test_what_becomes_of_a_seed_beyond_the_budget_of_all_bears_on_nothing_before
     run = lost.runs[name]
     run.curve = run.curve[run.curve["samples"] <= LONGER[1]].copy()
     run.curve.loc[run.curve.index[-1], ["train", "test"]] = -3e6  # the evaluation that stopped it
-    run.attributes |= {"status": "diverged", "reason": "a bound ran away", "samples": int(LONGER[1])}
+    run.attributes |= {
+        "status": "diverged",
+        "reason": "a bound ran away",
+        "samples": int(LONGER[1]),
+    }
     both = [
-        distance.units(found).set_index(["experiment", "algorithm", "latent_dim"]).loc[("mnist", "aevb", 3)] for found in (gathered, lost)
+        distance.units(found)
+        .set_index(["experiment", "algorithm", "latent_dim"])
+        .loc[("mnist", "aevb", 3)]
+        for found in (gathered, lost)
     ]
-    assert both[1]["diverged"] == "seed 1 at 5e6: a bound ran away" and both[0].drop("diverged").equals(both[1].drop("diverged"))
-    both = [found[found["panel"].str.startswith("MNIST, N_z = 3")] for found in (claims.details(part, paper) for part in (gathered, lost))]
+    assert both[1]["diverged"] == "seed 1 at 5e6: a bound ran away" and both[0].drop(
+        "diverged"
+    ).equals(both[1].drop("diverged"))
+    both = [
+        found[found["panel"].str.startswith("MNIST, N_z = 3")]
+        for found in (claims.details(part, paper) for part in (gathered, lost))
+    ]
     pd.testing.assert_frame_equal(*both)
-    both = [found[found["last"] <= 1e6] for found in (distance.distances(part, paper) for part in (gathered, lost))]
+    both = [
+        found[found["last"] <= 1e6]
+        for found in (distance.distances(part, paper) for part in (gathered, lost))
+    ]
     assert len(both[0])
     pd.testing.assert_frame_equal(*both)
     drawn = lines(panel(figures.figure2(lost, paper), "MNIST, $N_z$ = 3"))
     whole = lines(panel(figures.figure2(gathered, paper), "MNIST, $N_z$ = 3"))
     np.testing.assert_array_equal(drawn["aevb test"].get_ydata(), whole["aevb test"].get_ydata())
     assert drawn["aevb test diverged"].get_xdata() == [LONGER[1]]
-    beyond = distance.distances(lost, paper).query("last > 1e6 and experiment == 'mnist' and latent_dim == 3 and algorithm == 'aevb'")
-    assert len(beyond) and (beyond["largest"].abs() < 1000).all() and (beyond["last"] <= LONGER[0]).all()
+    beyond = distance.distances(lost, paper).query(
+        "last > 1e6 and experiment == 'mnist' and latent_dim == 3 and algorithm == 'aevb'"
+    )
+    assert (
+        len(beyond)
+        and (beyond["largest"].abs() < 1000).all()
+        and (beyond["last"] <= LONGER[0]).all()
+    )
 
 
 def test_a_seed_that_diverges_before_it_is_evaluated_beyond_the_budget_of_all_is_lost(path):
@@ -132,17 +210,35 @@ def test_a_seed_that_diverges_before_it_is_evaluated_beyond_the_budget_of_all_is
     run.curve = run.curve[run.curve["samples"] <= 1e6]
     run.attributes |= {"status": "diverged", "reason": "a bound ran away", "samples": 1_500_000}
     run.curve.loc[run.curve.index[-1], "samples"] = 999_999
-    assert list(distance.completed(lost, "mnist", "aevb", 3)) == [0] and len(distance.units(lost)) == len(
-        distance.units(results.read_gathered(path))
-    )
+    assert list(distance.completed(lost, "mnist", "aevb", 3)) == [0] and len(
+        distance.units(lost)
+    ) == len(distance.units(results.read_gathered(path)))
 
 
 def test_seeds_evaluated_at_other_counts_are_averaged_where_all_go():
-    one = pd.DataFrame({"samples": [100, 1000, 2000], "seconds": [1.0, 2.0, 3.0], "train": [0.0, 1.0, 2.0], "test": [0.0, 1.0, 2.0]})
-    other = pd.DataFrame({"samples": [100, 1000, 4000], "seconds": [1.0, 2.0, 3.0], "train": [0.0, 1.0, 5.0], "test": [0.0, 1.0, 5.0]})
+    one = pd.DataFrame(
+        {
+            "samples": [100, 1000, 2000],
+            "seconds": [1.0, 2.0, 3.0],
+            "train": [0.0, 1.0, 2.0],
+            "test": [0.0, 1.0, 2.0],
+        }
+    )
+    other = pd.DataFrame(
+        {
+            "samples": [100, 1000, 4000],
+            "seconds": [1.0, 2.0, 3.0],
+            "train": [0.0, 1.0, 5.0],
+            "test": [0.0, 1.0, 5.0],
+        }
+    )
     mean, beyond = figures.mean_and_beyond({0: one, 4: other})
     between = 1.0 + 4.0 * np.log(2) / np.log(4)  # of the other at 2000
-    assert mean.groupby("samples")["test"].agg(list).to_dict() == {100: [0.0, 0.0], 1000: [1.0, 1.0], 2000: [2.0, pytest.approx(between)]}
+    assert mean.groupby("samples")["test"].agg(list).to_dict() == {
+        100: [0.0, 0.0],
+        1000: [1.0, 1.0],
+        2000: [2.0, pytest.approx(between)],
+    }
     assert beyond[["seed", "samples"]].to_numpy().tolist() == [[4, 2000], [4, 4000]]
     assert list(beyond["test"]) == [pytest.approx(between), 5.0]
 
@@ -154,15 +250,27 @@ def test_the_report_lists_variants_only_where_it_counts_what_they_cost(path, gat
     for table in ("pilots", "ends"):
         assert {row["data"] for row in page.records(table)} == {"MNIST", "Frey Face"}
     assert {row["experiment"] for row in page.records("conventions")} == {"MNIST", "Frey Face"}
-    assert f"{len(results.of_figures(gathered).runs)} models" in page.text and "1e6 (1e7 for seed 1) training samples" in page.text
-    row = next(row for row in page.records("ends") if row["data"] == "MNIST" and row["algorithm"] == "AEVB")
+    assert (
+        f"{len(results.of_figures(gathered).runs)} models" in page.text
+        and "1e6 (1e7 for seed 1) training samples" in page.text
+    )
+    row = next(
+        row for row in page.records("ends") if row["data"] == "MNIST" and row["algorithm"] == "AEVB"
+    )
     latent_dim = int(row["Nz"])
-    ends = [gathered.runs[f"mnist/aevb-nz{latent_dim}-seed{seed}"].curve.set_index("samples").loc[1_000_000, "test"] for seed in (0, 1)]
+    ends = [
+        gathered.runs[f"mnist/aevb-nz{latent_dim}-seed{seed}"]
+        .curve.set_index("samples")
+        .loc[1_000_000, "test"]
+        for seed in (0, 1)
+    ]
     assert float(row["test"].replace("−", "-")) == pytest.approx(np.mean(ends), abs=0.006)
 
 
 def test_the_trade_off_compares_at_equal_cost(gathered):
     table = distance.tradeoff(gathered).set_index("draws")
-    base = gathered.runs["mnist/aevb-nz3-seed0"].curve.set_index("samples")  # seed 1, which goes on to 1e7, is not of the trade-off
+    base = gathered.runs["mnist/aevb-nz3-seed0"].curve.set_index(
+        "samples"
+    )  # seed 1, which goes on to 1e7, is not of the trade-off
     assert table.loc[1, "samples"] == 1e6 and table.loc[1, "seeds"] == 1
     assert table.loc[1, "test"] == base.loc[1e6, "test"]

@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from aevb import config, evaluation, learners, nets, objectives, results, training
+from aevb import config, learners, results
 from aevb.config import Run
-from aevb.errors import UserError
-from aevb.streams import stream
+from aevb.core.errors import UserError
+from aevb.core.streams import stream
+from aevb.engine import evaluation, training
+from aevb.models import densities, nets
 
 AEVB = Run("digits", "aevb", 3, 0)
 ALGORITHMS = [*learners.LEARNERS, "mcem"]
@@ -24,32 +26,42 @@ ALGORITHMS = [*learners.LEARNERS, "mcem"]
 
 def same(a: results.RunResult, b: results.RunResult) -> bool:
     """Equal bit for bit in all but time."""
-    pd.testing.assert_frame_equal(a.curve.drop(columns="seconds"), b.curve.drop(columns="seconds"), check_exact=True)
+    pd.testing.assert_frame_equal(
+        a.curve.drop(columns="seconds"), b.curve.drop(columns="seconds"), check_exact=True
+    )
     assert a.weights.keys() == b.weights.keys()
-    assert (a.snapshots is None) == (b.snapshots is None) and (a.snapshots is None or np.array_equal(a.snapshots, b.snapshots))
+    assert (a.snapshots is None) == (b.snapshots is None) and (
+        a.snapshots is None or np.array_equal(a.snapshots, b.snapshots)
+    )
     timing = {"train_seconds", "evaluation_seconds", "samples_per_second"}
     return all(np.array_equal(a.weights[k], b.weights[k]) for k in a.weights) and all(
         a.attributes[k] == b.attributes[k] for k in a.attributes.keys() - timing
     )
 
 
-@pytest.mark.parametrize(("prior", "regularised"), [("weights", nets.WEIGHTS), ("all", nets.WEIGHTS + nets.BIASES), ("none", ())])
+@pytest.mark.parametrize(
+    ("prior", "regularised"),
+    [("weights", nets.WEIGHTS), ("all", nets.WEIGHTS + nets.BIASES), ("none", ())],
+)
 def test_a_block_is_adagrad_on_the_map_objective_after_the_warm_up(make, prior, regularised):
-    """Twenty steps of the engine against autograd, in float64, of sum of bounds + (M/N) log p(theta)."""
+    """Twenty steps of the engine against autograd, in float64, of sum of bounds + (M/N) log
+    p(theta)."""
     warmup = 7
     settings, data = make("bernoulli", prior=prior, warmup_steps=warmup, initial_sd=0.1)
     stack = training.Stack([AEVB], [0.02], settings, data)
     theta = stack.theta.double().requires_grad_(True)
     accumulator = torch.full_like(theta, 1e-8)
     index = stream("minibatch", "digits", 3, 0).integers(0, 1500, (20, 100))
-    noise = stream("learner", "digits", 3, 0, algorithm="aevb").standard_normal((20, 1, 100, 3), dtype=np.float32)
+    noise = stream("learner", "digits", 3, 0, algorithm="aevb").standard_normal(
+        (20, 1, 100, 3), dtype=np.float32
+    )
     for step in range(20):
         p = stack.layout.view(theta)
         x = data.train[index[step]].double()[None]
         mean, log_variance = nets.encode(x, p)
         z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(noise[step]).double()
         log_prior = sum(-0.5 * (p[name] ** 2).sum() for name in regularised)
-        bounds = objectives.bound(x, z, nets.decode(z, p), mean, log_variance, "bernoulli", "B")
+        bounds = densities.bound(x, z, nets.decode(z, p), mean, log_variance, "bernoulli", "B")
         (gradient,) = torch.autograd.grad(bounds.sum() + 100 / 1500 * log_prior, theta)
         accumulator += gradient**2
         if step >= warmup:
@@ -60,7 +72,19 @@ def test_a_block_is_adagrad_on_the_map_objective_after_the_warm_up(make, prior, 
 
 def test_grid_is_logarithmic_and_ends_at_the_budget():
     points = training.grid(100_000, 1_000_000, 10, 2000)
-    assert points == [100000, 126000, 158000, 200000, 252000, 316000, 398000, 502000, 630000, 794000, 1000000]
+    assert points == [
+        100000,
+        126000,
+        158000,
+        200000,
+        252000,
+        316000,
+        398000,
+        502000,
+        630000,
+        794000,
+        1000000,
+    ]
     assert training.grid(100_000, 5000, 10, 2000) == [5000]
     assert training.grid(1, 4100, 10, 2000) == [2000, 4000, 4100]
     assert training.grid(1000, 10_000, 2, 1000, even=4) == [1000, 2000, 5000, 8000, 10_000]
@@ -81,24 +105,36 @@ def test_training_improves_the_bound(make, algorithm, likelihood):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_monte_carlo_em_improves_log_p_x_z_and_keeps_snapshots(make, likelihood):
     settings, data = make(likelihood, 60 * 15 * 1500)
-    (result,) = training.train([AEVB._replace(algorithm="mcem")], [0.1], dataclasses.replace(settings, snapshots=6), data)
+    (result,) = training.train(
+        [AEVB._replace(algorithm="mcem")], [0.1], dataclasses.replace(settings, snapshots=6), data
+    )
     assert result.status == "completed" and result.samples == 60 * 15 * 1500
-    assert result.curve["samples"].is_monotonic_increasing and result.curve["seconds"].is_monotonic_increasing
+    assert (
+        result.curve["samples"].is_monotonic_increasing
+        and result.curve["seconds"].is_monotonic_increasing
+    )
     assert len(result.curve) == len(result.snapshots) >= 6
     assert result.curve["running"].iloc[-1] > result.curve["running"].iloc[0] + 5
     assert result.curve[["train", "test", "train_kl", "active_units"]].isna().all(axis=None)
     layout = nets.Layout(64, 20, 3, likelihood)
     last = layout.view(torch.from_numpy(result.snapshots[-1:]))
     assert np.array_equal(last["decoder.output.weight"][0], result.weights["decoder.output.weight"])
-    initial = layout.view(torch.from_numpy(result.snapshots[:1]))  # it has no encoder: that part never moves
+    initial = layout.view(
+        torch.from_numpy(result.snapshots[:1])
+    )  # it has no encoder: that part never moves
     assert torch.equal(last["encoder.hidden.weight"], initial["encoder.hidden.weight"])
 
 
 def test_monte_carlo_em_whose_chains_never_move_stops_with_a_reason(make):
     settings, data = make("bernoulli", 80 * 15 * 1500)
-    settings = dataclasses.replace(settings, mcem=config.MonteCarloEM(step_size=1e9, leapfrog=1, updates=1))
+    settings = dataclasses.replace(
+        settings, mcem=config.MonteCarloEM(step_size=1e9, leapfrog=1, updates=1)
+    )
     (result,) = training.train([AEVB._replace(algorithm="mcem")], [0.1], settings, data)
-    assert result.status == "diverged" and "no chain accepted a proposal in 50 transitions" in result.reason
+    assert (
+        result.status == "diverged"
+        and "no chain accepted a proposal in 50 transitions" in result.reason
+    )
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -119,17 +155,31 @@ def test_same_seed_same_bits_and_companions_change_nothing(make, algorithm):
 def test_algorithms_of_one_seed_share_start_and_minibatches():
     a = stream("minibatch", "mnist", 3, 0).integers(0, 10**6, 5)
     assert np.array_equal(a, stream("minibatch", "mnist", 3, 0).integers(0, 10**6, 5))
-    others = [("minibatch", "frey", 3, 0), ("minibatch", "mnist", 5, 0), ("minibatch", "mnist", 3, 1), ("initial", "mnist", 3, 0)]
+    others = [
+        ("minibatch", "frey", 3, 0),
+        ("minibatch", "mnist", 5, 0),
+        ("minibatch", "mnist", 3, 1),
+        ("initial", "mnist", 3, 0),
+    ]
     assert not any(np.array_equal(a, stream(*other).integers(0, 10**6, 5)) for other in others)
     assert not np.array_equal(a, stream("minibatch", "mnist", 3, 0, block=1).integers(0, 10**6, 5))
 
 
 def test_a_variant_draws_the_numbers_of_its_base():
     for purpose in ("initial", "minibatch", "learner"):
-        a, b = (stream(purpose, name, 3, 0, algorithm="aevb", block=2).integers(0, 10**6, 5) for name in ("mnist", "mnist+warmup0"))
+        a, b = (
+            stream(purpose, name, 3, 0, algorithm="aevb", block=2).integers(0, 10**6, 5)
+            for name in ("mnist", "mnist+warmup0")
+        )
         assert np.array_equal(a, b)
     # and a base those that it always drew
-    assert stream("minibatch", "mnist", 20, 1, block=7).integers(0, 50_000, 5).tolist() == [22276, 6171, 31943, 9483, 27345]
+    assert stream("minibatch", "mnist", 20, 1, block=7).integers(0, 50_000, 5).tolist() == [
+        22276,
+        6171,
+        31943,
+        9483,
+        27345,
+    ]
 
 
 def test_a_diverged_replica_stops_alone(make, tmp_path):
@@ -139,42 +189,64 @@ def test_a_diverged_replica_stops_alone(make, tmp_path):
     (alone,) = training.train(runs[:1], [0.02], settings, data)
     assert bad.status == "diverged"
     assert "after" in bad.reason and bad.samples < 20_000 and not bad.weights
-    results.write_run(tmp_path / "bad.h5", bad)  # it may have diverged before its first evaluation: an empty curve
+    results.write_run(
+        tmp_path / "bad.h5", bad
+    )  # it may have diverged before its first evaluation: an empty curve
     assert same(results.read_run(tmp_path / "bad.h5"), bad)
     assert same(good, alone)
 
 
-@pytest.mark.parametrize(("value", "word"), [(math.nan, "not a number"), (-math.inf, "not a number"), (-5000.0, "fell"), (178.0, "rose")])
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(math.nan, "not a number"), (-math.inf, "not a number"), (-5000.0, "fell"), (178.0, "rose")],
+)
 def test_what_counts_as_diverged(make, value, word):
     settings, data = make("gaussian")
     stack = training.Stack([AEVB], [0.02], settings, data)
-    assert bool(stack._runaway(value, "the bound")) == (word != "fell")  # at the start a low bound may recover
+    assert bool(stack._runaway(value, "the bound")) == (
+        word != "fell"
+    )  # at the start a low bound may recover
     stack.step = 201
     assert word in stack._runaway(value, "the bound")
-    assert stack._runaway(-300.0, "the bound") == stack._runaway(170.0, "the bound") == ""  # 64 ln 16 = 177.4
+    assert (
+        stack._runaway(-300.0, "the bound") == stack._runaway(170.0, "the bound") == ""
+    )  # 64 ln 16 = 177.4
 
 
 def test_bound_against_a_direct_estimate_and_its_standard_error_is_true(make):
     settings, data = make("gaussian", 20_000)
     (result,) = training.train([AEVB], [0.02], settings, data)
     layout = nets.Layout(64, 20, 3, "gaussian")
-    p = {name: torch.from_numpy(value.reshape(layout.shapes[name]))[None] for name, value in result.weights.items()}
+    p = {
+        name: torch.from_numpy(value.reshape(layout.shapes[name]))[None]
+        for name, value in result.weights.items()
+    }
     flat = torch.cat([p[name].flatten() for name in layout.shapes])[None]
     x = data.test
-    bounds = [evaluation.bound(flat, layout, x, np.random.default_rng(k), 1.0, 1) for k in range(200)]
+    bounds = [
+        evaluation.bound(flat, layout, x, np.random.default_rng(k), 1.0, 1) for k in range(200)
+    ]
     values = np.array([b.value for b in bounds])
     assert values.std() == pytest.approx(np.mean([b.standard_error for b in bounds]), rel=0.25)
     mean, log_variance = nets.encode(x[None], p)
     noise = torch.randn(500, len(x), 3, generator=torch.Generator().manual_seed(0))
     z = mean + torch.exp(0.5 * log_variance) * noise
-    direct = objectives.bound(x, z, nets.decode(z.flatten(0, 1)[None], p).view(500, len(x), -1), mean, log_variance, "gaussian", "A").mean(
-        1
-    )
+    direct = densities.bound(
+        x,
+        z,
+        nets.decode(z.flatten(0, 1)[None], p).view(500, len(x), -1),
+        mean,
+        log_variance,
+        "gaussian",
+        "A",
+    ).mean(1)
     error = math.hypot(values.std() / math.sqrt(200), direct.std() / math.sqrt(500))
     assert abs(values.mean() - direct.mean()) < 4 * error
     precise = evaluation.bound(flat, layout, x, np.random.default_rng(0), 0.02, 1000)
     assert precise.standard_error <= 0.021 and precise.draws > 1
-    assert bounds[0].kl == pytest.approx(objectives.kl_to_prior(mean, log_variance).mean().item(), rel=1e-4)
+    assert bounds[0].kl == pytest.approx(
+        densities.kl_to_prior(mean, log_variance).mean().item(), rel=1e-4
+    )
     assert bounds[0].active_units == int((mean[0].var(0) > 0.01).sum())
 
 
@@ -209,7 +281,8 @@ def test_cuda_asked_for_and_absent_is_an_error():
 
 JOB = """
 import sys
-from aevb import config, data, results, training
+from aevb import config, data, results
+from aevb.engine import training
 from aevb.config import Run
 training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.05, 1.0
 data_file, folder = sys.argv[1:3]
@@ -228,13 +301,18 @@ training.train_job(runs, pilots, settings, data.load(data_file, experiment))
 
 
 def run_job(digits_file, folder, algorithms, kill=None, delay=0.0):
-    """Run JOB; with `kill`, send that signal `delay` seconds after this process wrote its first checkpoint."""
+    """Run JOB; with `kill`, send that signal `delay` seconds after this process wrote its first
+    checkpoint."""
 
     def checkpoints():
         return {path: path.stat().st_mtime_ns for path in folder.glob("[!.]*.checkpoint.h5")}
 
     before = checkpoints()
-    process = subprocess.Popen([sys.executable, "-c", JOB, str(digits_file), str(folder), algorithms], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOB, str(digits_file), str(folder), algorithms],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     if kill is not None:
         while process.poll() is None and checkpoints() == before:
             time.sleep(0.005)
@@ -266,7 +344,11 @@ def test_a_signal_writes_a_checkpoint_and_stops(make, tmp_path, monkeypatch, cap
     settings, data = make("gaussian", 10_000)
     run, path = AEVB._replace(algorithm="wake_sleep"), tmp_path / "checkpoint.h5"
     (expected,) = training.train([run], [0.02], settings, data)
-    monkeypatch.setattr(training._Progress, "__call__", lambda self, stacks: stacks[0].samples == 4000 and os.kill(os.getpid(), number))
+    monkeypatch.setattr(
+        training._Progress,
+        "__call__",
+        lambda self, stacks: stacks[0].samples == 4000 and os.kill(os.getpid(), number),
+    )
     with pytest.raises(training.Interrupted) as stop:
         training.train([run], [0.02], settings, data, path)
     assert stop.value.code == 128 + number
@@ -292,7 +374,7 @@ FULL = """
 import resource, sys
 import numpy as np, pandas as pd
 from aevb import results
-from aevb.errors import UserError
+from aevb.core.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 pilot = results.Pilot("digits", "aevb", 3, 0, 0.02, np.array([0.02]), np.arange(10_000), np.zeros((1, 10_000)), 0.0)
@@ -304,14 +386,21 @@ except UserError as error:
 
 
 def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(tmp_path):
-    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "pilot.h5")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "pilot.h5")], capture_output=True, text=True
+    )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: cannot write") and "make room" in done.stderr and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("error: cannot write")
+        and "make room" in done.stderr
+        and done.stderr.count("\n") == 1
+    )
     assert not list(tmp_path.iterdir())
 
 
 class Small:
-    """A stand-in for a GPU whose memory holds `capacity` replicas: Stack with a limit. No GPU takes part."""
+    """A stand-in for a GPU whose memory holds `capacity` replicas: Stack with a limit. No GPU
+    takes part."""
 
     def __init__(self, monkeypatch, capacity):
         train_block = training.Stack.train_block
@@ -326,7 +415,9 @@ class Small:
         monkeypatch.setattr(training.Stack, "train_block", limited)
 
 
-def test_a_gpu_that_is_too_small_goes_on_by_halves_to_the_same_bits(make, tmp_path, monkeypatch, capsys):
+def test_a_gpu_that_is_too_small_goes_on_by_halves_to_the_same_bits(
+    make, tmp_path, monkeypatch, capsys
+):
     settings, data = make("bernoulli", 4000)
     runs = [Run("digits", "aevb", 2, seed) for seed in range(5)]
     files = {run: str(tmp_path / f"{run.name}.h5") for run in runs}
@@ -350,4 +441,6 @@ def test_a_gpu_too_small_for_one_replica_is_one_sentence(make, monkeypatch):
     settings, data = make("bernoulli", 4000)
     Small(monkeypatch, 0)
     with pytest.raises(UserError, match="does not hold digits/aevb-nz2-seed0; free it"):
-        training.train([Run("digits", "aevb", 2, seed) for seed in range(2)], [0.02] * 2, settings, data)
+        training.train(
+            [Run("digits", "aevb", 2, seed) for seed in range(2)], [0.02] * 2, settings, data
+        )

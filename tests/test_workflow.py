@@ -1,4 +1,5 @@
-"""The pipeline as a person runs it: dry runs, a whole quick study in a temporary folder, bad input, lint."""
+"""The pipeline as a person runs it: dry runs, a whole quick study in a temporary folder, bad
+input, lint."""
 
 import json
 import os
@@ -18,7 +19,8 @@ import pytest
 import yaml
 from matplotlib import image
 
-from aevb import config, results, unpack
+from aevb import config, results
+from aevb.pipeline import unpack
 
 ROOT = Path(__file__).parent.parent
 QUICK = str(ROOT / "config/quick.yaml")
@@ -26,10 +28,22 @@ FIGURES = ["figure2", "figure3", "figure4", "figure5", "estimators"]
 
 
 def snakemake(folder, *arguments, check=True):
-    """Run snakemake on the project's Snakefile with `folder` as working directory; returns its output."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), *arguments]
+    """Run snakemake on the project's Snakefile with `folder` as working directory; returns its
+    output."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+        *arguments,
+    ]
     without_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # on which jobs are packed otherwise
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=without_gpu)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=600, env=without_gpu
+    )
     output = done.stdout + done.stderr
     if check:
         assert done.returncode == 0, output[-4000:]
@@ -41,7 +55,11 @@ def snakemake(folder, *arguments, check=True):
 def planned(output):
     """Job counts by rule name, from the table Snakemake prints."""
     table = re.search(r"^job +count\n-+ +-+\n(.*?)\n\n", output, re.MULTILINE | re.DOTALL)
-    return {name: int(count) for name, count in (line.split() for line in table[1].splitlines())} if table else {}
+    return (
+        {name: int(count) for name, count in (line.split() for line in table[1].splitlines())}
+        if table
+        else {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,42 +72,89 @@ def planned(output):
         (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
     ],
 )
-def test_dry_run_plans_every_job(tmp_path, arguments, train, pilot, evidence, estimators, variance, encode, datasets):
+def test_dry_run_plans_every_job(
+    tmp_path, arguments, train, pilot, evidence, estimators, variance, encode, datasets
+):
     jobs = planned(snakemake(tmp_path, "--dry-run", "--cores", "2", *arguments))
-    packs = {"train_": train, "pilot_": pilot, "evidence_": evidence, "estimators_": estimators, "variance_": variance, "encode_": encode}
+    packs = {
+        "train_": train,
+        "pilot_": pilot,
+        "evidence_": evidence,
+        "estimators_": estimators,
+        "variance_": variance,
+        "encode_": encode,
+    }
     for prefix, number in packs.items():
         assert sum(count for name, count in jobs.items() if name.startswith(prefix)) == number
-    assert sum(name.startswith("baseline_") for name in jobs) == {152: 2, 121: 2, 21: 1, 8: 2}[train]  # one for each row of Figure 2
-    others = {name: count for name, count in jobs.items() if not name.startswith((*packs, "baseline_", "total"))}
-    figures = (5 if evidence else 3) + (QUICK not in arguments)  # the distance to the paper, which has no curves of the digits
-    assert others == {"dataset": datasets, "gather": 1, "figure": figures, "claims": 1, "manifold": 1, "paper": 1, "report": 1, "all": 1}
+    assert (
+        sum(name.startswith("baseline_") for name in jobs) == {152: 2, 121: 2, 21: 1, 8: 2}[train]
+    )  # one for each row of Figure 2
+    others = {
+        name: count
+        for name, count in jobs.items()
+        if not name.startswith((*packs, "baseline_", "total"))
+    }
+    figures = (5 if evidence else 3) + (
+        QUICK not in arguments
+    )  # the distance to the paper, which has no curves of the digits
+    assert others == {
+        "dataset": datasets,
+        "gather": 1,
+        "figure": figures,
+        "claims": 1,
+        "manifold": 1,
+        "paper": 1,
+        "report": 1,
+        "all": 1,
+    }
 
 
 def test_a_misspelt_key_stops_before_any_job(tmp_path):
-    output = snakemake(tmp_path, "--cores", "1", "--configfile", QUICK, "--config", "sampels=5", check=False)
+    output = snakemake(
+        tmp_path, "--cores", "1", "--configfile", QUICK, "--config", "sampels=5", check=False
+    )
     assert "unknown key 'sampels'; did you mean 'samples'?" in output
     assert not (tmp_path / "results").exists()
 
 
 def test_the_reference_folder_takes_no_other_study(tmp_path):
     output = snakemake(
-        tmp_path, "--cores", "1", "--configfile", str(ROOT / "config/reference.yaml"), "--config", "samples=1e6", check=False
+        tmp_path,
+        "--cores",
+        "1",
+        "--configfile",
+        str(ROOT / "config/reference.yaml"),
+        "--config",
+        "samples=1e6",
+        check=False,
     )
     assert "results/reference is for the study" in output and "results=results/NAME" in output
 
 
 def test_redraw_without_results_says_so(tmp_path):
-    output = snakemake(tmp_path, "--cores", "1", "--configfile", QUICK, "--config", "redraw=true", check=False)
+    output = snakemake(
+        tmp_path, "--cores", "1", "--configfile", QUICK, "--config", "redraw=true", check=False
+    )
     assert "gathered.h5, which does not exist" in output
 
 
 def test_data_that_cannot_be_had_is_one_sentence_at_the_end(tmp_path):
-    output = snakemake(tmp_path, "--cores", "2", "--config", "samples=1e3", f"mirror={tmp_path / 'nowhere'}", check=False)
+    output = snakemake(
+        tmp_path,
+        "--cores",
+        "2",
+        "--config",
+        "samples=1e3",
+        f"mirror={tmp_path / 'nowhere'}",
+        check=False,
+    )
     last = output[output.index("Stopped before the end") :]
     assert "0 of 2 data sets prepared, 0 of 104 step sizes chosen, 0 of 152 models trained" in last
     assert "Failed: dataset, see results/paper-1e3/logs/data/" in last
     assert "nowhere" in last and "mirror" in last and "resumes" in last
-    assert f"--config samples=1e3 {shlex.quote('mirror=' + str(tmp_path / 'nowhere'))}\n" in last  # the command, to be copied
+    assert (
+        f"--config samples=1e3 {shlex.quote('mirror=' + str(tmp_path / 'nowhere'))}\n" in last
+    )  # the command, to be copied
     assert not list(tmp_path.glob("data/**/*.gz")) and not list(tmp_path.glob("data/*.h5"))
 
 
@@ -105,7 +170,11 @@ def test_quick_study_end_to_end(study):
     folder, made, output = study
     assert "34 models" in output and "2 of them variants" in output and "Estimated time" in output
     end = output[output.rindex("jobs done in") :]
-    assert "18 step sizes chosen, 34 models trained" in end and "5 figures drawn" in end and "results/quick-4e4/report.html" in end
+    assert (
+        "18 step sizes chosen, 34 models trained" in end
+        and "5 figures drawn" in end
+        and "results/quick-4e4/report.html" in end
+    )
     gathered = results.read_gathered(made / "gathered.h5")
     assert len(gathered.runs) == 34 and len(gathered.pilots) == 18
     assert set(gathered.baselines) == {"digits_bernoulli", "digits_gaussian"}
@@ -113,37 +182,75 @@ def test_quick_study_end_to_end(study):
     for name, run in gathered.runs.items():
         assert results.read_run(made / f"runs/{name}.h5").attributes == run.attributes
         step = 15 * run.n_train if run.algorithm == "mcem" else 100
-        budget = 8000 if "+l5-" in name else 40_000  # five draws a datapoint cost five times as much
-        assert run.status == "completed" and run.samples == -(-budget // step) * step and run.threads == 1
+        budget = (
+            8000 if "+l5-" in name else 40_000
+        )  # five draws a datapoint cost five times as much
+        assert (
+            run.status == "completed"
+            and run.samples == -(-budget // step) * step
+            and run.threads == 1
+        )
         assert run.step_size == gathered.pilots[name.rsplit("-seed", 1)[0]].step_size
         assert run.settings["samples"] == budget
-        assert re.fullmatch(r"[0-9a-f]{64}", run.data_sha256) and re.fullmatch(r"[0-9a-f]{40}|unknown", run.git_commit)
+        assert re.fullmatch(r"[0-9a-f]{64}", run.data_sha256) and re.fullmatch(
+            r"[0-9a-f]{40}|unknown", run.git_commit
+        )
     with h5py.File(made / "gathered.h5") as file:
         with_weights = {run for run in gathered.runs if f"runs/{run}/weights" in file}
-    assert with_weights == {"digits_gaussian/aevb-nz2-seed0", *(f"digits_bernoulli/aevb-nz{d}-seed0" for d in (2, 5, 10))}
+    assert with_weights == {
+        "digits_gaussian/aevb-nz2-seed0",
+        *(f"digits_bernoulli/aevb-nz{d}-seed0" for d in (2, 5, 10)),
+    }
 
     table = pd.read_csv(made / "curves.csv")
     assert list(table.columns) == results.CURVES_CSV
-    assert len(table) == sum(2 * len(run.curve) for name, run in gathered.runs.items() if "+" not in name)
-    assert set(table["algorithm"]) == {"aevb", "wake_sleep", "mcem"} and set(table["split"]) == {"train", "test"}
+    assert len(table) == sum(
+        2 * len(run.curve) for name, run in gathered.runs.items() if "+" not in name
+    )
+    assert set(table["algorithm"]) == {"aevb", "wake_sleep", "mcem"} and set(table["split"]) == {
+        "train",
+        "test",
+    }
     run = gathered.runs["digits_bernoulli/wake_sleep-nz5-seed1"]
-    rows = table.query("dataset == 'digits_bernoulli' and latent_dim == 5 and algorithm == 'wake_sleep' and seed == 1 and split == 'test'")
+    rows = table.query(
+        "dataset == 'digits_bernoulli' and latent_dim == 5 and algorithm == 'wake_sleep' and seed "
+        "== 1 and split == 'test'"
+    )
     np.testing.assert_allclose(rows["value"], run.curve["test"], atol=6e-4)
 
     assert len(gathered.evidence) == 12 and len(gathered.estimators) == 3
-    for name, estimates in gathered.evidence.items():  # importance sampling and the bound below it against quadrature
-        last, run = estimates.frame[estimates.frame["samples"] == estimates.frame["samples"].max()], gathered.runs[name]
+    for (
+        name,
+        estimates,
+    ) in gathered.evidence.items():  # importance sampling and the bound below it against quadrature
+        last, run = (
+            estimates.frame[estimates.frame["samples"] == estimates.frame["samples"].max()],
+            gathered.runs[name],
+        )
         np.testing.assert_allclose(last["importance"], last["quadrature"], atol=0.05)
         if run.algorithm != "mcem":
-            assert run.curve["train"].iloc[-1] < last["quadrature"].iloc[0] + 0.5  # of all points, and of the first hundred
-    rows = table.query("figure == 3 and dataset == 'digits' and n_train == 300 and algorithm == 'mcem' and seed == 0 and split == 'test'")
+            assert (
+                run.curve["train"].iloc[-1] < last["quadrature"].iloc[0] + 0.5
+            )  # of all points, and of the first hundred
+    rows = table.query(
+        "figure == 3 and dataset == 'digits' and n_train == 300 and algorithm == 'mcem' and seed "
+        "== 0 and split == 'test'"
+    )
     frame = gathered.evidence["digits_300/mcem-nz2-seed0"].frame
-    np.testing.assert_allclose(rows["value"], frame[frame["split"] == "test"]["importance"], atol=6e-4)
+    np.testing.assert_allclose(
+        rows["value"], frame[frame["split"] == "test"]["importance"], atol=6e-4
+    )
 
-    assert [list(table.frame["samples"].unique()) for table in gathered.variance.values()] == [[0, 20_000]] * 2
-    runs = [gathered.runs[f"digits_bernoulli{variant}/aevb-nz2-seed0"] for variant in ("", "+warmup0")]
+    assert [list(table.frame["samples"].unique()) for table in gathered.variance.values()] == [
+        [0, 20_000]
+    ] * 2
+    runs = [
+        gathered.runs[f"digits_bernoulli{variant}/aevb-nz2-seed0"] for variant in ("", "+warmup0")
+    ]
     assert [run.settings["training"]["warmup_steps"] for run in runs] == [100, 0]
-    assert runs[1].curve["test"].iloc[0] > runs[0].curve["test"].iloc[0] + 3  # where the base has not moved yet
+    assert (
+        runs[1].curve["test"].iloc[0] > runs[0].curve["test"].iloc[0] + 3
+    )  # where the base has not moved yet
 
     for name in FIGURES:
         picture = image.imread(made / f"figures/{name}.png")
@@ -156,32 +263,74 @@ def test_quick_study_end_to_end(study):
 
 def test_a_second_run_does_nothing(study):
     folder, _, _ = study
-    assert "Nothing to be done" in snakemake(folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4")
+    assert "Nothing to be done" in snakemake(
+        folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4"
+    )
 
 
 def test_data_that_was_deleted_and_made_again_makes_nothing_stale(study):
     folder, _, _ = study
     (folder / "data/digits.h5").unlink()
-    snakemake(folder, "--cores", "1", "--configfile", QUICK, "--config", "samples=4e4", "--", "data/digits.h5")
-    assert "Nothing to be done" in snakemake(folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4")
+    snakemake(
+        folder,
+        "--cores",
+        "1",
+        "--configfile",
+        QUICK,
+        "--config",
+        "samples=4e4",
+        "--",
+        "data/digits.h5",
+    )
+    assert "Nothing to be done" in snakemake(
+        folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4"
+    )
 
 
 def test_snakemakes_own_report(study, tmp_path):
     folder, _, _ = study
-    snakemake(folder, "--configfile", QUICK, "--config", "samples=4e4", "--report", str(tmp_path / "report.html"))
+    snakemake(
+        folder,
+        "--configfile",
+        QUICK,
+        "--config",
+        "samples=4e4",
+        "--report",
+        str(tmp_path / "report.html"),
+    )
     page = (tmp_path / "report.html").read_text()
     assert "Figure 5: random samples" in page and "curves.csv" in page
 
 
 def test_interrupted_as_by_ctrl_c_it_resumes_to_the_same_numbers(study, tmp_path):
     _, made, _ = study
-    runs = sorted(path.relative_to(made.parent.parent) for path in made.glob("runs/digits_bernoulli/*.h5"))
-    arguments = ["--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "--", *map(str, runs)]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
+    runs = sorted(
+        path.relative_to(made.parent.parent) for path in made.glob("runs/digits_bernoulli/*.h5")
+    )
+    arguments = [
+        "--cores",
+        "2",
+        "--configfile",
+        QUICK,
+        "--config",
+        "samples=4e4",
+        "--",
+        *map(str, runs),
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        *arguments,
+    ]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     # A shell starts its background jobs with SIGINT ignored, and children inherit that.
     heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, preexec_fn=heed, **quiet)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, start_new_session=True, preexec_fn=heed, **quiet
+    )
     while process.poll() is None and not list(tmp_path.glob("results/**/[!.]*.checkpoint.h5")):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
@@ -189,15 +338,27 @@ def test_interrupted_as_by_ctrl_c_it_resumes_to_the_same_numbers(study, tmp_path
     assert runs and not all((tmp_path / path).exists() for path in runs)
     snakemake(tmp_path, *arguments)
     for path in runs:
-        again, before = (results.read_run(folder / path) for folder in (tmp_path, made.parent.parent))
-        pd.testing.assert_frame_equal(again.curve.drop(columns="seconds"), before.curve.drop(columns="seconds"), check_exact=True)
+        again, before = (
+            results.read_run(folder / path) for folder in (tmp_path, made.parent.parent)
+        )
+        pd.testing.assert_frame_equal(
+            again.curve.drop(columns="seconds"),
+            before.curve.drop(columns="seconds"),
+            check_exact=True,
+        )
         assert again.weights.keys() == before.weights.keys() and again.weights
-        assert all(np.array_equal(again.weights[name], before.weights[name]) for name in again.weights)
+        assert all(
+            np.array_equal(again.weights[name], before.weights[name]) for name in again.weights
+        )
 
 
 def test_another_budget_leaves_the_first_alone(study):
     folder, _, _ = study
-    jobs = planned(snakemake(folder, "--dry-run", "--cores", "2", "--configfile", QUICK, "--config", "samples=3e4"))
+    jobs = planned(
+        snakemake(
+            folder, "--dry-run", "--cores", "2", "--configfile", QUICK, "--config", "samples=3e4"
+        )
+    )
     assert jobs["gather"] == 1 and jobs["train_digits_gaussian_0"] == 1
 
 
@@ -206,8 +367,18 @@ def test_redraw_needs_gathered_results_alone_and_gives_the_same_bytes(study, tmp
     target = tmp_path / "results/quick-4e4"
     target.mkdir(parents=True)
     shutil.copy(made / "gathered.h5", target)
-    output = snakemake(tmp_path, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "redraw=true")
-    assert planned(output) == {"figure": 5, "claims": 1, "manifold": 1, "paper": 1, "report": 1, "all": 1, "total": 10}
+    output = snakemake(
+        tmp_path, "--cores", "2", "--configfile", QUICK, "--config", "samples=4e4", "redraw=true"
+    )
+    assert planned(output) == {
+        "figure": 5,
+        "claims": 1,
+        "manifold": 1,
+        "paper": 1,
+        "report": 1,
+        "all": 1,
+        "total": 10,
+    }
     names = [
         "report.html",
         "report.pdf",
@@ -224,26 +395,52 @@ def test_a_gathered_file_is_enough_to_go_on_with_more_seeds(study, tmp_path):
     target = tmp_path / "results/quick-4e4"
     target.mkdir(parents=True)
     shutil.copy(made / "gathered.h5", target)
-    more = yaml.safe_load(Path(QUICK).read_text()) | {"samples": "4e4", "seeds": [0, 1, 2], "job_seconds": 0}
+    more = yaml.safe_load(Path(QUICK).read_text()) | {
+        "samples": "4e4",
+        "seeds": [0, 1, 2],
+        "job_seconds": 0,
+    }
     (tmp_path / "more.json").write_text(json.dumps(more))
-    command = [sys.executable, "-m", "aevb.unpack", "more.json"]
+    command = [sys.executable, "-m", "aevb", "unpack", "more.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "34 of 50 runs" in done.stderr, done.stderr
     for path in target.rglob("*.h5"):
         if path.parent.parent.name == "runs":
-            np.testing.assert_array_equal(results.read_run(path).curve, results.read_run(made / path.relative_to(target)).curve)
+            np.testing.assert_array_equal(
+                results.read_run(path).curve,
+                results.read_run(made / path.relative_to(target)).curve,
+            )
     jobs = planned(snakemake(tmp_path, "--dry-run", "--cores", "1", "--configfile", "more.json"))
     kinds = {name.split("_")[0] for name in jobs}
-    assert "pilot" not in kinds and "variance" not in kinds and "encode" not in kinds and "dataset" not in kinds
+    assert (
+        "pilot" not in kinds
+        and "variance" not in kinds
+        and "encode" not in kinds
+        and "dataset" not in kinds
+    )
     assert sum(count for name, count in jobs.items() if name.startswith("train_")) == 50 - 34
-    # Of other settings nothing is taken, and what lies there of them is removed: the pipeline would not notice it.
-    (tmp_path / "longer.json").write_text(json.dumps(more | {"samples": "5e4", "results": str(target)}))
+    # Of other settings nothing is taken, and what lies there of them is removed: the pipeline would
+    # not notice it.
+    (tmp_path / "longer.json").write_text(
+        json.dumps(more | {"samples": "5e4", "results": str(target)})
+    )
     command[-1] = "longer.json"
-    done = subprocess.run([*command, str(target / "gathered.h5")], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, str(target / "gathered.h5")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
-    before, study = (config.load(more | {"samples": samples, "results": str(target)}) for samples in ("4e4", "5e4"))
+    before, study = (
+        config.load(more | {"samples": samples, "results": str(target)})
+        for samples in ("4e4", "5e4")
+    )
     fitting = sum(study.budget(run) == before.budget(run) for run in study.runs() if run.seed < 2)
-    assert f"{fitting} of 50 runs" in done.stderr and len(list(target.glob("runs/*/*.h5"))) == fitting, done.stderr
+    assert (
+        f"{fitting} of 50 runs" in done.stderr and len(list(target.glob("runs/*/*.h5"))) == fitting
+    ), done.stderr
     # Another first seed has pilots of its own, which may choose other step sizes.
     other = config.load(more | {"seeds": [1, 0], "results": str(tmp_path / "other")})
     assert unpack.unpack(other, target / "gathered.h5")[0] == 0
@@ -255,7 +452,9 @@ def test_lint():
         ["ruff", "format", "--check", "."],
         ["snakefmt", "--check", "Snakefile", "workflow"],
     ):
-        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     output = snakemake(ROOT, "--lint", "--configfile", QUICK)
     assert "in a good condition" in output

@@ -8,8 +8,10 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from aevb import config as configuration
-from aevb import clock, console, locks, plan, provenance
-from aevb.errors import UserError
+from aevb.core import provenance
+from aevb.core.errors import UserError
+from aevb.core.words import duration
+from aevb.pipeline import clock, console, locks, plan
 
 console.pass_on(SOURCE)
 try:
@@ -80,14 +82,14 @@ onstart:
         sent = [job for job in jobs if not job.is_local]
         print(
             f"{len(sent)} jobs go to the cluster, the longest with a time limit of "
-            f"{console.duration(60 * max([job.resources.runtime for job in sent], default=0))}.",
+            f"{duration(60 * max([job.resources.runtime for job in sent], default=0))}.",
             file=sys.stderr,
         )
     elif any(due.values()):
         # torch is imported and timed in a process of its own, which is gone before the jobs start
         request = {"config": config, "cores": workflow.cores or 1, "due": due}
         if subprocess.run(
-            [sys.executable, "-m", "aevb.cost"],
+            [sys.executable, "-m", "aevb", "cost"],
             input=json.dumps(request),
             text=True,
         ).returncode:

@@ -6,7 +6,7 @@ rule dataset:
     """Download (or copy from the mirror), verify and prepare one data set. Runs where the internet is: locally."""
     input:
         # Every file is verified: a new source gives the same images, and makes nothing stale.
-        code=[f"{SOURCE}/aevb/data.py", ancient(f"{SOURCE}/aevb/download.py")],
+        code=[f"{SOURCE}/aevb/data/__init__.py", ancient(f"{SOURCE}/aevb/data/download.py")],
     output:
         f"{STUDY.data}/{{dataset}}.h5",
     log:

@@ -3,7 +3,7 @@ rule figure:
     input:
         gathered=f"{FOLDER}/gathered.h5",
         paper=f"{workflow.basedir}/report/paper_curves.csv",
-        code=[f"{SOURCE}/aevb/figures.py", f"{SOURCE}/aevb/distance.py"],
+        code=[f"{SOURCE}/aevb/report/figures.py", f"{SOURCE}/aevb/paper/distance.py"],
     output:
         report(
             f"{FOLDER}/figures/{{figure}}.svg",

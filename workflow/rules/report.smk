@@ -4,7 +4,7 @@ report: "../../report/workflow.rst"
 # What page and paper say, and the code that says it.
 SAYING = [f"{workflow.basedir}/report/{name}" for name in ("texts.j2", "style.css")]
 SAYING += [
-    f"{SOURCE}/aevb/{name}.py" for name in ("report", "tables", "pages", "interactive")
+    f"{SOURCE}/aevb/report/{name}.py" for name in ("findings", "tables", "pages", "live")
 ]
 
 
@@ -31,7 +31,7 @@ rule claims:
         paper=f"{workflow.basedir}/report/paper_curves.csv",
         code=[
             f"{SOURCE}/aevb/{name}.py"
-            for name in ("claims", "judging", "distance", "figures", "config")
+            for name in ("paper/claims", "paper/verdicts", "paper/distance", "report/figures", "config/__init__")
         ],
     output:
         **TABLES,
@@ -53,8 +53,8 @@ rule manifold:
         template=f"{workflow.basedir}/report/manifold.html.j2",
         code=[
             f"{workflow.basedir}/report/manifold.js",
-            f"{SOURCE}/aevb/manifold.py",
-            f"{SOURCE}/aevb/figures.py",
+            f"{SOURCE}/aevb/report/manifold.py",
+            f"{SOURCE}/aevb/report/figures.py",
             *SAYING,
         ],
     output:

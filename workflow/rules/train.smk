@@ -67,7 +67,7 @@ for name in dict.fromkeys(row.experiment for row in STUDY.figure2):
             f"baseline_{name}"
         input:
             data=f"{STUDY.data}/{STUDY.experiments[name].dataset}.h5",
-            code=[f"{SOURCE}/aevb/{module}.py" for module in ("baseline", "data")],
+            code=[f"{SOURCE}/aevb/{module}.py" for module in ("models/baseline", "data/__init__")],
         output:
             f"{FOLDER}/baselines/{name}.json",
         log:
@@ -105,7 +105,7 @@ rule gather:
         encoded=[
             plan.table_path(STUDY, "encoded", run) for run in STUDY.figure4_models()
         ],
-        code=f"{SOURCE}/aevb/results.py",
+        code=f"{SOURCE}/aevb/results/__init__.py",
     output:
         gathered=f"{FOLDER}/gathered.h5",
         table=report(

@@ -2,8 +2,10 @@
 
 import json
 
-from aevb import baseline, config, console, data
-from aevb.files import atomic
+from aevb import config, data
+from aevb.core.files import atomic
+from aevb.models import baseline
+from aevb.pipeline import console
 
 with console.job(snakemake.log[0]):
     experiment = config.Experiment(**snakemake.params.experiment)

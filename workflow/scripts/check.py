@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aevb import check, console
+from aevb.pipeline import check, console
 
 with console.job(snakemake.log[0]):
     check.check(snakemake.input.reference, Path(snakemake.input.data[0]).parent)

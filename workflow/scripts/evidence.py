@@ -1,6 +1,8 @@
 """Estimate log p(x) of the runs of one job."""
 
-from aevb import config, console, data, estimates, results
+from aevb import config, data, results
+from aevb.pipeline import console
+from aevb.studies import estimates
 
 with console.job(snakemake.log[0]):
     settings = dict(snakemake.params.settings)

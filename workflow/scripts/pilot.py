@@ -1,7 +1,9 @@
 """Run the pilots of one job."""
 
-from aevb import console, data, results, training
+from aevb import data, results
 from aevb.config import Run
+from aevb.engine import training
+from aevb.pipeline import console
 
 with console.job(snakemake.log[0]):
     settings = training.Settings.from_dict(snakemake.params.settings)

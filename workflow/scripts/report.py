@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from aevb import console, distance, pages
+from aevb.paper import distance
+from aevb.pipeline import console
+from aevb.report import pages
 
 with console.job(snakemake.log[0]):
     inputs = snakemake.input

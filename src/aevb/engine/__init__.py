@@ -1,0 +1,1 @@
+"""Training: stacks of replicas, pilots, checkpoints, evaluation, and the same on a GPU."""

@@ -1,0 +1,1 @@
+"""Encoders and decoders, their densities, and the fast path of both."""

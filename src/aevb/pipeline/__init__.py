@@ -1,0 +1,1 @@
+"""What Snakemake calls, and a person at a terminal."""

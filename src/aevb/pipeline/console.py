@@ -1,0 +1,162 @@
+"""Talking to the person at the terminal, or reading the log of a cluster job."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from ..core.errors import Damaged, UserError
+from ..core.words import duration
+from . import locks
+
+
+class _Tee:
+    """Writes to a terminal and a log file. That one is full or the other gone is no reason to
+    stop a job."""
+
+    def __init__(self, terminal, file):
+        self.terminal, self.file = terminal, file
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self.file.write(text.encode(errors="replace"))
+        with contextlib.suppress(OSError):
+            self.terminal.write(text)
+            self.terminal.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+
+def pass_on(source: str) -> None:
+    """Let the processes of the jobs import from the folder `source`, as this one does."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+
+
+def hide_gpus() -> None:
+    """Let this process and those of the jobs, on whatever node a cluster runs them with this
+    environment, see no GPU: jobs that were planned for a CPU keep to it, and their nodes make
+    the same plan."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def may_remove(folders: list[str], kept: list[str]) -> None:
+    """Let the processes of the jobs remove damaged files under `folders`, which the pipeline
+    makes anew, but for the files `kept`."""
+    os.environ["AEVB_MADE"] = json.dumps(
+        [[os.path.realpath(path) for path in group] for group in (folders, kept)]
+    )
+
+
+def _remove(error: Damaged) -> str:
+    """What to say of a damaged file, which is removed if the pipeline makes it anew."""
+    made, kept = json.loads(os.environ.get("AEVB_MADE", "[[], []]"))
+    path = Path(os.path.realpath(error.path))
+    if {str(folder) for folder in path.parents} & set(made) and str(path) not in kept:
+        with contextlib.suppress(OSError):
+            Path(error.path).unlink()
+            return f"{error.path} was damaged ({error.reason}) and has been removed; run again, and it is made anew"
+    return str(error)
+
+
+@contextlib.contextmanager
+def job(log: str):
+    """Run a job: what it prints to stderr also goes to the file `log`; a UserError becomes one
+    line and exit status 1, a damaged file that the pipeline makes is removed, and the end of the
+    pipeline's process is that of the job."""
+    terminal = sys.stderr
+    try:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        file = open(log, "wb", buffering=0)  # noqa: SIM115 closed below
+    except OSError as error:
+        sys.exit(
+            f"error: cannot write {log}: {error.strerror}; make room or make the folder writable, "
+            "then run again"
+        )
+    with file, contextlib.redirect_stderr(_Tee(terminal, file)):
+        try:
+            locks.follow()
+            yield
+        except UserError as error:
+            print(
+                f"error: {_remove(error) if isinstance(error, Damaged) else error}", file=sys.stderr
+            )
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("stopped by Ctrl-C; run again to resume", file=sys.stderr)
+            sys.exit(130)
+
+
+def errors_in(folder: str, since: float) -> list[str]:
+    """The error lines that jobs logged under `folder` after the time `since`, for the last word
+    of a failed run."""
+    lines = {}
+    for log in Path(folder).rglob("*.log"):
+        if log.stat().st_mtime < since:
+            continue
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("error: "):
+                lines[line] = None
+    return list(lines)
+
+
+#: what the jobs of a rule (the first word of its name) make, for `summary`
+MADE = {
+    "dataset": "data sets prepared",
+    "pilot": "step sizes chosen",
+    "train": "models trained",
+    "evidence": "models with log p(x) estimated",
+    "estimators": "models with estimators graded",
+    "variance": "models with variances measured",
+    "figure": "figures drawn",
+}
+
+
+class Finished(NamedTuple):
+    """A planned job at the end of a pipeline: its rule, how many models (or files) it makes, its
+    log or '', what became of it."""
+
+    name: str
+    size: int
+    log: str
+    done: bool
+    failed: bool
+
+
+def summary(jobs: list[Finished], seconds: float) -> str:
+    """What a pipeline made, in one sentence, and a line for each job that failed."""
+    counts = []
+    for kind, words in MADE.items():
+        of_kind = [job for job in jobs if job.name.split("_")[0] == kind]
+        done, planned = (
+            sum(job.size for job in of_kind if job.done),
+            sum(job.size for job in of_kind),
+        )
+        if planned:
+            counts.append(f"{done} {words}" if done == planned else f"{done} of {planned} {words}")
+    done = sum(job.done for job in jobs)
+    lines = [
+        f"{done} of {len(jobs)} jobs done in {duration(seconds)}: "
+        f"{', '.join(counts) or 'no models, no figures'}."
+    ]
+    lines += [
+        f"Failed: {job.name}{f', see {job.log}' if job.log else ''}" for job in jobs if job.failed
+    ]
+    return "\n".join(lines)
+
+
+def command(arguments: list[str]) -> str:
+    """The command line that started this pipeline, to be copied; ./run says in AEVB_RUN that it
+    is what was called."""
+    return shlex.join(
+        [*([os.environ["AEVB_RUN"]] if "AEVB_RUN" in os.environ else ["snakemake"]), *arguments]
+    )
