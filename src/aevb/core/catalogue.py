@@ -26,9 +26,8 @@ class Catalogue(Generic[Entry]):
         self.complete = False
 
     def register(self, entry: Entry) -> Entry:
-        """Add `entry`; raises UserError if another has its key. Usable as a decorator of classes."""
-        known = self.entries.get(entry.key)
-        if known is not None and (known.__module__, type(known)) != (entry.__module__, type(entry)):
+        """Add `entry`, which it returns. Raises UserError if another has its key."""
+        if self.get(entry.key) not in (None, entry):
             raise UserError(f"there are two {self.kind}s '{entry.key}'; rename one of them")
         self.entries[entry.key] = entry
         return entry
