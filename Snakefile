@@ -19,32 +19,14 @@ if "experiments" not in config:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/jobs.smk"
 
 
-if not STUDY.redraw:
-
-    include: "workflow/rules/data.smk"
-    include: "workflow/rules/train.smk"
-    include: "workflow/rules/evidence.smk"
-    include: "workflow/rules/variance.smk"
-    include: "workflow/rules/check.smk"
-    include: "workflow/rules/encode.smk"
-
-
-include: "workflow/rules/figures.smk"
-include: "workflow/rules/report.smk"
+report: "report/workflow.rst"
 
 
 rule all:
     """Everything a study makes: figures, report and the tidy table of all curves."""
     default_target: True
     input:
-        [] if STUDY.redraw else f"{FOLDER}/curves.csv",
-        f"{FOLDER}/report.html",
-        f"{FOLDER}/report.pdf",
-        f"{FOLDER}/manifold.html",
-        expand(
-            f"{FOLDER}/figures/{{figure}}.{{suffix}}",
-            figure=STUDY.figures,
-            suffix=["pdf", "svg", "png"],
-        ),
+        plan.targets(STUDY),

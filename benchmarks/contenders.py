@@ -26,11 +26,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from aevb import config, data
 from aevb.core.errors import UserError
+from aevb.core.run import Run
 from aevb.models import nets
+from aevb.models.likelihoods import LIKELIHOODS
 
-TOLERANCE = (
-    1e-4  # relative, between bounds and gradients of ours and theirs: float32 leaves about 1e-6
-)
+# Relative, between bounds and gradients of ours and theirs: float32 leaves about 1e-6.
+TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,11 @@ class Workload:
     @property
     def model(self) -> str:
         layout = self.layout
-        return f"AEVB, {layout.pixels} pixels, {layout.hidden} hidden, N_z = {self.latent_dim}, M = {self.batch}, {layout.likelihood}"
+        sizes = f"{layout.pixels} pixels, {layout.hidden} hidden, N_z = {self.latent_dim}"
+        return f"AEVB, {sizes}, M = {self.batch}, {layout.likelihood}"
 
 
-# scale 255 for MNIST, as torchvision's ToTensor has it
+# Scale 255 for MNIST, as torchvision's ToTensor has it.
 WORKLOADS = {
     "mnist": Workload(
         "mnist",
@@ -90,6 +92,20 @@ class Images(NamedTuple):
     name: str
 
 
+def _bernoulli(x: Tensor, decoded: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(decoded, x, reduction="sum")
+
+
+def _gaussian(x: Tensor, decoded: Tensor) -> Tensor:
+    logits, log_variance = decoded.chunk(2, dim=-1)
+    squared = (x - torch.sigmoid(logits)) ** 2 * torch.exp(-log_variance)
+    return 0.5 * (log(2 * pi) + log_variance + squared).sum()
+
+
+# As one would write them: -log p(x|z) summed over the minibatch (eq. 11 and 12).
+MINUS_LOG_LIKELIHOODS = {"bernoulli": _bernoulli, "gaussian": _gaussian}
+
+
 class VAE(nn.Module):
     """The model as one would write it; `forward` gives minus the bound, summed over the
     minibatch (estimator B, eq. 7 and 10)."""
@@ -103,9 +119,7 @@ class VAE(nn.Module):
             layout.latent_dim,
             layout.likelihood,
         )
-        outputs = (
-            pixels if self.likelihood == "bernoulli" else 2 * pixels
-        )  # Gaussian: mean, then log-variance
+        outputs = LIKELIHOODS[self.likelihood].width(pixels)
         self.encoder = nn.Sequential(
             nn.Linear(pixels, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent_dim)
         )
@@ -115,17 +129,7 @@ class VAE(nn.Module):
 
     def minus_log_likelihood(self, x: Tensor, decoded: Tensor) -> Tensor:
         """-log p(x|z) summed over the minibatch (eq. 11 or 12)."""
-        if self.likelihood == "bernoulli":
-            return F.binary_cross_entropy_with_logits(decoded, x, reduction="sum")
-        logits, log_variance = decoded.chunk(2, dim=-1)
-        return (
-            0.5
-            * (
-                log(2 * pi)
-                + log_variance
-                + (x - torch.sigmoid(logits)) ** 2 * torch.exp(-log_variance)
-            ).sum()
-        )
+        return MINUS_LOG_LIKELIHOODS[self.likelihood](x, decoded)
 
     def forward(self, x: Tensor) -> Tensor:
         mean, log_variance = self.encoder(x).chunk(2, dim=-1)
@@ -135,9 +139,14 @@ class VAE(nn.Module):
 
     def parts(self) -> dict[str, nn.Parameter]:
         """The parameters by their names in nets.Layout; the weights are transposed there."""
-        layers = {"hidden": 0, "output": 2}
-        return {f"{net}.{layer}.{part}": getattr(getattr(self, net)[layers[layer]], part)
-                for net in ("encoder", "decoder") for layer in layers for part in ("weight", "bias")}  # fmt: skip
+        sides = {"encoder": self.encoder, "decoder": self.decoder}
+        layers, parts = {"hidden": 0, "output": 2}, ("weight", "bias")
+        return {
+            f"{name}.{layer}.{part}": getattr(net[layers[layer]], part)
+            for name, net in sides.items()
+            for layer in layers
+            for part in parts
+        }
 
 
 class Contender:
@@ -158,7 +167,8 @@ class Ours(Contender):
     """A stack of one replica, trained block after block as a job of the pipeline does."""
 
     def train(self, images, index, loader_workers, done):
-        from aevb.engine.training import Settings, Stack
+        from aevb.engine.settings import Settings
+        from aevb.engine.stack import Stack
 
         workload = self.workload
         training = config.Training(batch_size=workload.batch, draws=1, estimator="B")
@@ -170,7 +180,7 @@ class Ours(Contender):
             device="cpu",
             threads=1,
         )
-        run = config.Run(workload.name, "aevb", workload.latent_dim, index)
+        run = Run(workload.name, "aevb", workload.latent_dim, index)
         stack = Stack(
             [run], [workload.step_size], settings, data.load(images.file, workload.experiment)
         )
@@ -211,9 +221,8 @@ class Plain(Fused):
     def dataset(self, images: Images):
         if self.workload.experiment.dataset != "mnist":
             return TensorDataset(self.in_memory(images))
-        from torchvision import (
-            transforms,
-        )  # takes a second to import, which no other contender needs
+        # These take a second to import, and no other contender needs them.
+        from torchvision import transforms
         from torchvision.datasets import MNIST
 
         return MNIST(images.folder, train=True, transform=transforms.ToTensor())
@@ -242,6 +251,15 @@ class Pyro(Contender):
         pyro.clear_param_store()
         vae = self.vae
 
+        def normal(decoded):
+            logits, log_variance = decoded.chunk(2, dim=-1)
+            return Normal(torch.sigmoid(logits), torch.exp(0.5 * log_variance))
+
+        distributions = {
+            "bernoulli": lambda decoded: Bernoulli(logits=decoded),
+            "gaussian": normal,
+        }
+
         def model(x):
             pyro.module("decoder", vae.decoder)
             with pyro.plate("data", len(x)):
@@ -249,12 +267,7 @@ class Pyro(Contender):
                     "z", Normal(x.new_zeros(len(x), workload.latent_dim), 1.0).to_event(1)
                 )
                 decoded = vae.decoder(z)
-                if vae.likelihood == "bernoulli":
-                    likelihood = Bernoulli(logits=decoded)
-                else:
-                    logits, log_variance = decoded.chunk(2, dim=-1)
-                    likelihood = Normal(torch.sigmoid(logits), torch.exp(0.5 * log_variance))
-                pyro.sample("x", likelihood.to_event(1), obs=x)
+                pyro.sample("x", distributions[vae.likelihood](decoded).to_event(1), obs=x)
 
         def guide(x):
             pyro.module("encoder", vae.encoder)
@@ -285,7 +298,6 @@ class Pythae(Contender):
 
         super().__init__(workload)
         vae = self.vae
-        bernoulli = vae.likelihood == "bernoulli"
 
         class Encoder(BaseEncoder):
             def forward(self, x):
@@ -294,8 +306,7 @@ class Pythae(Contender):
 
         class Decoder(BaseDecoder):
             def forward(self, z):
-                decoded = vae.decoder(z)
-                return ModelOutput(reconstruction=torch.sigmoid(decoded) if bernoulli else decoded)
+                return ModelOutput(reconstruction=reconstruct(vae.decoder(z)))
 
         class Gaussian(Base):
             def loss_function(self, recon_x, x, mu, log_var, z):
@@ -308,12 +319,14 @@ class Pythae(Contender):
             latent_dim=workload.latent_dim,
             reconstruction_loss="bce",
         )
+        model, reconstruct = {
+            "bernoulli": (Base, torch.sigmoid),
+            "gaussian": (Gaussian, nn.Identity()),
+        }[vae.likelihood]
         encoder, decoder = Encoder(), Decoder()
-        encoder.layers, decoder.layers = (
-            vae.encoder,
-            vae.decoder,
-        )  # so that their parameters are the model's
-        self.model = (Base if bernoulli else Gaussian)(settings, encoder, decoder)
+        # Their parameters are then the model's.
+        encoder.layers, decoder.layers = vae.encoder, vae.decoder
+        self.model = model(settings, encoder, decoder)
 
     def minus_bound(self, x: Tensor) -> Tensor:
         loss = self.model({"data": x}).loss * len(x)  # its loss is the mean over the minibatch
@@ -332,9 +345,8 @@ class Pythae(Contender):
                 done(batch)
 
         adagrad = {"optimizer_cls": "Adagrad", "learning_rate": self.workload.step_size}
-        adagrad["optimizer_params"] = {
-            "weight_decay": self.workload.decay / batch
-        }  # of a loss that is a mean
+        # The loss is a mean over the minibatch.
+        adagrad["optimizer_params"] = {"weight_decay": self.workload.decay / batch}
         folder = str(images.folder / "pythae")
         settings = BaseTrainerConfig(
             folder,
@@ -395,9 +407,10 @@ def our_bound(
 ) -> tuple[float, dict[str, Tensor]]:
     """Our bound, in nats per datapoint, at theta (1, P), and its gradient summed over the
     minibatch, by the names of nets.Layout: the one place here that knows the learners."""
-    from aevb.learners import AEVB
+    from aevb.config import Training
+    from aevb.learners.aevb import AEVB
 
-    value, gradient = AEVB(workload.layout.likelihood).gradient(
+    value, gradient = AEVB(workload.layout.likelihood, Training()).gradient(
         workload.layout.view(theta), x[None], [noise[None, None]]
     )
     return value.item(), gradient
@@ -419,22 +432,20 @@ def check_equal(name: str, workload: Workload, images: Images) -> tuple[float, f
                 "nothing"
             )
     layout, parts = workload.layout, contender.vae.parts()
-    theta = 0.1 * torch.randn(
-        1, layout.n_parameters, generator=torch.Generator().manual_seed(0)
-    )  # large: every term counts
+    noise = torch.Generator().manual_seed(0)
+    # Large: every term counts.
+    theta = 0.1 * torch.randn(1, layout.n_parameters, generator=noise)
     for key, value in layout.view(theta).items():
         parts[key].data.copy_(value[0].T if value.shape[1] > 1 else value[0, 0])
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(
-            0
-        )  # every contender draws its noise as torch.randn does, and nothing else
+        # Every contender draws its noise as torch.randn does, and nothing else.
+        torch.manual_seed(0)
         theirs = -contender.minus_bound(x).item() / len(x)
         torch.manual_seed(0)
         bound, gradient = our_bound(workload, theta, x, torch.randn(len(x), layout.latent_dim))
     ours = torch.cat([gradient[key].flatten() for key in parts])
-    difference = ours + torch.cat(
-        [part.grad.t().flatten() for part in parts.values()]
-    )  # t: a bias has one dimension
+    # t, as a bias has one dimension.
+    difference = ours + torch.cat([part.grad.t().flatten() for part in parts.values()])
     differences = abs(theirs - bound) / abs(bound), (difference.norm() / ours.norm()).item()
     if not max(differences) <= TOLERANCE:
         raise UserError(

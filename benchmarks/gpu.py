@@ -23,8 +23,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aevb import config, data
 from aevb.core.errors import UserError
+from aevb.core.run import Run
 from aevb.engine import gpu, training
+from aevb.engine.settings import Settings
+from aevb.engine.stack import Stack
 from aevb.pipeline import local, plan
+from aevb.studies import planning
 
 DEVICE = "cuda"
 PRODUCTS = {torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default}
@@ -46,13 +50,11 @@ class Recorder(TorchDispatchMode):
         return function(*arguments, **(options or {}))
 
 
-def build(study: config.Config, tf32: bool) -> list[training.Stack]:
+def build(study: config.Config, tf32: bool) -> list[Stack]:
     """The stacks of Figure 2, on random grey values."""
     stacks, loaded = [], {}
     for job in plan.train_jobs(study):
-        settings = training.Settings.from_dict(
-            {**plan.settings(study, job.runs[0]), "device": DEVICE, "tf32": tf32}
-        )
+        settings = Settings.from_dict({**job.settings, "device": DEVICE, "tf32": tf32})
         known, scale = data.DATASETS[settings.experiment.dataset], settings.experiment.scale
         grey = (
             torch.randint(0, 256, (known.n_train, known.shape[0] * known.shape[1]), device=DEVICE)
@@ -61,7 +63,7 @@ def build(study: config.Config, tf32: bool) -> list[training.Stack]:
         )
         images = loaded.setdefault(
             job.experiment,
-            SimpleNamespace(train=grey, test=grey, scale=scale, sha256="", max_log_density=1e9),
+            SimpleNamespace(train=grey, test=grey, scale=scale, sha256=""),
         )
         wanted = [
             run
@@ -71,18 +73,15 @@ def build(study: config.Config, tf32: bool) -> list[training.Stack]:
         ]
         for curve in dict.fromkeys(run.curve for run in wanted):
             runs = [run for run in job.runs if run.curve == curve]
-            stacks.append(training.Stack(runs, [0.01] * len(runs), settings, images))
+            stacks.append(Stack(runs, [0.01] * len(runs), settings, images))
     return stacks
 
 
-def samples_per_second(
-    branches: gpu.Branches, stacks: list[training.Stack], seconds: float
-) -> float:
+def samples_per_second(branches: gpu.Branches, stacks: list[Stack], seconds: float) -> float:
     """Of all replicas, over spans of GPU_CHECK steps."""
     rates, end = [], time.perf_counter() + seconds
-    branches.train(
-        stacks, stacks[0].step + training.GPU_CHECK
-    )  # captures; training has moved for so long that its kernels are steady
+    # This captures, and lets training move so long that its kernels are steady.
+    branches.train(stacks, stacks[0].step + training.GPU_CHECK)
     while len(rates) < 3 or time.perf_counter() < end:
         started = time.perf_counter()
         branches.train(stacks, stacks[0].step + training.GPU_CHECK)
@@ -95,9 +94,7 @@ def samples_per_second(
     return statistics.median(rates)
 
 
-def ceiling(
-    branches: gpu.Branches, stacks: list[training.Stack], seconds: float
-) -> tuple[float, float]:
+def ceiling(branches: gpu.Branches, stacks: list[Stack], seconds: float) -> tuple[float, float]:
     """Samples per second of the products alone, in the branches of `branches`, and their
     operations per sample (mean over curves)."""
     operations = 0
@@ -116,9 +113,9 @@ def ceiling(
 
 def bounds(folder: str, study: config.Config, tf32: bool) -> list[float]:
     """Test bounds of three seeds after 1e6 samples, nats per datapoint."""
-    runs = [config.Run("mnist", "aevb", 20, seed) for seed in range(3)]
-    settings = training.Settings.from_dict(
-        {**plan.settings(study, runs[0]), "device": DEVICE, "tf32": tf32, "samples": 1_000_000}
+    runs = [Run("mnist", "aevb", 20, seed) for seed in range(3)]
+    settings = Settings.from_dict(
+        {**planning.settings(study, runs, 1_000_000), "device": DEVICE, "tf32": tf32}
     )
     trained = training.train(
         runs, [0.02] * 3, settings, data.load(f"{folder}/mnist.h5", settings.experiment)
@@ -147,7 +144,7 @@ def main() -> None:
     for tf32 in (False, True):
         stacks = build(study, tf32)
         model = next(stack for stack in stacks if stack.runs[0].curve == "mnist/aevb-nz20")
-        alone = training.Stack(model.runs[:1], [0.01], model.settings, model.data)
+        alone = Stack(model.runs[:1], [0.01], model.settings, model.data)
         branches = gpu.Branches()
         rate, replicas = (
             samples_per_second(branches, stacks, options.seconds),
@@ -166,7 +163,7 @@ def main() -> None:
             print(f"  {what:40} {value:>14,.0f} {value * operations / 1e12:8.1f}")
         print(f"  {'one model (MNIST, N_z = 20), step by step':40} {single:>14,.0f}")
         print(
-            f"  1e8 samples a curve would take {replicas * 1e8 / rate / 60:.1f} min, evaluations "
+            f"  1e8 samples per curve would take {replicas * 1e8 / rate / 60:.1f} min, evaluations "
             "left out"
         )
     found = [bounds(options.data, study, tf32) for tf32 in (False, True)]

@@ -2,14 +2,16 @@
 Adagrad over the parameters.
 
 The products are those of AEVB's forward and backward pass at the workload's shapes, in float32,
-with L = 1. For each, every layout of operands and result is tried on both routes that torch has on
-a CPU, torch.mm and oneDNN's linear layer (which torch.compile uses), and the fastest stays; in the
-window the chosen ones are run one after the other, as a step does. Adagrad must read parameter,
-gradient and accumulator and write parameter and accumulator, 5 x 4 bytes a parameter, at the
-bandwidth that a triad a = b + s c over three arrays of the same size reaches (best of many passes),
-be that a cache's or the memory's. Everything else (random numbers, the gather of a minibatch, tanh,
-densities, sums) counts as nothing, so that no float32 program on torch's products can pass this
-limit by more than the noise.
+with L = 1. torch has two routes on a CPU: torch.mm, and oneDNN's linear layer, which torch.compile
+uses. For each product, every layout of operands and result is tried on both, and the fastest stays.
+In the window the chosen ones are run one after the other, as a step does.
+
+Adagrad must read parameter, gradient and accumulator and write parameter and accumulator: 5 x 4
+bytes per parameter. It does so at the bandwidth that a triad a = b + s c reaches over three arrays
+of the same size (best of many passes), be that a cache's or the memory's.
+
+Everything else counts as nothing: random numbers, the gather of a minibatch, tanh, densities, sums.
+So no float32 program on torch's products can pass this limit by more than the noise.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import torch
 from contenders import Workload
 from torch import Tensor
 
+from aevb.models.likelihoods import LIKELIHOODS
+
 _linear = (
     getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     if torch.backends.mkldnn.is_available()
@@ -38,7 +42,7 @@ def shapes(workload: Workload) -> list[tuple[int, int, int]]:
     gradient of the inputs."""
     m, layout = workload.batch, workload.layout
     d, h, z = layout.pixels, layout.hidden, layout.latent_dim
-    layers = [(d, h), (h, 2 * z), (z, h), (h, d if layout.likelihood == "bernoulli" else 2 * d)]
+    layers = [(d, h), (h, 2 * z), (z, h), (h, LIKELIHOODS[layout.likelihood].width(d))]
     forward, weights = [(m, i, o) for i, o in layers], [(i, m, o) for i, o in layers]
     return forward + weights + [(m, o, i) for i, o in layers[1:]]  # the images need no gradient
 
@@ -63,7 +67,7 @@ def _seconds(call: Callable[[], Tensor]) -> float:
 
 
 def bandwidth(parameters: int, seconds: float) -> float:
-    """Bytes a second of a triad over three float32 arrays of `parameters` entries, the best pass
+    """Bytes per second of a triad over three float32 arrays of `parameters` entries, the best pass
     within `seconds`."""
     a, b, c = torch.zeros(3, parameters).unbind()
     best, end = float("inf"), time.perf_counter() + seconds

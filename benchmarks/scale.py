@@ -4,9 +4,9 @@
 
 Writes a run file for every run (31 evaluations and the weights of a small network, as if trained)
 and a pilot for every curve into a temporary folder, then gathers them, reads the gathered file and
-writes curves.csv, as the pipeline's job does: the time of each, and the peak memory of the process.
-With --dry-run Snakemake also plans the study from nothing, once with a job a run and once with a
-job for about twenty runs.
+writes curves.csv, as the pipeline's job does. Prints the time of each, and the peak memory of the
+process. With --dry-run Snakemake also plans the study from nothing, once with one job per run and
+once with one job per about twenty runs.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ from aevb import results
 from aevb.config import Config
 from aevb.models import nets
 from aevb.pipeline import plan
+from aevb.studies import planning
 
 ROOT = Path(__file__).parent.parent
-EVALUATIONS = 31  # 1e5 to 1e8, ten a decade
+EVALUATIONS = 31  # 1e5 to 1e8, ten per decade
 DIMS = [3, 5, 10, 20, 200]
 
 
 def study(runs: int, folder: Path) -> dict:
-    """The raw configuration of a study of about `runs` runs: MNIST, five N_z, two algorithms, as
-    many seeds as that takes."""
+    """The raw configuration of a study of about `runs` runs.
+
+    MNIST, five N_z, two algorithms, and as many seeds as that takes.
+    """
     return {
         "name": "scale",
         "samples": 1e8,
@@ -56,8 +59,7 @@ def study(runs: int, folder: Path) -> dict:
 
 
 def make_up(config: Config, hidden: int) -> None:
-    """Write the files of every run and pilot of `config`; the weights are those of a network
-    with `hidden` units."""
+    """Write the files of every run and pilot of `config`, of networks with `hidden` units."""
     generator = np.random.default_rng(0)
     samples = np.geomspace(1e5, config.samples, EVALUATIONS).round()
     curve = pd.DataFrame(
@@ -65,9 +67,10 @@ def make_up(config: Config, hidden: int) -> None:
     ).assign(samples=samples)
     text = dict.fromkeys((name for name, kind in results.ATTRIBUTES.items() if kind is str), "")
     text |= {"status": "completed", "dataset": "mnist", "likelihood": "bernoulli"}
-    text["config"] = json.dumps(plan.settings(config, config.runs()[0]))
+    runs = list(planning.budgets(config))
+    text["config"] = json.dumps(planning.settings(config, runs[:1], config.samples))
     numbers = {name: kind(1) for name, kind in results.ATTRIBUTES.items() if kind is not str}
-    for run in config.runs():
+    for run in runs:
         layout = nets.Layout(784, hidden, run.latent_dim, "bernoulli")
         weights = {
             name: value[0].numpy()
@@ -80,17 +83,20 @@ def make_up(config: Config, hidden: int) -> None:
             "schema": results.SCHEMA,
             "samples": config.samples,
         }
-        results.write_run(plan.run_path(config, run), results.RunResult(attributes, curve, weights))
-    for run in plan.pilot_runs(config):
+        result = results.RunResult(attributes, curve, weights)
+        results.write_run(planning.run_path(config, run), result)
+    for run in planning.pilot_runs(config):
         pilot = results.Pilot(
             *run, 0.02, np.array([0.01, 0.02, 0.1]), samples[:10], np.zeros((3, 10)), 10.0
         )
-        results.write_pilot(plan.pilot_path(config, run.curve), pilot)
+        results.write_pilot(planning.pilot_path(config, run.curve), pilot)
 
 
 def timed(what: str, work, *arguments):
-    """Call, print how long it took and how much of that on a core, children included; return
-    what it returned."""
+    """Call `work`, and return what it returns.
+
+    Prints how long it took, and how much of that on a core, children included.
+    """
     started, before = time.perf_counter(), os.times()
     made = work(*arguments)
     spent = sum(after - then for after, then in zip(os.times()[:4], before[:4], strict=True))
@@ -130,7 +136,7 @@ def main() -> None:
         "--hidden",
         type=int,
         default=20,
-        help="hidden units of the made-up networks (20: 150 KB a run)",
+        help="hidden units of the made-up networks (20: 150 KB per run)",
     )
     parser.add_argument("--dry-run", action="store_true", help="also time Snakemake's planning")
     options = parser.parse_args()
@@ -138,28 +144,28 @@ def main() -> None:
         folder = Path(name)
         raw = study(options.runs, folder)
         config = timed("the configuration", configuration.load, raw)
-        jobs = timed(
-            "its jobs and their settings",
-            lambda: [plan.settings(config, j.runs[0], j.samples) for j in plan.train_jobs(config)],
-        )
-        print(f"{len(config.runs())} runs in {len(jobs)} jobs")
+        jobs = timed("its jobs and their settings", plan.train_jobs, config)
+        asked = list(planning.budgets(config))
+        print(f"{len(asked)} runs in {len(jobs)} jobs")
+        # In a process of its own, whose memory is not counted.
         maker = multiprocessing.get_context("fork").Process(
             target=make_up, args=(config, options.hidden)
-        )  # its memory is not counted
+        )
         timed("made-up run files", lambda: (maker.start(), maker.join()))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         path = folder / "results/gathered.h5"
-        runs = {run.name: plan.run_path(config, run) for run in config.runs()}
-        pilots = {run.curve: plan.pilot_path(config, run.curve) for run in plan.pilot_runs(config)}
-        decoders = {run.name for run in config.figure_models()}
+        runs = {run.name: planning.run_path(config, run) for run in asked}
+        curves = [run.curve for run in planning.pilot_runs(config)]
+        pilots = {curve: planning.pilot_path(config, curve) for curve in curves}
+        models = {run.name for run in planning.drawn(config)}
         timed(
             "gathered",
             results.gather,
-            config.model_dump(exclude={"mirror"}),
+            config.model_dump(exclude=plan.UNGATHERED),
             runs,
             pilots,
             {},
-            decoders,
+            models,
             path,
         )
         gathered = timed("read", results.read_gathered, path)
@@ -170,7 +176,7 @@ def main() -> None:
             f"{before:.0f} MB before gathering"
         )
         if options.dry_run:
-            for seconds in (0, 20 * plan.train_jobs(config)[0].seconds):
+            for seconds in (0, 20 * jobs[0].seconds):
                 timed(
                     "Snakemake's planning", dry_run, {**raw, "job_seconds": round(seconds)}, folder
                 )

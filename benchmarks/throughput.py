@@ -1,45 +1,45 @@
-"""Training samples per second of a sweep over all cores: this project against PyTorch's idioms,
-public libraries and the machine.
+"""Training samples per second on all cores: this project against PyTorch's idioms, public libraries
+and the machine.
 
     ./run bench [--seconds S] [--rounds N] [--workload NAME ...] [--contender NAME ...] [--data DIR]
 
 The workloads are AEVB (estimator B, L = 1) with minibatches of M = 100, Adagrad and weight decay
 M/N; nothing is evaluated:
 
-    mnist      784 pixels, 500 hidden units, N_z = 20, Bernoulli cross-entropy on grey values frey
-    560 pixels, 200 hidden units, N_z = 10, Gaussian with a free log-variance and its mean through a
-    sigmoid figure3    784 pixels, 100 hidden units, N_z = 3, Bernoulli
+    mnist      784 pixels, 500 hidden units, N_z = 20, Bernoulli cross-entropy on grey values
+    frey       560 pixels, 200 hidden units, N_z = 10, Gaussian with a free log-variance and its
+               mean through a sigmoid
+    figure3    784 pixels, 100 hidden units, N_z = 3, Bernoulli
 
 The contenders, each in a one-thread process per core unless another number is given (contenders.py,
 limit.py):
 
-    ours       each process trains its own model with Stack.train_block plain      nn.Module,
-    autograd, torch.optim.Adagrad, a DataLoader over torchvision's MNIST (frey: a TensorDataset),
-    with no
-               loader workers or, on mnist, 2: once as one process with torch's default number of
-               threads, once a process a core
+    ours       each process trains its own model with Stack.train_block
+    plain      nn.Module, autograd, torch.optim.Adagrad, a DataLoader over torchvision's MNIST
+               (frey: a TensorDataset), with no loader workers or, on mnist, 2: once as one process
+               with torch's default number of threads, once as one process per core
     fused      the same model with images in memory and torch.optim.Adagrad(fused=True); also tried
-               as one process with
-               torch's default number of threads
+               as one process with torch's default number of threads
     pyro       Pyro's SVI with TraceMeanField_ELBO on the same networks, images in memory, its
-    checks off pythae     pythae's VAE with the same networks, trained by its BaseTrainer, without
-    messages and progress bar limit      what a step's matrix products and Adagrad's memory traffic
-    alone would allow
+               checks off
+    pythae     pythae's VAE with the same networks, trained by its BaseTrainer, without messages and
+               progress bar
+    limit      what a step's matrix products and Adagrad's memory traffic alone would allow
 
 Where a contender has variants, the first round runs all of them, and the fastest counts and goes
 on. Before anything is timed, the others are held against ours: equal parameters, minibatch and
 noise must give the same bound and gradient to 1e-4.
 
-In every round each contender in turn starts fresh processes, warms them up and is measured for S
+In every round each contender in turn starts fresh processes and warms them up. It is measured for S
 seconds: the samples that all its processes finish in that window, over the window. The table has
-median and range over rounds; results/benchmark.json receives them as a list of records, with the
-CPU time over time of a process: less than 1 for one of a single thread, and without loader workers,
-means that other work disturbed it. Cost as it stands: 8 minutes on two idle cores, and 1 GB of
-memory a core.
+median and range over rounds. results/benchmark.json receives them as a list of records, with a
+process's CPU time over its time. For a single thread without loader workers, less than 1 means that
+other work disturbed it. Cost as it stands: 8 minutes on two idle cores, and 1 GB of memory per
+core.
 
-Data are read from DIR (mnist.h5 or mnist/*.gz, frey.h5 or frey/frey_rawface.mat, where the pipeline
-puts them); nothing is downloaded. What is not there is replaced by uniform bytes of the same shape,
-called stand-in data in table and records: the arithmetic is the same.
+Data are read from DIR, where the pipeline puts them: mnist.h5 or mnist/*.gz, frey.h5 or
+frey/frey_rawface.mat. Nothing is downloaded. Uniform bytes of the same shape replace what is not
+there, and are called stand-in data in table and records: the arithmetic is the same.
 """
 
 from __future__ import annotations
@@ -162,11 +162,12 @@ def work(
 def measure(
     name: str, workload: Workload, arrangement: Arrangement, images: Images, seconds: float
 ) -> dict[str, float]:
-    """Samples per second of all processes of a contender together; the other values of `work` as
-    means over processes."""
-    context = multiprocessing.get_context(
-        "spawn"
-    )  # fresh: no threads, tensors or settings of this process or of the last contender
+    """Samples per second of all processes of a contender together.
+
+    The other values of `work` are means over processes.
+    """
+    # Fresh: no threads, tensors or settings of this process or of the last contender.
+    context = multiprocessing.get_context("spawn")
     processes = arrangement.processes
     with ProcessPoolExecutor(processes, context, initialise, (context.Barrier(processes),)) as pool:
         futures = [
@@ -229,10 +230,8 @@ def lay_out(workload: Workload, source: Path, folder: Path) -> Images:
         raw.mkdir(parents=True, exist_ok=True)
         with h5py.File(file) as prepared:
             images = prepared["train"][:].reshape(-1, *known.shape)
-        for kind, values in (
-            ("images-idx3", images),
-            ("labels-idx1", images[:, 0, 0]),
-        ):  # no contender looks at labels
+        labels = images[:, 0, 0]  # no contender looks at them
+        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
             header = np.array([2048 + values.ndim, *values.shape], ">i4").tobytes()
             (raw / f"train-{kind}-ubyte").write_bytes(header + values.tobytes())
             (raw / f"t10k-{kind}-ubyte").touch()  # must exist
@@ -295,28 +294,25 @@ def shown(processes: int, threads: int, loader_workers: int) -> str:
 
 
 def table(records: list[dict]) -> str:
-    """The records as text, with the ratio of ours to each, and the share of the limit that each
-    reaches."""
+    """The records as text, with the ratio of ours to each, and each one's share of the limit."""
     lines = [f"torch {records[0]['torch']}, {records[0]['processor']}"]
     for workload in dict.fromkeys(record["workload"] for record in records):
         rows = {record["contender"]: record for record in records if record["workload"] == workload}
-        first, rates = (
-            next(iter(rows.values())),
-            {name: record["samples_per_second"] for name, record in rows.items()},
-        )
+        first = next(iter(rows.values()))
+        rates = {name: record["samples_per_second"] for name, record in rows.items()}
         lines += ["", f"{workload}: {first['model']}; {first['data']}"]
-        lines += [
-            f"{'contender':25}{'processes x threads':>21}{'samples/s':>11}{'min to max':>21}{'ours/it':>9}{'of limit':>10}"
-        ]
+        head = f"{'contender':25}{'processes x threads':>21}{'samples/s':>11}{'min to max':>21}"
+        lines += [f"{head}{'ours/it':>9}{'of limit':>10}"]
         for name, record in rows.items():
             shape = shown(record["processes"], record["threads"], record["loader_workers"])
-            spread = f"{record['samples_per_second_min']:,.0f} to {record['samples_per_second_max']:,.0f}"
+            low, high = record["samples_per_second_min"], record["samples_per_second_max"]
+            spread = f"{low:,.0f} to {high:,.0f}"
             ratio = f"{rates['ours'] / rates[name]:.2f}" if "ours" in rates else "-"
             share = f"{rates[name] / rates['limit']:.0%}" if "limit" in rates else "-"
             lines += [f"{name:25}{shape:>21}{rates[name]:>11,.0f}{spread:>21}{ratio:>9}{share:>10}"]
         if one := rows.get("limit"):
             lines += [
-                f"limit of a process: matrix products {1e3 * one['products_seconds']:.3f} ms a "
+                f"limit of a process: matrix products {1e3 * one['products_seconds']:.3f} ms per "
                 f"step ({one['gflops']:.0f} GFLOPS), "
                 f"Adagrad {1e3 * one['adagrad_seconds']:.3f} ms "
                 f"({1e-9 * one['triad_bytes_per_second']:.0f} GB/s)"
@@ -368,7 +364,10 @@ def chosen(asked: list[str] | None) -> list[str]:
     for is not installed."""
     names = [name for name in (*CONTENDERS, "limit") if name.split(",")[0] in (asked or NAMES)]
     missing = [name for name in names if not package(name)]
-    advice = "./run bench installs it where there is a network, or pip install --requirement benchmarks/requirements.lock"
+    advice = (
+        "./run bench installs it where there is a network, or pip install --requirement "
+        "benchmarks/requirements.lock"
+    )
     if missing and asked:
         raise UserError(f"{missing[0]} is not installed: {advice}")
     for name in missing:
@@ -385,9 +384,8 @@ def main(arguments: list[str] | None = None) -> None:
             f"The machine is not idle (load average {load:.1f}): do not quote the numbers.",
             file=sys.stderr,
         )
-    os.environ["TQDM_DISABLE"] = (
-        "1"  # pythae's progress bar costs time; read when a new process imports tqdm
-    )
+    # pythae's progress bar costs time; read when a new process imports tqdm.
+    os.environ["TQDM_DISABLE"] = "1"
     with tempfile.TemporaryDirectory(prefix="aevb-benchmark-") as folder:
         images = {
             workload.name: lay_out(workload, options.data, Path(folder)) for workload in workloads

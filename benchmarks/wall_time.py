@@ -3,9 +3,8 @@ recorded.
 
     PYTHONPATH=src python benchmarks/wall_time.py results/quick-5e5
 
-Training and evaluation are what the runs measured of themselves; the rest of a job is its start
-(Python, torch, data) and the writing of results. Figures, report and gathering have no benchmark
-files; the time between the first start and the last end is the wall time of what has one.
+Training, evaluation and measuring are what the results say of themselves. What is left of the jobs
+that make them is their start (Python, torch, data) and the writing of results.
 """
 
 from __future__ import annotations
@@ -20,17 +19,15 @@ from aevb.core.errors import UserError
 
 
 def table(folder: Path) -> pd.DataFrame:
-    """One row a kind of job: number of jobs, seconds of all of them (one core each), and the parts
-    of training jobs.
+    """One row per kind of work: seconds of all its jobs, one core each, and their share.
 
     Raises UserError if the folder holds no finished study, or not the times of all its jobs.
     """
     gathered = results.read_gathered(folder / "gathered.h5")
-    files = {
-        kind: sorted((folder / "benchmarks" / kind).glob("*.tsv"))
-        for kind in ("pilot", "train", "evidence", "estimators")
-    }
-    if not files["train"]:
+    files: dict[str, list[Path]] = {}
+    for path in sorted((folder / "benchmarks").glob("*/*.tsv")):
+        files.setdefault(path.parent.name, []).append(path)
+    if "train" not in files:
         raise UserError(
             f"{folder}/benchmarks/ holds no times of jobs; run the study with snakemake first"
         )
@@ -46,20 +43,21 @@ def table(folder: Path) -> pd.DataFrame:
             f"{folder}/benchmarks/ holds the times of a part of its jobs: the study went on from a "
             "gathered file"
         )
-    estimating = {
-        kind: sum(t.attributes["seconds"] for t in getattr(gathered, kind).values())
-        for kind in ("evidence", "estimators")
+    measuring = {
+        kind: sum(table.attributes.get("seconds", 0.0) for table in tables.values())
+        for kind, tables in gathered.tables.items()
     }
+    stored = sum(seconds.get(kind, 0) for kind in ("train", "pilot", *measuring))
     rows = [
         ("training", training),
         ("evaluation of the bound", evaluation),
         ("pilots", piloting),
-        ("log p(x) along Figure 3", estimating["evidence"]),
-        ("estimators graded", estimating["estimators"]),
+        *((f"measuring: {kind}", spent) for kind, spent in measuring.items()),
         (
-            "start of jobs, reading and writing",
-            sum(seconds.values()) - training - evaluation - piloting - sum(estimating.values()),
+            "start of these jobs, reading and writing",
+            stored - training - evaluation - piloting - sum(measuring.values()),
         ),
+        ("data, gathering, figures and report", sum(seconds.values()) - stored),
     ]
     frame = pd.DataFrame(rows, columns=["what", "core_seconds"])
     frame["share"] = frame["core_seconds"] / frame["core_seconds"].sum()

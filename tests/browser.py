@@ -38,12 +38,14 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 FIND = """((root, selector) => {
-  const walk = node => [node, ...[...(node.shadowRoot?.children ?? []), ...node.children].flatMap(walk)]
+  const inside = node => [...(node.shadowRoot?.children ?? []), ...node.children]
+  const walk = node => [node, ...inside(node).flatMap(walk)]
   return walk(root).filter(node => node.matches(selector))
 })"""
 BOXES = """(found => {
   found[0]?.scrollIntoView({block: "center"})
-  return found.map(node => node.getBoundingClientRect()).map(box => [box.x, box.y, box.width, box.height])
+  const boxes = found.map(node => node.getBoundingClientRect())
+  return boxes.map(box => [box.x, box.y, box.width, box.height])
 })"""
 
 

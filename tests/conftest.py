@@ -10,12 +10,21 @@ import torch
 
 from aevb import config, data
 from aevb.core import files
-from aevb.engine import training
+from aevb.engine.settings import Settings
+from aevb.models.likelihoods import LIKELIHOODS
 
 torch.set_num_threads(1)
 os.environ["PYTHONPATH"] = str(
     Path(__file__).parent.parent / "src"
 )  # for the processes that tests start
+
+
+@pytest.fixture(autouse=True)
+def no_pipeline_left(monkeypatch):
+    """A pipeline that a test runs in this process names itself to its jobs: not to later tests."""
+    for name in ("AEVB_PIPELINE", "AEVB_LOCK"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +60,9 @@ def make(digits_file):
             likelihood=likelihood,
             hidden=20,
             scale=16,
-            dequantise=likelihood == "gaussian",
+            dequantise=LIKELIHOODS[likelihood].continuous,
         )
-        settings = training.Settings(
+        settings = Settings(
             experiment, config.Training(**options), config.Evaluation(first=2000), samples
         )
         return settings, data.load(digits_file, experiment)

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from aevb import config, data, results
-from aevb.config import Run
+from aevb.core.run import Run
 from aevb.data import download
 from aevb.engine import training
-from aevb.studies import estimates
+from aevb.engine.settings import Settings
+from aevb.marginal.options import Evidence
+from aevb.studies.figure3.work import figure3
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = {
@@ -34,7 +36,7 @@ def prepared(name: str, folder: Path) -> Path:
 
 def train(run: Run, step_size: float, samples: int, folder: Path):
     experiment = EXPERIMENTS[run.experiment]
-    settings = training.Settings(experiment, config.Training(), config.Evaluation(), samples)
+    settings = Settings(experiment, config.Training(), config.Evaluation(), samples)
     (result,) = training.train(
         [run], [step_size], settings, data.load(prepared(run.experiment, folder), experiment)
     )
@@ -81,13 +83,13 @@ def test_monte_carlo_em_on_1000_points_passes_the_papers_first_values(tmp_path):
         dataset="mnist", likelihood="bernoulli", hidden=100, n_train=1000
     )
     images = data.load(prepared("mnist", tmp_path), experiment)
-    settings = training.Settings(
+    settings = Settings(
         experiment, config.Training(), config.Evaluation(), 41 * 15_000, snapshots=1
     )
     (result,) = training.train([Run("mnist_1000", "mcem", 3, 7)], [0.1], settings, images)
     results.write_run(tmp_path / "run.h5", result)
     last = (
-        estimates.figure3(tmp_path / "run.h5", images, config.Evidence(), "cpu", 1)
+        figure3(tmp_path / "run.h5", images, Evidence(), "cpu", 1)
         .frame.iloc[-2:]
         .set_index("split")
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from test_figures import (
+from synthetic import (
     FULL,
     FULL_DIGITS,
     PAPER,
@@ -16,8 +16,13 @@ from test_figures import (
 )
 
 from aevb import config, results
-from aevb.paper import claims, distance, verdicts
-from aevb.paper.verdicts import Panel
+from aevb.core.run import Run
+from aevb.paper import claims, verdicts
+from aevb.paper.verdicts import Check
+from aevb.results import csv
+from aevb.studies import STUDIES
+from aevb.studies.figure2.claims import _one_draw
+from aevb.studies.planning import budgets
 
 GRID = np.geomspace(1e5, 1e8, 31)
 STUDY = {
@@ -59,7 +64,7 @@ def made(raw=None, shape=bound, change=None, **attributes):
     """A study of Figure 2: shape(samples, algorithm) + NOISE for each run; change(run, result)
     may replace or drop one."""
     study, runs = config.load(STUDY if raw is None else raw), {}
-    for run in study.runs():
+    for run in budgets(study):
         noise = NOISE[run.seed] if run.algorithm == "aevb" else 0.0
         result = made_run(study, run, shape(GRID, run.algorithm) + noise, **attributes)
         result = change(run, result) if change else result
@@ -78,7 +83,7 @@ def verdict(gathered, paper, number, others=()):
 
 
 def test_the_interval_of_two_seeds_by_hand():
-    mean, low, high = verdicts.interval(Panel("", [1.0, 3.0]))
+    mean, low, high = verdicts.interval(Check("", [1.0, 3.0]))
     half = (
         1.0 * np.sqrt(2) * stats.t.ppf(0.975, 1) / stats.norm.ppf(0.975)
     )  # resamples reach from 1 to 3
@@ -89,22 +94,22 @@ def test_the_interval_covers_the_mean_as_often_as_it_says():
     draws = np.random.RandomState(1).standard_normal((500, 3))
     inside = [
         low < 0 < high
-        for _, low, high in (verdicts.interval(Panel("", list(values))) for values in draws)
+        for _, low, high in (verdicts.interval(Check("", list(values))) for values in draws)
     ]
     assert 0.91 < np.mean(inside) < 0.98
 
 
 def test_an_interval_that_cannot_be_had_is_not_a_number():
-    mean, *ends = verdicts.interval(Panel("", [2.0]))
+    mean, *ends = verdicts.interval(Check("", [2.0]))
     assert (
-        mean == 2.0 and np.isnan(ends).all() and verdicts.kind(Panel("", [2.0])) == "none: one seed"
+        mean == 2.0 and np.isnan(ends).all() and verdicts.kind(Check("", [2.0])) == "none: one seed"
     )
     np.testing.assert_allclose(
-        verdicts.interval(Panel("", [2.0], error=1.0)),
+        verdicts.interval(Check("", [2.0], error=1.0)),
         [2.0, 2.0 - 1.959964, 2.0 + 1.959964],
         rtol=1e-6,
     )
-    assert np.isnan(verdicts.interval(Panel("", []))).all()
+    assert np.isnan(verdicts.interval(Check("", []))).all()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +127,7 @@ def test_an_interval_that_cannot_be_had_is_not_a_number():
     ],
 )
 def test_states(values, threshold, side, expected):
-    assert verdicts.state(Panel("", values, threshold, side)) == expected
+    assert verdicts.state(Check("", values, threshold, side)) == expected
 
 
 GOOD, BAD, LEAN, OPEN = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9], [0.1, 9.0], [-0.1, 9.0]
@@ -133,18 +138,18 @@ GOOD, BAD, LEAN, OPEN = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9], [0.1, 9.0], [-0.1, 
     [
         ([GOOD, GOOD], [], "holds", ""),
         ([GOOD, GOOD], ["if it rains"], "holds with a qualification: if it rains", ""),
-        ([GOOD, GOOD, BAD], [], "holds with a qualification: not in 1 of 3 panels", "p2"),
+        ([GOOD, GOOD, BAD], [], "holds with a qualification: not in 1 of 3 checks", "p2"),
         (
             [GOOD, LEAN],
             [],
             "holds with a qualification: too few seeds to be sure, though all say so, in 1 of 2 "
-            "panels (p1)",
+            "checks (p1)",
             "",
         ),
         (
             [LEAN, LEAN],
             [],
-            "not tested (undecided): too few seeds to be sure, though all say so, in 2 of 2 panels "
+            "not tested (undecided): too few seeds to be sure, though all say so, in 2 of 2 checks "
             "(p0; p1)",
             "",
         ),
@@ -152,13 +157,13 @@ GOOD, BAD, LEAN, OPEN = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9], [0.1, 9.0], [-0.1, 
             [[-0.1, -9.0]] * 2,
             [],
             "not tested (undecided): too few seeds to be sure, though all say the opposite, in 2 "
-            "of 2 panels",
+            "of 2 checks",
             "p0; p1",
         ),
         (
             [GOOD, GOOD, []],
             [],
-            "holds with a qualification: every replica of an algorithm diverged in 1 of 3 panels",
+            "holds with a qualification: every replica of an algorithm diverged in 1 of 3 checks",
             "p2 (diverged)",
         ),
         ([GOOD, BAD], [], "does not hold", "p1"),
@@ -166,34 +171,34 @@ GOOD, BAD, LEAN, OPEN = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9], [0.1, 9.0], [-0.1, 
         (
             [BAD, OPEN, GOOD, GOOD],
             ["if it rains"],
-            "not tested (undecided): not in 1 of 4 panels; undecided in 1 of 4 panels (p1); if it "
+            "not tested (undecided): not in 1 of 4 checks; undecided in 1 of 4 checks (p1); if it "
             "rains",
             "p0",
         ),
-        ([OPEN, GOOD], [], "not tested (undecided): undecided in 1 of 2 panels (p0)", ""),
-        ([OPEN] * 5, [], "not tested (undecided): undecided in 5 of 5 panels", ""),
+        ([OPEN, GOOD], [], "not tested (undecided): undecided in 1 of 2 checks (p0)", ""),
+        ([OPEN] * 5, [], "not tested (undecided): undecided in 5 of 5 checks", ""),
         (
             [[]],
             [],
-            "not tested (undecided): every replica of an algorithm diverged in 1 of 1 panels",
+            "not tested (undecided): every replica of an algorithm diverged in 1 of 1 checks",
             "p0 (diverged)",
         ),
     ],
 )
 def test_verdicts_follow_from_the_states(values, remarks, expected, exceptions):
-    panels = [Panel(f"p{place}", mine) for place, mine in enumerate(values)]
-    assert verdicts.judge(panels, remarks) == (expected, exceptions)
+    checks = [Check(f"p{place}", mine) for place, mine in enumerate(values)]
+    assert verdicts.judge(checks, remarks) == (expected, exceptions)
 
 
 def test_the_panel_that_speaks_least_for_the_claim_comes_first():
-    panels = [
-        Panel("wide", LEAN),
-        Panel("clear", GOOD),
-        Panel("alone", [-5.0]),
-        Panel("below", GOOD, 3.0, -1),
-        Panel("lost", []),
+    checks = [
+        Check("wide", LEAN),
+        Check("clear", GOOD),
+        Check("alone", [-5.0]),
+        Check("below", GOOD, 3.0, -1),
+        Check("lost", []),
     ]
-    assert [panel.name for panel in sorted(panels, key=verdicts.support)] == [
+    assert [check.name for check in sorted(checks, key=verdicts.support)] == [
         "alone",
         "wide",
         "clear",
@@ -209,7 +214,7 @@ def test_speed_by_hand(paper):
     row = verdict(made(), paper, 1)
     assert (
         row.verdict == "holds"
-        and row.panels == row.agreeing == 4
+        and row.checks == row.agreeing == 4
         and row.seeds == 3
         and row.figure == "figure2"
         and row.study == "made"
@@ -265,9 +270,9 @@ def test_one_panel_against_is_a_qualification(paper):
         return result
 
     row = verdict(made(change=worse), paper, 2)
-    assert row.verdict == "holds with a qualification: not in 1 of 4 panels"
+    assert row.verdict == "holds with a qualification: not in 1 of 4 checks"
     assert (
-        row.exceptions == row.panel == "Frey Face, N_z = 2"
+        row.exceptions == row.check == "Frey Face, N_z = 2"
         and row.effect == pytest.approx(RISE * np.log(2) - 100)
         and row.agreeing == 3
     )
@@ -289,7 +294,7 @@ def test_seeds_that_disagree_leave_a_claim_undecided(paper):
 
     assert (
         verdict(made(change=noisy), paper, 2).verdict
-        == "not tested (undecided): undecided in 4 of 4 panels"
+        == "not tested (undecided): undecided in 4 of 4 checks"
     )
 
 
@@ -300,7 +305,7 @@ def test_one_seed_does_not_test_figure2(paper):
         assert (
             row.verdict.startswith("not tested: it needs AEVB and wake-sleep")
             and np.isnan(row.effect)
-            and row.panels == 0
+            and row.checks == 0
         )
     assert verdict(alone, paper, 2, [made()]).verdict == "holds"
     assert verdict(made(), paper, 2, [alone]).study == "made"
@@ -352,12 +357,12 @@ def test_diverged_replicas_are_left_out_and_named(paper):
         in verdict(made(change=lose_aevb([1])), paper, 3).verdict
     )
     row = verdict(made(change=lose_aevb([0, 1, 2])), paper, 3)
-    assert row.exceptions == "Frey Face (diverged)" and "diverged in 1 of 3 panels" in row.verdict
+    assert row.exceptions == "Frey Face (diverged)" and "diverged in 1 of 3 checks" in row.verdict
     assert (
         "without 1 replicas that diverged" in verdict(made(change=lose_aevb([1])), paper, 4).verdict
     )
     row = verdict(made(change=lose([0, 1, 2])), paper, 2)
-    assert "every replica of an algorithm diverged in 1 of 4 panels" in row.verdict
+    assert "every replica of an algorithm diverged in 1 of 4 checks" in row.verdict
     assert row.exceptions == "MNIST, N_z = 3 (diverged)"
 
 
@@ -368,7 +373,7 @@ def test_seeds_with_other_budgets_are_compared_where_they_end(paper):
         return result
 
     table = claims.details(made(change=cut), paper)
-    table = table[table["claim"].str.startswith("2.")].set_index("panel")
+    table = table[table["claim"].str.startswith("2.")].set_index("check")
     assert len(table) == 4
     assert (
         table.loc["MNIST, N_z = 3", "seeds"] == 3
@@ -376,14 +381,14 @@ def test_seeds_with_other_budgets_are_compared_where_they_end(paper):
     )
     remark = "only to 1e7 of the paper's 1e8 samples"
     row = verdict(made(change=cut), paper, 2)
-    remark += "; the one seed that goes on, to 1e8, is "
+    remark += "; the seed trained to 1e8 "
     assert (
-        row.verdict == f"holds with a qualification: {remark}on its side"
-        and row.panel == "MNIST, N_z = 3"
+        row.verdict == f"holds with a qualification: {remark}agrees"
+        and row.check == "MNIST, N_z = 3"
     )
     row = verdict(made(change=cut), paper, 3)
     assert row.verdict.startswith(
-        f"holds with a qualification: {remark}on its side; no fall to judge where every test bound "
+        f"holds with a qualification: {remark}agrees; no fall to judge where every test bound "
         "still rises (MNIST; Frey"
     )
 
@@ -395,7 +400,7 @@ def test_seeds_with_other_budgets_are_compared_where_they_end(paper):
     row = verdict(made(change=worse_at_the_end), paper, 2)
     assert (
         row.verdict
-        == f"holds with a qualification: {remark}against it in 1 of 4 panels (Frey Face, N_z = 2)"
+        == f"holds with a qualification: {remark}disagrees in 1 of 4 checks (Frey Face, N_z = 2)"
     )
 
 
@@ -407,7 +412,7 @@ def test_two_seeds_that_go_on_have_panels_of_their_own(paper):
         return result
 
     table = claims.details(made(change=cut), paper)
-    table = table[table["claim"].str.startswith("2.")].set_index("panel")
+    table = table[table["claim"].str.startswith("2.")].set_index("check")
     assert len(table) == 8 and list(
         table.loc[["MNIST, N_z = 3, to 1e7", "MNIST, N_z = 3, to 1e8"], "seeds"]
     ) == [3, 2]
@@ -422,7 +427,7 @@ def test_a_speed_up_that_began_before_the_first_evaluation_is_a_lower_limit(pape
 
     assert verdict(made(), paper, 1).verdict == "holds"
     row = verdict(made(change=ahead), paper, 1)
-    assert row.verdict.startswith("holds with a qualification: a lower limit in 1 of 4 panels")
+    assert row.verdict.startswith("holds with a qualification: a lower limit in 1 of 4 checks")
 
 
 def overfit(gap=0.0, fall=0.0, latent_dim=20):
@@ -444,8 +449,8 @@ def overfit(gap=0.0, fall=0.0, latent_dim=20):
     ("gap", "fall", "expected", "exceptions"),
     [
         (0.5, 0.5, "holds with a qualification", ""),
-        (60.0, 0.5, "holds with a qualification: not in 1 of 4 panels", "Frey Face: gap"),
-        (0.5, 7.0, "holds with a qualification: not in 1 of 4 panels", "Frey Face: fall"),
+        (60.0, 0.5, "holds with a qualification: not in 1 of 4 checks", "Frey Face: gap"),
+        (0.5, 7.0, "holds with a qualification: not in 1 of 4 checks", "Frey Face: fall"),
         (60.0, 7.0, "does not hold", "Frey Face: gap; Frey Face: fall"),
     ],
 )
@@ -454,7 +459,7 @@ def test_overfitting(paper, gap, fall, expected, exceptions):
     # read off at 1e8: 62 with N_z = 2, 175 with 20
     remark = "the gap in the paper's own curves grows by 113 nats on Frey Face"
     assert (
-        row.verdict == f"{expected}{'; ' if 'panels' in expected else ': '}{remark}"
+        row.verdict == f"{expected}{'; ' if 'checks' in expected else ': '}{remark}"
         and row.exceptions == exceptions
     )
     if exceptions:
@@ -474,7 +479,7 @@ def test_overfitting_is_the_slope_over_all_latent_dimensions(paper):
     row = verdict(made(raw, change=change), paper, 3)
     x = np.log(list(gaps))
     slope = stats.linregress(x, list(gaps.values())).slope
-    assert row.effect == pytest.approx(slope * np.log(200 / 3)) and row.panel == "MNIST: gap"
+    assert row.effect == pytest.approx(slope * np.log(200 / 3)) and row.check == "MNIST: gap"
 
 
 def test_overfitting_beyond_the_papers_axis_is_a_panel_of_its_own(paper):
@@ -488,7 +493,7 @@ def test_overfitting_beyond_the_papers_axis_is_a_panel_of_its_own(paper):
         return made_run(config.load(STUDY), run, test, samples=beyond)
 
     table = claims.details(made(change=change), paper)
-    states = table[table["claim"].str.startswith("3.")].set_index("panel")
+    states = table[table["claim"].str.startswith("3.")].set_index("check")
     assert (
         states.loc["Frey Face: fall", "state"] == "agrees"
         and states.loc["Frey Face, to 5e8: fall", "state"] == "disagrees"
@@ -501,7 +506,7 @@ def test_the_variance_of_one_draw_is_never_underestimated():
     variances = np.random.RandomState(0).lognormal(-3, 4, 1000)
     target, most = 0.05, 100
     draws = np.clip(np.ceil(variances / target**2), 1, most)
-    found = claims._one_draw(np.sqrt(variances / draws), target, most)
+    found = _one_draw(np.sqrt(variances / draws), target, most)
     assert (found >= variances * (1 - 1e-9)).all()
     sure = (draws == most) & (variances > most * target**2) | (draws == 1) & (
         variances < 0.49 * target**2
@@ -530,10 +535,10 @@ def test_variance_of_the_bound(paper):
         and "Frey Face, N_z = 2, wake-sleep" in row.exceptions
     )
     raw = {**STUDY, "figure2": [*STUDY["figure2"][:1], {"experiment": "frey", "latent_dims": [2]}]}
-    assert "not in 2 of 6 panels" in verdict(made(raw, change=noisy(["frey"])), paper, 4).verdict
+    assert "not in 2 of 6 checks" in verdict(made(raw, change=noisy(["frey"])), paper, 4).verdict
     row = verdict(with_variance(whole=3.0), paper, 4)
     assert (
-        row.panels == 10
+        row.checks == 10
         and row.effect == pytest.approx(3.0)
         and row.exceptions
         == "; ".join(
@@ -548,13 +553,16 @@ def test_variance_of_the_bound(paper):
 def with_tradeoff(gains):
     """The made study with the trade-off on MNIST, N_z = 3: L draws bring gains[L] nats over one
     draw at equal datapoints."""
-    gathered = made()
-    study = config.load(gathered.config)
+    gathered, sizes = made(), {"draws": list(gains), "batch_sizes": [10, 100]}
+    study = config.load(
+        {**STUDY, "tradeoff": {"experiment": "mnist", "latent_dim": 3, "seeds": [0, 1, 2], **sizes}}
+    )
+    gathered.config = study.model_dump(mode="json")
     for draws, gain in gains.items():
         for batch in (10, 100):
             samples = np.geomspace(1e5, 1e6, 6) / draws * 5
             for seed in (0, 1, 2):
-                run = config.Run(f"mnist+l{draws}-m{batch}", "aevb", 3, seed)
+                run = Run(f"mnist+l{draws}-m{batch}", "aevb", 3, seed)
                 bonus = gain if batch == 100 else 500.0
                 gathered.runs[run.name] = made_run(
                     study, run, bound(samples, "aevb") + NOISE[seed] + bonus, samples=samples
@@ -578,14 +586,14 @@ def with_tradeoff(gains):
         ),
         (
             {2: 0.0, 5: 0.0, 10: 30.0},
-            "holds with a qualification: not in 1 of 3 panels; MNIST, N_z = 3: at equal",
+            "holds with a qualification: not in 1 of 3 checks; MNIST, N_z = 3: at equal",
         ),
     ],
 )
 def test_one_draw_is_enough(paper, gains, expected):
     row = verdict(with_tradeoff(gains), paper, 5)
     assert row.verdict == expected or (len(gains) > 1 and row.verdict.startswith(expected))
-    table = claims.details(with_tradeoff(gains), paper).set_index("panel")
+    table = claims.details(with_tradeoff(gains), paper).set_index("check")
     for draws, gain in gains.items():
         assert table.loc[f"MNIST, N_z = 3: L = {draws}", "effect"] == pytest.approx(
             RISE * np.log(draws) - gain, abs=1e-4
@@ -625,7 +633,7 @@ def with_variance(a=1.5, score=1e4, helped=200.0, error=0.01, whole=0.02):
                         "squared_norm": 1.0,
                     }
                 )
-    gathered.variance = {"mnist/aevb-nz3-seed0": results.Table(pd.DataFrame(rows), {})}
+    gathered.tables["variance"] = {"mnist/aevb-nz3-seed0": results.Table(pd.DataFrame(rows), {})}
     return gathered
 
 
@@ -640,13 +648,13 @@ def with_variance(a=1.5, score=1e4, helped=200.0, error=0.01, whole=0.02):
 def test_estimator_b_varies_less(paper, a, error, expected):
     row = verdict(with_variance(a=a, error=error), paper, 6)
     assert row.verdict.startswith(expected) and row.effect == pytest.approx(a)
-    assert row.seeds == 1 and row.interval == "Monte Carlo error on one model" and row.panels == 4
+    assert row.seeds == 1 and row.interval == "Monte Carlo error on one model" and row.checks == 4
     assert row.high / row.effect == pytest.approx(np.exp(1.959964 * error), rel=1e-6)
 
 
 def test_where_the_bound_and_its_gradient_differ_it_is_said(paper):
     gathered = with_variance(a=1.5)
-    frame = gathered.variance["mnist/aevb-nz3-seed0"].frame
+    frame = gathered.of("variance")["mnist/aevb-nz3-seed0"].frame
     frame.loc[(frame["part"] == "bound") & (frame["estimator"] == "A"), "ratio"] = 0.5
     row = verdict(gathered, paper, 6)
     assert (
@@ -679,13 +687,13 @@ def third(seeds=(0, 1), raw=FULL, shift=None):
     nats by run's experiment and algorithm."""
     study = config.load({**raw, "seeds": list(seeds)})
     runs, evidence = {}, {}
-    for run in study.figure3_runs():
+    for run in STUDIES["figure3"].models(study):
         runs[run.name] = synthetic_run3(study, run)
         evidence[run.name] = synthetic_evidence(study, run, runs[run.name])
         evidence[run.name].frame["importance"] += (shift or {}).get(
             (run.experiment, run.algorithm), 0.0
         )
-    return results.Gathered(study.model_dump(mode="json"), runs, {}, evidence)
+    return results.Gathered(study.model_dump(mode="json"), runs, {}, {"evidence": evidence})
 
 
 def test_an_algorithm_that_was_not_run_has_not_diverged(paper):
@@ -697,27 +705,27 @@ def test_an_algorithm_that_was_not_run_has_not_diverged(paper):
 def test_figure3_holds_as_in_the_paper_and_flips(paper):
     row = verdict(made(), paper, 8, [third()])
     assert (
-        row.verdict == "holds" and row.panels == 4 and row.study == "synthetic" and row.seeds == 2
+        row.verdict == "holds" and row.checks == 4 and row.study == "synthetic" and row.seeds == 2
     )
     rows = paper[(paper.figure == 3) & (paper.n_train == 1000) & (paper.split == "test")]
     ends = {
         a: np.interp(np.log(6e7), np.log(c.samples), c.value)
         for a, c in rows.sort_values("samples").groupby("algorithm")
     }
-    table = claims.details(third(), paper).set_index("panel")
+    table = claims.details(third(), paper).set_index("check")
     assert table.loc["N_train = 1,000: MCEM above AEVB", "effect"] == pytest.approx(
         ends["mcem"] - ends["aevb"]
     )
 
     swapped = third(shift={("mnist_1000", "mcem"): -50.0})
     row = verdict(swapped, paper, 8)
-    assert row.verdict == "holds with a qualification: not in 1 of 4 panels"
+    assert row.verdict == "holds with a qualification: not in 1 of 4 checks"
     scales = third(shift={("mnist_1000", "mcem"): -50.0, ("mnist_50000", "mcem"): 50.0})
     assert verdict(scales, paper, 8).verdict == "does not hold"
     alone = verdict(third([0]), paper, 8)
     assert (
         alone.verdict
-        == "not tested (undecided): too few seeds to be sure, though all say so, in 4 of 4 panels"
+        == "not tested (undecided): too few seeds to be sure, though all say so, in 4 of 4 checks"
         and np.isnan(alone.low)
     )
     assert verdict(made(), paper, 8).verdict.startswith("not tested: it needs log p(x)")
@@ -734,34 +742,34 @@ def graded(biases):
     )
     gathered = results.Gathered(study.model_dump(mode="json"), {}, {})
     for latent_dim, bias in biases.items():
-        run = config.Run("mnist", "aevb", latent_dim, 0)
+        run = Run("mnist", "aevb", latent_dim, 0)
         table = synthetic_estimators(config.load(FULL), run)
         chosen = (table.frame["estimator"] == "hmc_kde") & (table.frame["samples"] == 50)
         table.frame.loc[chosen, ["bias", "bias_se"]] = [bias, 0.1]
         gathered.runs[run.name] = made_run(study, run, bound(GRID, "aevb"))
-        gathered.estimators[run.name] = table
+        gathered.tables.setdefault("estimators", {})[run.name] = table
     return gathered
 
 
 @pytest.mark.parametrize(
-    ("biases", "expected", "panel"),
+    ("biases", "expected", "check"),
     [
         ({2: 0.1, 3: -0.3, 5: 40.0, 10: 6.0, 20: 25.0}, "holds", "MNIST, N_z = 3"),
         (
             {2: 0.1, 3: -5.0, 10: 6.0},
-            "holds with a qualification: not in 1 of 3 panels",
+            "holds with a qualification: not in 1 of 3 checks",
             "MNIST, N_z = 3",
         ),
         ({3: 0.1, 10: 0.3}, "does not hold", "MNIST, N_z = 10"),
         ({3: 0.1, 5: 0.3}, "not tested: it needs the estimator study", None),
     ],
 )
-def test_the_estimator_of_log_p(paper, biases, expected, panel):
+def test_the_estimator_of_log_p(paper, biases, expected, check):
     row = verdict(graded(biases), paper, 9)
     assert row.verdict.startswith(expected)
-    if panel:
-        assert row.panel == panel and row.effect == pytest.approx(
-            abs(biases[int(panel.split()[-1])])
+    if check:
+        assert row.check == check and row.effect == pytest.approx(
+            abs(biases[int(check.split()[-1])])
         )
         assert (
             row.interval == "Monte Carlo error on one model"
@@ -778,7 +786,7 @@ def test_cost(paper):
     assert (
         "synthetic, cpu, 1 thread" in row.verdict
         and row.effect == pytest.approx(minutes)
-        and row.panels == 8
+        and row.checks == 8
     )
     slow = made(samples_per_second=200.0)
     assert verdict(slow, paper, 10).verdict.startswith("does not hold: ") and verdict(
@@ -795,14 +803,14 @@ def test_cost(paper):
 def test_stand_in_data_test_nothing(paper):
     study = config.load({**FULL_DIGITS, "seeds": [0, 1], "samples": 1e8})
     gathered = third([0, 1], {**FULL_DIGITS, "samples": 1e8})
-    for run in study.runs():
+    for run in budgets(study):
         gathered.runs.setdefault(run.name, made_run(study, run, bound(GRID, run.algorithm)))
-    for run in study.estimator_models():
-        gathered.estimators[run.name] = synthetic_estimators(study, run)
+    for run in STUDIES["estimators"].models(study):
+        gathered.tables.setdefault("estimators", {})[run.name] = synthetic_estimators(study, run)
     table = claims.verdicts(gathered, paper)
     assert (
         table["verdict"].str.startswith("not tested: it needs").all()
-        and (table["panels"] == 0).all()
+        and (table["checks"] == 0).all()
     )
     assert claims.details(gathered, paper).empty
 
@@ -818,15 +826,15 @@ def test_the_ledger_states_every_claim_and_is_written_alike_every_time(paper, tm
         "high",
         "unit",
         "seeds",
-        "panels",
+        "checks",
         "exceptions",
     ]
     assert list(table.columns)[:10] == first and len(table) == 10
     assert (table[["statement", "says", "rule", "unit", "figure"]].map(len) > 3).all(axis=None)
     kinds = table["verdict"].str.split(":").str[0]
     assert set(kinds) <= {"holds", "holds with a qualification", "does not hold", "not tested"}
-    distance.write(table, tmp_path / "claims.csv")
-    distance.write(claims.verdicts(with_variance(), paper, [third()]), tmp_path / "again.csv")
+    csv.write(table, tmp_path / "claims.csv")
+    csv.write(claims.verdicts(with_variance(), paper, [third()]), tmp_path / "again.csv")
     assert (tmp_path / "claims.csv").read_bytes() == (tmp_path / "again.csv").read_bytes()
     read = pd.read_csv(tmp_path / "claims.csv")
     assert list(read.columns) == list(table.columns) and np.allclose(

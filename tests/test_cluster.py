@@ -17,6 +17,7 @@ import yaml
 
 from aevb import config, results
 from aevb.pipeline import plan
+from aevb.studies import planning
 
 ROOT = Path(__file__).parent.parent
 CLUSTER = ["slurm", "slurm-gres", "cluster-generic"]
@@ -34,7 +35,7 @@ STUDY = yaml.safe_load((ROOT / "config/quick.yaml").read_text()) | {
     "samples": 6e4,
     "seeds": [0],
     "job_seconds": 600,
-    "training": {"pilot_samples": 4e3, "step_sizes": [0.01, 0.02]},
+    "training": {"pilot_samples": 4e3, "step_sizes": [0.01, 0.02], "warmup_steps": 20},
     "evidence": {"datapoints": 10, "draws": 20, "warmup": 10, "importance_draws": 25},
     "figure3": {"experiments": ["digits_300"], "latent_dim": 2, "points": 2, "samples": 2e4},
     "estimators": {
@@ -97,10 +98,8 @@ def test_every_job_has_memory_and_a_time_limit(tmp_path):
     )
     assert len({name for name, _ in jobs}) > 15, done.stdout + done.stderr
     for name, text in jobs:
-        assert name in ("dataset", "all") or ("mem_mb=" in text and "runtime=" in text), (
-            name,
-            text,
-        )
+        asks = "mem_mb=" in text and "runtime=" in text
+        assert asks or name.startswith("dataset_") or name == "all", (name, text)
 
 
 def test_time_limits_grow_with_the_budget_and_have_an_end():
@@ -110,15 +109,16 @@ def test_time_limits_grow_with_the_budget_and_have_an_end():
         study = config.load({**raw, "samples": samples, "device": "cpu"})
         limits.append(
             {
-                job.name: plan.minutes(study, job)
+                job.name: planning.minutes(study, job)
                 for job in plan.train_jobs(study)
                 if job.experiment == "mnist"
             }
         )
     longest = [max(found.values()) for found in limits]
-    assert plan.START_MINUTES < longest[0] < longest[1] < longest[2] <= plan.LONGEST_MINUTES
-    everything = plan.Job("x", "mnist", (), 1e9)
-    assert plan.minutes(study, everything) == plan.LONGEST_MINUTES
+    assert planning.START_MINUTES < longest[0] < longest[1] < longest[2]
+    assert longest[2] <= planning.LONGEST_MINUTES
+    everything = plan.train_jobs(study)[0]._replace(seconds=1e9)
+    assert planning.minutes(study, everything) == planning.LONGEST_MINUTES
 
 
 def test_job_runs_spreads_an_experiment_over_gpus():
@@ -189,7 +189,7 @@ def trainers(rule, folder):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
             mine = (
-                any(word.endswith(b".train.py") for word in words)
+                any(word.endswith(b".job.py") for word in words)
                 and (process / "cwd").readlink() == folder
             )
             if mine and rule_of(process) == rule:
@@ -246,7 +246,7 @@ def test_the_quick_pipeline_on_slurm_with_a_cancelled_and_an_overdue_job(node, t
     for job in plan.train_jobs(study):
         rule = f"train_{job.name}"
         first = jobs_of(rule)[0]
-        limit = 1 if rule == OVERDUE else plan.minutes(study, job)
+        limit = 1 if rule == OVERDUE else planning.minutes(study, job)
         assert first["TimeLimit"] == f"{limit // 60:02}:{limit % 60:02}:00" and first[
             "MinMemoryNode"
         ] in ("2000M", "2G")
@@ -262,14 +262,14 @@ def test_the_quick_pipeline_on_slurm_with_a_cancelled_and_an_overdue_job(node, t
     for rule in (
         "gather",
         "claims",
-        "manifold",
+        "page_manifold",
         "report",
         "paper",
-        "encode_digits_bernoulli",
-        "baseline_digits_gaussian",
+        "encoded_digits_bernoulli",
+        "baselines_digits_gaussian",
     ):
         assert [job["JobState"] for job in jobs_of(rule)] == ["COMPLETED"], rule
-    assert not jobs_of("dataset") and "jobs go to the cluster" in said
+    assert not jobs_of("dataset_digits") and "jobs go to the cluster" in said
 
     # The two were tried again and went on from their checkpoints.
     for rule, state in ((CANCELLED, "CANCELLED"), (OVERDUE, "TIMEOUT")):
@@ -294,9 +294,9 @@ def test_the_quick_pipeline_on_slurm_with_a_cancelled_and_an_overdue_job(node, t
     assert (tmp_path / FOLDER / "curves.csv").read_bytes() == (
         local / FOLDER / "curves.csv"
     ).read_bytes()
-    for run in study.runs():
+    for run in planning.budgets(study):
         here, there = (
-            results.read_run(folder / plan.run_path(study, run)) for folder in (tmp_path, local)
+            results.read_run(folder / planning.run_path(study, run)) for folder in (tmp_path, local)
         )
         assert (
             all(np.array_equal(value, there.weights[name]) for name, value in here.weights.items())

@@ -9,10 +9,16 @@ import yaml
 from aevb import config
 from aevb.config import reference
 from aevb.core.errors import UserError
+from aevb.core.run import Run
 from aevb.core.words import short
+from aevb.data import DATASETS
 from aevb.engine import training
+from aevb.paper.facts import FIGURE3_SAMPLES
 from aevb.pipeline import plan
-from aevb.studies import variance
+from aevb.studies import STUDIES, planning
+from aevb.studies.planning import budgets
+from aevb.studies.variance import GRADIENT_ESTIMATORS
+from aevb.studies.variance.work import ESTIMATORS
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "config").glob("*.yaml"))
@@ -33,6 +39,11 @@ def reading(name="mine", experiment="digits_bernoulli", seeds=(0,), **changes):
     }
 
 
+def settings_of(study, run):
+    """The settings of the job that trains `run`."""
+    return planning.settings(study, [run], budgets(study)[run])
+
+
 def tradeoff(**options):
     return {"tradeoff": {"experiment": "digits_bernoulli", "latent_dim": 2, **options}}
 
@@ -41,7 +52,7 @@ def tradeoff(**options):
 def test_every_shipped_configuration_validates_and_all_runs_are_in_jobs(path):
     study = config.load(yaml.safe_load(path.read_text()))
     trained = [run for job in plan.train_jobs(study) for run in job.runs]
-    assert sorted(trained) == sorted(study.runs()) and len(set(trained)) == len(trained)
+    assert sorted(trained) == sorted(budgets(study)) and len(set(trained)) == len(trained)
     piloted = [curve for job in plan.pilot_jobs(study) for curve in job.curves]
     assert sorted(piloted) == sorted({run.curve for run in trained})
     assert len({job.name for job in plan.train_jobs(study)}) == len(plan.train_jobs(study))
@@ -51,19 +62,19 @@ def test_the_default_is_the_papers_grid():
     study = config.load(raw("paper"))
     assert study.samples == 100_000_000 and study.folder == "results/paper-1e8"
     assert sum(len(row.latent_dims) * len(row.algorithms) for row in study.figure2) == 18
-    figures = [run for run in study.runs() if "+" not in run.experiment]
+    figures = [run for run in budgets(study) if "+" not in run.experiment]
     assert (
         len(figures) == 18 * 3 + 1 + 18
     )  # three seeds, the model of MNIST with N_z = 2, and Figure 3
     assert (
-        len(study.runs()) == len(figures) + 8 * 8 + 15
+        len(budgets(study)) == len(figures) + 8 * 8 + 15
     )  # readings x curves of the ablation, and the trade-off
     assert [study.experiments[name].n_train for name in study.figure3.experiments] == [1000, None]
     assert all(
-        study.experiments[run.experiment].hidden == 100 and study.budget(run) == 60_000_000
-        for run in study.figure3_runs()
+        study.experiments[run.experiment].hidden == 100 and budgets(study)[run] == 60_000_000
+        for run in STUDIES["figure3"].models(study)
     )
-    assert {(m.experiment, m.latent_dim) for m in study.figure_models()} == {
+    assert {(m.experiment, m.latent_dim) for m in planning.drawn(study)} == {
         ("frey", 2),
         ("mnist", 2),
         ("mnist", 5),
@@ -93,9 +104,7 @@ def test_the_reference_grid_is_the_papers():
     assert paper["estimators"] == third["estimators"]
     assert all(third["figure3"][key] == value for key, value in paper["figure3"].items())
     assert paper["experiments"] == {**reference["experiments"], **third["experiments"]}
-    assert (
-        config.load(third).budget(config.Run("mnist_1000", "mcem", 3, 0)) == config.FIGURE3_SAMPLES
-    )
+    assert budgets(config.load(third))[Run("mnist_1000", "mcem", 3, 0)] == FIGURE3_SAMPLES
 
 
 @pytest.mark.parametrize(
@@ -135,7 +144,7 @@ def test_the_reference_grid_is_the_papers():
         (reading(warmup_steps=100.0), ["ablation.readings.mine changes nothing"]),
         (reading(), ["ablation.readings.mine changes nothing"]),
         (reading("default", prior="all"), ["ablation.readings.default has a name that is taken"]),
-        (reading("l2-m50", prior="all"), ["ablation.readings.l2-m50 has a name that is taken"]),
+        (reading("l5-m100", prior="all"), ["ablation.readings.l5-m100 has a name that is taken"]),
         (reading("a+b", prior="all"), ["'ablation.readings.a+b"]),
         (reading(seeds=[3, 3], prior="all"), ["seeds lists a seed twice"]),
         (
@@ -199,9 +208,13 @@ def test_scale_and_binarise_are_checked_against_the_data():
 
 
 def test_mirror_from_key_or_environment(monkeypatch):
+    def mirrors(**changes):
+        return {job.settings["mirror"] for job in plan.dataset_jobs(config.load(raw() | changes))}
+
     monkeypatch.setenv("AEVB_MIRROR", "elsewhere")
-    assert config.load(raw()).mirror == "elsewhere"
+    assert config.load(raw()).mirror == "elsewhere" and mirrors() == {"elsewhere"}
     assert config.load({**raw(), "mirror": "here"}).mirror == "here"
+    assert mirrors(mirror="here") == {"here"}
     monkeypatch.delenv("AEVB_MIRROR")
     assert config.load(raw()).mirror is None
 
@@ -217,7 +230,7 @@ def test_small_runs_share_jobs_and_large_ones_do_not():
     quick, paper = config.load(raw("quick")), config.load(raw("paper"))
     assert len(plan.train_jobs(quick)) == 8 and len(plan.pilot_jobs(quick)) == 6
     # one job each, so that a curve or seed more makes no finished run stale
-    assert len(plan.train_jobs(paper)) == len(paper.runs())
+    assert len(plan.train_jobs(paper)) == len(budgets(paper))
     shared = [
         run for job in plan.pilot_jobs(paper) if len(job.runs) > 1 for run in job.runs
     ]  # those that are short
@@ -229,24 +242,24 @@ def test_small_runs_share_jobs_and_large_ones_do_not():
     )
 
 
-STUDIES = ("ablation", "tradeoff", "variance", "extended")
+BESIDE = ("ablation", "tradeoff", "variance", "extended")
 
 
 def test_a_reading_changes_what_it_names_and_nothing_else():
     study = config.load({**raw("paper"), "seeds": [4, 5]})
     base, changed = (
-        config.Run("mnist", "aevb", 20, 4),
-        config.Run("mnist+warmup0-sd0.1", "aevb", 20, 4),
+        Run("mnist", "aevb", 20, 4),
+        Run("mnist+warmup0-sd0.1", "aevb", 20, 4),
     )
-    assert {base, changed} <= set(study.ablation_runs()) and config.Run(
+    assert {base, changed} <= set(STUDIES["ablation"].models(study)) and Run(
         "mnist", "aevb", 20, 5
-    ) not in study.ablation_runs()
-    before, after = plan.settings(study, base), plan.settings(study, changed)
+    ) not in STUDIES["ablation"].models(study)
+    before, after = settings_of(study, base), settings_of(study, changed)
     assert (before["samples"], after["samples"]) == (10**8, 10**6)
     assert after["training"] == {**before["training"], "warmup_steps": 0, "initial_sd": 0.1}
     assert {**after, "samples": 0, "training": 0} == {**before, "samples": 0, "training": 0}
-    assert plan.pilot_settings(study, changed)["training"] == after["training"]
-    scaled = plan.settings(study, changed._replace(experiment="mnist+scale255"))
+    assert planning.pilot_settings(study, [changed])["training"] == after["training"]
+    scaled = settings_of(study, changed._replace(experiment="mnist+scale255"))
     assert (
         scaled["experiment"] == {**before["experiment"], "scale": 255}
         and scaled["training"] == before["training"]
@@ -255,38 +268,39 @@ def test_a_reading_changes_what_it_names_and_nothing_else():
         update={"scale": 255.0}
     )
     small = config.load({**raw("paper"), "samples": 2e5})
-    assert set(small.budgets().values()) == {200_000, 100_000, 40_000, 20_000}
+    assert set(budgets(small).values()) == {200_000, 100_000, 40_000, 20_000}
 
 
 def test_the_study_lays_every_reading_beside_the_default():
     study = config.load({**raw(), **reading(prior="all", seeds=[0, 1])})
-    names = [run.name for run in study.ablation_runs()]
+    names = [run.name for run in STUDIES["ablation"].models(study)]
     assert names == [
         f"digits_bernoulli{suffix}/{algorithm}-nz2-seed{seed}"
         for suffix in ("", "+mine")
         for algorithm in ("aevb", "wake_sleep")
         for seed in (0, 1)
     ]
-    assert set(names) <= {run.name for run in study.runs()}
-    budgets = {run.name: samples for run, samples in study.budgets().items()}
+    assert set(names) <= {run.name for run in budgets(study)}
+    asked = {run.name: samples for run, samples in budgets(study).items()}
     assert (
-        budgets["digits_bernoulli/aevb-nz2-seed0"]
-        == budgets["digits_bernoulli/aevb-nz2-seed1"]
+        asked["digits_bernoulli/aevb-nz2-seed0"]
+        == asked["digits_bernoulli/aevb-nz2-seed1"]
         == 500_000
     )
-    assert {run.seed for run in plan.pilot_runs(study)} == {0}
+    assert {run.seed for run in planning.pilot_runs(study)} == {0}
 
 
 def test_the_trade_off_costs_the_same_whatever_l_and_m():
     study = config.load(raw("paper"))
-    assert len(study.tradeoff_runs()) == 16
+    assert len(STUDIES["tradeoff"].models(study)) == 16
+    names = {sizes: name for name, sizes in STUDIES["tradeoff"].sizes(study).items()}
     for draws in (1, 2, 5, 10):
         for batch_size in (10, 20, 50, 100):
-            name = study.tradeoff_name(draws, batch_size)
+            name = names[draws, batch_size]
             assert name == (
                 "mnist" if (draws, batch_size) == (1, 100) else f"mnist+l{draws}-m{batch_size}"
             )
-            settings = plan.settings(study, config.Run(name, "aevb", 20, 0))
+            settings = settings_of(study, Run(name, "aevb", 20, 0))
             assert (settings["training"]["draws"], settings["training"]["batch_size"]) == (
                 draws,
                 batch_size,
@@ -295,21 +309,21 @@ def test_the_trade_off_costs_the_same_whatever_l_and_m():
             assert settings["training"]["pilot_samples"] == 100_000
             assert name == "mnist" or settings["samples"] * draws == 1_000_000
     uneven = config.load({**raw(), **tradeoff(draws=[3], batch_sizes=[7], samples=1e4)})
-    assert uneven.budget(config.Run("digits_bernoulli+l3-m7", "aevb", 2, 0)) == 3334
+    assert budgets(uneven)[Run("digits_bernoulli+l3-m7", "aevb", 2, 0)] == 3334
 
 
 @pytest.mark.parametrize("name", ["paper", "quick"])
 def test_the_studies_change_nothing_about_the_runs_of_figures(name):
     whole = config.load(raw(name))
-    alone = config.load({key: value for key, value in raw(name).items() if key not in STUDIES})
-    assert [run for run in whole.runs() if "+" not in run.experiment] == alone.runs()
+    alone = config.load({key: value for key, value in raw(name).items() if key not in BESIDE})
+    assert [run for run in budgets(whole) if "+" not in run.experiment] == list(budgets(alone))
     jobs = [
         [job for job in plan.train_jobs(study) if "+" not in job.experiment]
         for study in (whole, alone)
     ]
     assert jobs[0] == jobs[1]
     for job in jobs[0]:
-        for settings in (plan.settings, plan.pilot_settings):
+        for settings in (settings_of, lambda study, run: planning.pilot_settings(study, [run])):
             assert json.dumps(settings(whole, job.runs[0])) == json.dumps(
                 settings(alone, job.runs[0])
             )
@@ -324,8 +338,7 @@ def test_some_seeds_go_on_and_their_grid_contains_the_others():
             "extended": {"samples": 1e7, "seeds": [1]},
         }
     )
-    budgets = study.budgets()
-    figures = {run: samples for run, samples in budgets.items() if "+" not in run.experiment}
+    figures = {run: samples for run, samples in budgets(study).items() if "+" not in run.experiment}
     assert all(samples == (10**7 if run.seed == 1 else 10**6) for run, samples in figures.items())
     jobs = plan.train_jobs(
         config.load({**raw(), "job_seconds": 10**6, "extended": {"samples": 6e5, "seeds": [1]}})
@@ -336,7 +349,7 @@ def test_some_seeds_go_on_and_their_grid_contains_the_others():
             "digits_1500",
         )
     assert len({job.name for job in jobs}) == len(jobs)
-    settings = plan.settings(study, config.Run("mnist", "aevb", 3, 1))
+    settings = settings_of(study, Run("mnist", "aevb", 3, 1))
     assert settings["samples"] == 10**7
     options = study.evaluation
     short, long = (
@@ -351,32 +364,55 @@ def test_some_seeds_go_on_and_their_grid_contains_the_others():
     }
     longer = {
         run
-        for run, samples in config.load({**raw("reference"), **some}).budgets().items()
+        for run, samples in budgets(config.load({**raw("reference"), **some})).items()
         if samples > 10**6
     }
     assert longer == {run for run in figures if run.seed == 1 and run.experiment == "frey"}
 
 
 def test_the_variance_study_gets_its_own_slice():
-    study = config.load({**raw("paper"), "samples": 1e5})
-    (run, _) = study.variance_models()
-    settings = plan.variance_settings(study, run)
+    def jobs(**changes):
+        return STUDIES["variance"].jobs(config.load({**raw("paper"), **changes}))
+
+    study = config.load({**raw("paper"), "samples": 2e5})
+    models = STUDIES["variance"].models(study)
+    assert len(models) == 2 and [job.runs for job in jobs(samples=2e5)] == [(m,) for m in models]
+    settings = jobs(samples=2e5)[0].settings
     assert (
         settings["points"] == [0, 20_000, 100_000]
         and settings["minibatches"] == settings["replicates"] == 20
     )
-    assert settings["training"] == {**plan.pilot_settings(study, run), "samples": 100_000}
-    assert [job.runs for job in plan.variance_jobs(study)] == [
-        (run,) for run in study.variance_models()
-    ]
-    assert settings == plan.variance_settings(
-        config.load({**raw("paper"), "samples": 2e5, "seeds": [0]}), run
-    )
-    assert len(variance.ESTIMATORS) == plan.GRADIENT_ESTIMATORS
+    pilot = planning.pilot_settings(study, models[:1])
+    assert settings["training"] == {**pilot, "samples": 100_000}
+    assert settings == jobs(samples=3e5, seeds=[0])[0].settings
+    assert len(ESTIMATORS) == GRADIENT_ESTIMATORS
 
 
 def test_the_documentation_of_the_keys_is_in_step():
-    assert (ROOT / "config/README.md").read_text() == reference.reference()
+    text = reference.reference()
+    assert (ROOT / "config/README.md").read_text() == text
+    whole = config.model()
+    assert all(f"\n| `{name}` |" in text or f"\n## `{name}`" in text for name in whole.model_fields)
+    orders = [text.index(f"## `{study.key}`") for study in STUDIES.values() if study.section]
+    assert orders == sorted(orders) and len(orders) == 8
+
+
+def test_the_documentation_says_what_a_key_takes():
+    def says(section, key):
+        part = reference.reference().split(f"## `{section}`" if section else "## Top level")[1]
+        row = next(line for line in part.splitlines() if line.startswith(f"| `{key}` |"))
+        return [cell.strip() for cell in row.split(" | ")[1:3]]
+
+    assert says("", "samples") == ["(required)", "whole number > 0"]
+    assert says("", "device") == ["`auto`", "`auto`, `cpu`, `cuda`"]
+    assert says("", "job_runs") == ["nothing", "whole number > 0 or nothing"]
+    assert says("training", "step_sizes") == ["`[0.01, 0.02, 0.1]`", "list of numbers > 0"]
+    assert says("mcem", "acceptance") == ["`0.9`", "number > 0 and < 1"]
+    assert says("variance", "minibatches") == ["`20`", "whole number ≥ 2"]
+    online, all_of_them = says("figure2", "algorithms")[1], says("figure3", "algorithms")[1]
+    assert "`aevb`" in online and "`mcem`" in all_of_them and "`mcem`" not in online
+    for dataset in DATASETS:
+        assert f"`{dataset}`" in says("experiments", "dataset")[1]
 
 
 def test_an_experiment_may_have_step_sizes_of_its_own():

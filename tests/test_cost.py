@@ -5,7 +5,8 @@ import re
 import pytest
 
 from aevb import config
-from aevb.pipeline import cost
+from aevb.core.run import Job
+from aevb.pipeline import cost, plan
 
 STUDY = {
     "name": "study",
@@ -26,11 +27,7 @@ def said(capsys, monkeypatch):
 
     def announced(**changed):
         study = config.load({**STUDY, **changed})
-        cost.announce(
-            study,
-            2,
-            {"train": study.runs(), "pilot": [], "evidence": [], "estimators": [], "variance": []},
-        )
+        cost.announce(study, 2, plan.train_jobs(study))
         return capsys.readouterr().err
 
     return announced
@@ -52,7 +49,16 @@ def test_training_takes_as_long_as_the_samples_of_all_models(said):
         ({"extended": {"samples": 1e8, "seeds": [0]}}, []),  # which would be trained all the same
         ({"extended": {"samples": 2e7, "seeds": [0]}}, ["1e6", "1e5"]),
         ({"results": "results/mine"}, []),  # a folder of one study
+        # ten draws see a tenth of the datapoints: no more than the warm-up
+        ({"tradeoff": {"experiment": "digits", "latent_dim": 2}}, ["1e6"]),
     ],
 )
 def test_smaller_budgets_are_offered_where_they_save_time(said, changed, offered):
     assert re.findall(r"samples=(\S+)", said(**changed)) == offered
+
+
+def test_the_nominal_time_of_what_measures_on_no_model_counts(capsys):
+    study = config.load(STUDY)
+    job = Job("baselines", "digits", "", [], seconds=7200.0)
+    cost.announce(study, 2, [job, job._replace(name="others", kind="gather")])
+    assert "Estimated time on 2 core(s): 1.0 h" in capsys.readouterr().err

@@ -3,15 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from scipy import stats
+from synthetic import PAPER
 from test_claims import GRID, STUDY, made, made_run, third
-from test_figures import PAPER
 
-from aevb import config, data
-from aevb.models import baseline, densities
+from aevb import config
+from aevb.core.run import Run
 from aevb.paper import distance
-from aevb.report import findings
+from aevb.paper.curves import averaged_bound
+from aevb.studies.ablation import numbers
+from aevb.studies.ablation.findings import closest
+from aevb.studies.figure2.numbers import units
 
 AWAY = {0: 1.0, 1: 3.0, 2: 5.0}  # nats above the paper, by seed
 
@@ -131,27 +132,45 @@ def test_no_curve_of_the_paper_no_distance():
         and distance.differences(study(), paper_of(latent_dim=7)).empty
     )
     assert distance.distances(study(), paper_of(points=(2e8, 3e8))).empty
-    assert distance.ablation(study(), paper_of()).empty
+    assert numbers.of(study(), paper_of()).empty
 
 
 def test_averaged_bound_is_the_mean_of_a_window():
     curve = pd.DataFrame({"samples": [1e5, 2e5, 4e5], "running": [-300.0, -200.0, -100.0]})
-    assert distance.averaged_bound(curve, 4e5, window=1e5) == pytest.approx(-100)
-    assert distance.averaged_bound(curve, 3e5, window=2e5) == pytest.approx((-200 - 100) / 2)
+    assert averaged_bound(curve, 4e5, window=1e5) == pytest.approx(-100)
+    assert averaged_bound(curve, 3e5, window=2e5) == pytest.approx((-200 - 100) / 2)
     np.testing.assert_allclose(
-        distance.averaged_bound(curve, np.array([2e5, 8e5]), window=1e6), [-250, np.nan]
+        averaged_bound(curve, np.array([2e5, 8e5]), window=1e6), [-250, np.nan]
     )
+
+
+READINGS = {
+    "sd0.1": {"initial_sd": 0.1},
+    "scale255": {"scale": 255},
+    "prior-none": {"prior": "none"},
+}
 
 
 def ablated(shifts, diverged=()):
     """The study above with variants of MNIST, N_z = 3 and 20, to 1e6 samples, whose test and
     averaged bounds are shifted."""
-    gathered = study()
-    parsed, samples = config.load(gathered.config), GRID[GRID <= 1e6 + 1]
+    gathered, samples = study(), GRID[GRID <= 1e6 + 1]
+    parsed = config.load(
+        {
+            **STUDY,
+            "ablation": {
+                "curves": [{"experiment": "mnist", "latent_dims": [3, 20]}],
+                "readings": {name: READINGS[name] for name in shifts if name in READINGS},
+                "seeds": [0, 1],
+            },
+            "tradeoff": {"experiment": "mnist", "latent_dim": 3, "draws": [5]},
+        }
+    )
+    gathered.config = parsed.model_dump(mode="json")
     for reading, shift in shifts.items():
         for algorithm in ("aevb", "wake_sleep"):
             for seed in (0, 1):
-                run = config.Run(f"mnist+{reading}", algorithm, 3, seed)
+                run = Run(f"mnist+{reading}", algorithm, 3, seed)
                 made_up = made_run(parsed, run, line(samples) + shift, samples=samples)
                 made_up.curve["running"] = -200.0 + shift
                 if (reading, algorithm, seed) in diverged:
@@ -163,8 +182,8 @@ def ablated(shifts, diverged=()):
 def test_the_ablation_finds_the_reading_that_is_closest():
     lost = [("prior-none", "wake_sleep", 0), ("prior-none", "wake_sleep", 1)]
     gathered = ablated({"sd0.1": -6.0, "scale255": 0.5, "prior-none": 0.0, "l5-m100": 0.0}, lost)
-    table = distance.ablation(gathered, paper_of())
-    assert list(table.columns) == distance.ABLATION and set(table["reading"]) == {
+    table = numbers.of(gathered, paper_of())
+    assert list(table.columns) == numbers.COLUMNS and set(table["reading"]) == {
         "default",
         "sd0.1",
         "scale255",
@@ -189,7 +208,7 @@ def test_the_ablation_finds_the_reading_that_is_closest():
     least = table.groupby(["algorithm", "latent_dim"], dropna=False)["rms"].transform("min")
     assert (table["closest"] == (table["rms"] == least)).all() and table["closest"].sum() == 4
     assert (
-        findings.closest(table)
+        closest(table)
         == "Closest to the paper over all panels (rms): MNIST, AEVB: {}, MNIST, wake-sleep: "
         "{}.".format(
             *(
@@ -208,12 +227,12 @@ def test_the_ablation_finds_the_reading_that_is_closest():
 
 def test_the_ablation_sums_up_over_panels():
     gathered = ablated({"sd0.1": -6.0})
-    parsed, samples = config.load(gathered.config), GRID[GRID <= 1e6 + 1]
+    parsed, samples = gathered.study, GRID[GRID <= 1e6 + 1]
     for seed in (0, 1):
-        run = config.Run("mnist+sd0.1", "aevb", 20, seed)
+        run = Run("mnist+sd0.1", "aevb", 20, seed)
         gathered.runs[run.name] = made_run(parsed, run, line(samples) + 1.0, samples=samples)
     paper = pd.concat([paper_of(), paper_of(latent_dim=20)])
-    table = distance.ablation(gathered, paper)
+    table = numbers.of(gathered, paper)
     whole = table[table["latent_dim"].isna() & (table["algorithm"] == "aevb")].set_index("reading")
     assert whole.loc["sd0.1", "test"] == pytest.approx(np.sqrt((36 + 1) / 2), abs=1e-4)
     assert whole.loc["default", "test"] == pytest.approx(2.0, abs=1e-4)
@@ -229,7 +248,7 @@ def test_units_count_seeds_and_name_the_diverged():
             result.attributes.update(status="diverged", reason="the bound ran away", samples=30_000)
         return result
 
-    table = distance.units(study(change)).set_index(["experiment", "algorithm", "latent_dim"])
+    table = units(study(change), paper_of()).set_index(["experiment", "algorithm", "latent_dim"])
     row = table.loc[("mnist", "wake_sleep", 20)]
     assert (row["seeds"], row["samples"]) == (2, 1e8)
     assert (row["test_kl"], row["test_kl_low"], row["test_kl_high"]) == (7.5, 7.0, 8.0)
@@ -239,7 +258,7 @@ def test_units_count_seeds_and_name_the_diverged():
         3.0,
     )
     assert row["diverged"] == "seed 2 at 3e4: the bound ran away"
-    assert set(distance.units(third())["algorithm"]) == {
+    assert set(units(third(), paper_of())["algorithm"]) == {
         "aevb",
         "wake_sleep",
     }  # Monte Carlo EM has no bound
@@ -253,7 +272,7 @@ def test_units_are_compared_where_the_shortest_seed_ends():
             result.attributes["samples"] = 10**6
         return result
 
-    table = distance.units(study(change))
+    table = units(study(change), paper_of())
     assert (
         set(table["seeds"]) == {3, 1}
         and (table["samples"] == 1e6).all()
@@ -272,26 +291,3 @@ def test_figure3_comes_from_a_study_beside():
     pd.testing.assert_frame_equal(
         alone, own[own["figure"] == 3].reset_index(drop=True), check_dtype=False
     )
-
-
-def test_the_baseline_is_the_likelihood_of_independent_pixels():
-    random = np.random.RandomState(0)
-    train, test = (
-        torch.from_numpy(random.beta(0.5, 0.7, (n, 6)).astype(np.float32)) for n in (40, 30)
-    )
-    train[:, 0] = 0  # a pixel that is black in training and grey in a test image
-    loaded = data.Data("digits", train, test, 16, "")
-    found = baseline.baseline(loaded, "bernoulli")
-    for split, x in {"train": train, "test": test}.items():
-        p = (train.double().sum(0) + 0.5) / 41
-        expected = densities.log_likelihood(x.double(), torch.logit(p), "bernoulli").mean().item()
-        assert found[split] == pytest.approx(expected, rel=1e-6) and np.isfinite(found[split])
-    free = data.Data("digits", train[:, 1:], test[:, 1:], 16, "")
-    found = baseline.baseline(free, "gaussian")
-    mean, sd = free.train.double().mean(0), free.train.double().std(0, correction=0)
-    for split, x in {"train": free.train, "test": free.test}.items():
-        assert found[split] == pytest.approx(
-            stats.norm.logpdf(x.numpy(), mean, sd).sum(1).mean(), rel=1e-5
-        )
-    assert found["train"] > found["test"]
-    assert baseline.baseline(loaded, "gaussian") == {"train": np.inf, "test": np.inf}

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_data import files_in, no_host, no_room, original
+from test_data import change, files_in, no_host, no_room, original
 
 from aevb import data
 from aevb.core.errors import UserError
@@ -89,10 +89,8 @@ def stalled(request):
 @pytest.fixture
 def small(monkeypatch, server):
     """frey becomes one small file with two public sources, both on the local server."""
-    monkeypatch.setitem(
-        data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=(original(NAME, BODY),))
-    )
-    monkeypatch.setitem(download.URLS, "frey", (f"{server.url}/first/", f"{server.url}/second/"))
+    urls = (f"{server.url}/first/", f"{server.url}/second/")
+    change(monkeypatch, "frey", files=(original(NAME, BODY),), urls=urls)
 
 
 def failure(*arguments) -> str:
@@ -120,7 +118,7 @@ def test_second_source_after_403(server, small, tmp_path, capsys):
 
 def test_source_that_worked_is_asked_first_for_the_next_file(server, small, monkeypatch, tmp_path):
     files = (original("a", BODY), original("b", b"second file"))
-    monkeypatch.setitem(data.DATASETS, "frey", data.DATASETS["frey"]._replace(files=files))
+    change(monkeypatch, "frey", files=files)
     server.answers = {"/second/a": body(BODY), "/second/b": body(b"second file")}
     assert [path.read_bytes() for path in download.fetch("frey", tmp_path)] == [
         BODY,
@@ -154,7 +152,7 @@ def test_bad_answers(case, server, small, tmp_path):
     server.answers = {f"/{source}/{NAME}": answer for source in ("first", "second")}
     message = failure("frey", tmp_path)
     assert f"cannot fetch {tmp_path}/frey/{NAME}" in message
-    for source in download.URLS["frey"]:
+    for source in data.DATASETS["frey"].urls:
         assert f"{source}{NAME} ({reason}" in message
     assert "mirror=DIR" in message and "AEVB_MIRROR" in message
     assert files_in(tmp_path) == []
@@ -182,7 +180,7 @@ def test_no_source_reachable(server, small, monkeypatch, tmp_path):
     with socket.socket() as unused:  # bound, but nobody listens
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-        monkeypatch.setitem(download.URLS, "frey", (closed,))
+        change(monkeypatch, "frey", urls=(closed,))
         message = failure("frey", tmp_path)
     assert NAME in message and "Connection refused" in message and "mirror" in message
     assert files_in(tmp_path) == []
@@ -190,7 +188,7 @@ def test_no_source_reachable(server, small, monkeypatch, tmp_path):
 
 def test_unknown_host(small, monkeypatch, tmp_path):
     monkeypatch.setattr(socket, "getaddrinfo", no_host)
-    monkeypatch.setitem(download.URLS, "frey", ("https://nowhere.invalid/",))
+    change(monkeypatch, "frey", urls=("https://nowhere.invalid/",))
     message = failure("frey", tmp_path)
     assert f"https://nowhere.invalid/{NAME} (Name or service not known)" in message
 
@@ -352,14 +350,12 @@ def test_digits_need_no_download(tmp_path):
 
 
 def test_unknown_dataset(tmp_path):
-    with pytest.raises(UserError, match=r"no data set 'cifar'; valid are mnist, frey, digits"):
+    with pytest.raises(UserError, match=r"no data set 'cifar'; valid are digits, frey, mnist"):
         download.fetch("cifar", tmp_path)
 
 
 def test_every_set_of_files_has_sources():
-    assert set(download.URLS) == {name for name, known in data.DATASETS.items() if known.files}
-    assert all(
-        url.startswith(("https://", "http://")) and url.endswith("/")
-        for urls in download.URLS.values()
-        for url in urls
-    )
+    assert all(bool(known.urls) == bool(known.files) for known in data.DATASETS.values())
+    urls = [url for known in data.DATASETS.values() for url in known.urls]
+    assert len(urls) == 6
+    assert all(url.startswith(("https://", "http://")) and url.endswith("/") for url in urls)

@@ -7,11 +7,11 @@ import h5py
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from test_figures import DIGITS, diverge, synthetic_run
+from synthetic import DIGITS, diverge, synthetic_run
 
-from aevb import config, results
+from aevb import config, data, results
 from aevb.core.errors import UserError
-from aevb.studies import encoding
+from aevb.studies.figure4 import ENCODED, STUDY, encoding
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[1] / "data"
 def run(tmp_path):
     """write(change=None): the path of a made-up run on digits with random weights, and these."""
     study = config.load(DIGITS)
-    result = synthetic_run(study, study.figure4_models()[0], 0)
+    result = synthetic_run(study, STUDY.drawn(study)[0], 0)
     random = np.random.RandomState(1)
     result.weights |= {
         **{
@@ -44,7 +44,7 @@ def run(tmp_path):
 def test_points_are_posterior_means_with_their_digits(run, digits_file, tmp_path):
     path, weights, experiment = run()
     results.write_table(tmp_path / "encoded.h5", encoding.encode(path, digits_file, experiment))
-    table = results.read_table(tmp_path / "encoded.h5", results.ENCODED)
+    table = results.read_table(tmp_path / "encoded.h5", ENCODED)
     with h5py.File(digits_file) as file:
         images = file["test"][:]
     # equation 9: a tanh layer, then linear; the first two outputs are the mean
@@ -68,7 +68,7 @@ def test_a_diverged_run_has_no_points_and_gathers_to_none(run, digits_file, tmp_
     table = encoding.encode(path, digits_file, experiment)
     assert table.frame.empty and "the bound ran away" in capsys.readouterr().err
     results.write_table(tmp_path / "encoded.h5", table)
-    name = config.load(DIGITS).figure4_models()[0].name
+    name = STUDY.drawn(config.load(DIGITS))[0].name
     results.gather(
         DIGITS,
         {name: path},
@@ -77,7 +77,7 @@ def test_a_diverged_run_has_no_points_and_gathers_to_none(run, digits_file, tmp_
         set(),
         tmp_path / "gathered.h5",
     )
-    assert results.read_gathered(tmp_path / "gathered.h5").encoded == {}
+    assert results.read_gathered(tmp_path / "gathered.h5").of("encoded") == {}
 
 
 def test_missing_labels_are_a_sentence(tmp_path):
@@ -85,12 +85,12 @@ def test_missing_labels_are_a_sentence(tmp_path):
         UserError,
         match=r"t10k-labels-idx1-ubyte.gz is missing or damaged; delete .*mnist.h5 and run again",
     ):
-        encoding.labels("mnist", tmp_path)
+        data.labels("mnist", tmp_path)
 
 
 @pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason="needs the downloaded data sets in data/")
 def test_labels_of_the_papers_data():
-    labels = encoding.labels("mnist", DATA)
+    labels = data.labels("mnist", DATA)
     assert len(labels) == 10_000 and list(labels[:10]) == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert list(np.bincount(labels)) == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
@@ -101,4 +101,4 @@ def test_frames_of_frey_face_are_those_of_the_film():
 
     film = scipy.io.loadmat(DATA / "frey/frey_rawface.mat")["ff"].T
     with h5py.File(DATA / "frey.h5") as file:
-        np.testing.assert_array_equal(film[encoding.labels("frey", DATA)], file["test"][:])
+        np.testing.assert_array_equal(film[data.labels("frey", DATA)], file["test"][:])

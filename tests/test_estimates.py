@@ -7,17 +7,22 @@ import numpy as np
 import pytest
 import torch
 
-from aevb import config, results
-from aevb.config import Run
+from aevb import results
 from aevb.core.errors import UserError
+from aevb.core.run import Run
 from aevb.engine import training
-from aevb.marginal import evidence
+from aevb.marginal.chains import posterior_samples
+from aevb.marginal.options import Evidence
+from aevb.marginal.quadrature import quadrature
 from aevb.models import nets
 from aevb.models.joint import Joint
-from aevb.studies import estimates
+from aevb.studies.estimators import EstimatorStudy, work
+from aevb.studies.estimators.work import study as grade
+from aevb.studies.figure3 import EVIDENCE
+from aevb.studies.figure3.work import figure3
 
 RUN = Run("digits", "aevb", 2, 0)
-OPTIONS = config.Evidence(datapoints=40, draws=20, warmup=20, importance_draws=50)
+OPTIONS = Evidence(datapoints=40, draws=20, warmup=20, importance_draws=50)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +50,9 @@ def diverged(trained, folder):
 
 def test_figure3_estimates_every_snapshot_on_the_first_points_of_each_split(trained, tmp_path):
     path, result, data = trained
-    table = estimates.figure3(path, data, OPTIONS, "cpu", 1)
+    table = figure3(path, data, OPTIONS, "cpu", 1)
     results.write_table(tmp_path / "table.h5", table)
-    frame = results.read_table(tmp_path / "table.h5", results.EVIDENCE).frame
+    frame = results.read_table(tmp_path / "table.h5", EVIDENCE).frame
     assert list(frame["samples"]) == list(np.repeat(result.curve["samples"], 2)) and list(
         frame["split"][:2]
     ) == ["train", "test"]
@@ -57,23 +62,23 @@ def test_figure3_estimates_every_snapshot_on_the_first_points_of_each_split(trai
     )
     for row in frame.itertuples():
         x = getattr(data, row.split)[:40]
-        truth = evidence.quadrature(
+        truth = quadrature(
             snapshot(result, list(result.curve["samples"]).index(row.samples), x)
         ).value.mean()
         assert row.importance == pytest.approx(truth, abs=5 * row.importance_se + 0.01)
         assert row.hmc == pytest.approx(truth, abs=1.0)
         assert np.isnan(row.quadrature) or row.quadrature == pytest.approx(truth, abs=1e-3)
-    again = estimates.figure3(path, data, OPTIONS, "cpu", 1).frame
+    again = figure3(path, data, OPTIONS, "cpu", 1).frame
     assert again.equals(table.frame)
 
 
 def test_a_run_that_diverged_gives_no_rows_and_a_sentence(trained, tmp_path, capsys):
     path = diverged(trained, tmp_path)
-    table = estimates.figure3(path, trained[2], OPTIONS, "cpu", 1)
-    study = estimates.study(
+    table = figure3(path, trained[2], OPTIONS, "cpu", 1)
+    study = grade(
         path,
         trained[2],
-        config.EstimatorStudy(experiment="digits", latent_dims=[2]),
+        EstimatorStudy(experiment="digits", latent_dims=[2]),
         OPTIONS,
         "cpu",
         1,
@@ -81,9 +86,7 @@ def test_a_run_that_diverged_gives_no_rows_and_a_sentence(trained, tmp_path, cap
     assert len(table.frame) == len(study.frame) == 0
     assert capsys.readouterr().err.count("diverged (it ran away)") == 2
     results.write_table(tmp_path / "table.h5", table)
-    assert list(results.read_table(tmp_path / "table.h5", results.EVIDENCE).frame.columns) == list(
-        results.EVIDENCE
-    )
+    assert list(results.read_table(tmp_path / "table.h5", EVIDENCE).frame.columns) == list(EVIDENCE)
 
 
 def test_an_estimator_that_gives_up_costs_one_row(trained, monkeypatch, capsys):
@@ -92,11 +95,10 @@ def test_an_estimator_that_gives_up_costs_one_row(trained, monkeypatch, capsys):
     def gives_up(joint, *arguments, **options):
         if torch.equal(joint.x[0], data.test[:40]):
             raise UserError("HMC accepted none of 20 transitions")
-        return sample(joint, *arguments, **options)
+        return posterior_samples(joint, *arguments, **options)
 
-    sample = evidence.posterior_samples
-    monkeypatch.setattr(evidence, "posterior_samples", gives_up)
-    frame = estimates.figure3(path, data, OPTIONS, "cpu", 1).frame
+    monkeypatch.setattr("aevb.studies.figure3.work.posterior_samples", gives_up)
+    frame = figure3(path, data, OPTIONS, "cpu", 1).frame
     assert (
         frame[frame["split"] == "test"]["importance"].isna().all()
         and frame[frame["split"] == "train"]["importance"].notna().all()
@@ -107,17 +109,17 @@ def test_an_estimator_that_gives_up_costs_one_row(trained, monkeypatch, capsys):
 def test_without_snapshots_it_says_so(trained, tmp_path):
     results.write_run(tmp_path / "run.h5", dataclasses.replace(trained[1], snapshots=None))
     with pytest.raises(UserError, match="holds no snapshots"):
-        estimates.figure3(tmp_path / "run.h5", trained[2], OPTIONS, "cpu", 1)
+        figure3(tmp_path / "run.h5", trained[2], OPTIONS, "cpu", 1)
 
 
 def test_bias_and_spread_by_hand():
     errors = np.array([[1.0, 2.0, 6.0], [3.0, 2.0, 4.0]])  # two replicates of three datapoints
-    found = estimates._bias_and_spread(errors, 0.4, same_start=False)
+    found = work._bias_and_spread(errors, 0.4, same_start=False)
     assert found["bias"] == pytest.approx(3.0)
     assert found["spread"] == pytest.approx(np.sqrt((2 + 0 + 2) / 3))
     assert found["bias_se"] == pytest.approx(np.hypot(0.0, 0.4))  # both replicates have the mean 3
     means = np.array([2.0, 2.0, 5.0])
-    found = estimates._bias_and_spread(errors, 0.4, same_start=True)
+    found = work._bias_and_spread(errors, 0.4, same_start=True)
     assert found["bias_se"] == pytest.approx(np.hypot(means.std(ddof=1) / np.sqrt(3), 0.4))
 
 
@@ -127,7 +129,7 @@ def test_simulated_points_are_draws_of_the_model(likelihood):
     parameters = layout.view(
         0.7 * torch.randn(1, layout.n_parameters, generator=torch.Generator().manual_seed(0))
     )
-    joint, z = estimates._simulated(
+    joint, z = work._simulated(
         Joint(parameters, torch.zeros(1, 20_000, 6), likelihood), np.random.default_rng(0)
     )
     assert abs(z.mean()) < 0.03 and abs(z.std() - 1) < 0.03
@@ -144,10 +146,10 @@ def test_simulated_points_are_draws_of_the_model(likelihood):
 
 def test_the_study_grades_against_quadrature_on_both_kinds_of_data(trained):
     path, _, data = trained
-    options = config.EstimatorStudy(
+    options = EstimatorStudy(
         experiment="digits", latent_dims=[2], datapoints=30, replicates=3, draws=[8, 40]
     )
-    frame = estimates.study(path, data, options, OPTIONS, "cpu", 1).frame
+    frame = grade(path, data, options, OPTIONS, "cpu", 1).frame
     forward = {"hmc_kde", "hmc_gaussian", "importance", "importance_hmc", "ais"}
     for kind, names in {"test": forward, "simulated": forward | {"ais_backward"}}.items():
         rows = frame[frame["data"] == kind]
@@ -163,7 +165,7 @@ def test_the_study_grades_against_quadrature_on_both_kinds_of_data(trained):
         assert (good["bias"].abs() < 0.3).all()
     test = snapshot(trained[1], len(trained[1].snapshots) - 1, data.test[:30])  # the final model
     value = frame[frame["data"] == "test"]["reference_value"].iloc[0]
-    assert value == pytest.approx(evidence.quadrature(test).value.mean(), abs=1e-3)
+    assert value == pytest.approx(quadrature(test).value.mean(), abs=1e-3)
 
 
 def test_without_quadrature_the_reference_is_a_lower_bound_and_named(make, tmp_path, monkeypatch):
@@ -171,9 +173,9 @@ def test_without_quadrature_the_reference_is_a_lower_bound_and_named(make, tmp_p
     (result,) = training.train([RUN._replace(latent_dim=4)], [0.02], settings, data)
     results.write_run(tmp_path / "run.h5", result)
     for name, number in {"BOUND_DRAWS": 200, "BOUND_TEMPERATURES": 50, "BOUND_CHAIN": 30}.items():
-        monkeypatch.setattr(estimates, name, number)
-    options = config.EstimatorStudy(
+        monkeypatch.setattr(work, name, number)
+    options = EstimatorStudy(
         experiment="digits", latent_dims=[4], datapoints=10, replicates=2, draws=[30]
     )
-    frame = estimates.study(tmp_path / "run.h5", data, options, OPTIONS, "cpu", 1).frame
+    frame = grade(tmp_path / "run.h5", data, options, OPTIONS, "cpu", 1).frame
     assert frame["reference"].isin(["importance, 200 samples", "ais, 50 temperatures"]).all()

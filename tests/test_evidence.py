@@ -11,7 +11,14 @@ from scipy import stats
 from torch import Tensor
 
 from aevb.core.errors import UserError
-from aevb.marginal import evidence
+from aevb.marginal.annealed import annealed, sigmoidal_schedule
+from aevb.marginal.chains import Samples, posterior_samples, prior_start
+from aevb.marginal.common import rows_at_once, shared_log_likelihood
+from aevb.marginal.importance import importance
+from aevb.marginal.modes import COARSE, from_modes
+from aevb.marginal.proposals import DiagonalGaussian, StudentT, from_encoder, from_samples
+from aevb.marginal.quadrature import quadrature
+from aevb.marginal.reciprocal import kernel_density, reciprocal
 from aevb.models import densities, nets
 from aevb.models.joint import Joint
 
@@ -150,8 +157,8 @@ def network(
 
 def posterior(model, draws=200, warmup=100, seed=0, **options):
     generator = np.random.default_rng(seed)
-    start = evidence.prior_start(model, generator, 1000)
-    return evidence.posterior_samples(model, start, generator, draws, warmup, 4, 0.9, **options)
+    start = prior_start(model, generator, 1000)
+    return posterior_samples(model, start, generator, draws, warmup, 4, 0.9, **options)
 
 
 def exact(model, draws, seed=0):
@@ -166,7 +173,7 @@ def exact(model, draws, seed=0):
     noise = torch.from_numpy(np.random.default_rng(seed).standard_normal((draws, *mean.shape)))
     z = mean + noise @ torch.linalg.inv(torch.linalg.cholesky(precision))
     log_joint = torch.stack([model.value(one.unsqueeze(0))[0] for one in z])
-    return evidence.Samples(z, log_joint, {"acceptance": np.ones(len(mean))})
+    return Samples(z, log_joint, {"acceptance": np.ones(len(mean))})
 
 
 def assert_within(estimate, truth, sigmas=4.5, largest=0.5):
@@ -186,7 +193,7 @@ def assert_within(estimate, truth, sigmas=4.5, largest=0.5):
 def test_quadrature_of_a_linear_model(latent_dim):
     for sigma in (0.5, 0.05):  # posterior sd down to 0.02
         model, _ = linear(latent_dim, sigma=sigma)
-        estimate = evidence.quadrature(model)
+        estimate = quadrature(model)
         np.testing.assert_allclose(estimate.value, model.truth(), atol=1e-6)
         assert (estimate.standard_error == 0).all()
         assert (estimate.diagnostics["discretisation"] < 1e-3).all() and (
@@ -195,7 +202,7 @@ def test_quadrature_of_a_linear_model(latent_dim):
         single = replace(
             model, weight=model.weight.float(), bias=model.bias.float(), x=model.x.float()
         )
-        np.testing.assert_allclose(evidence.quadrature(single).value, model.truth(), atol=1e-3)
+        np.testing.assert_allclose(quadrature(single).value, model.truth(), atol=1e-3)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 3, 8])
@@ -203,13 +210,13 @@ def test_importance_sampling_of_a_linear_model(latent_dim):
     model, _ = linear(latent_dim)
     generator = np.random.default_rng(1)
     for proposal in (
-        evidence.from_samples(posterior(model)),
-        evidence.DiagonalGaussian(*_wide(model)),
+        from_samples(posterior(model)),
+        DiagonalGaussian(*_wide(model)),
     ):
-        estimate = evidence.importance(model, proposal, generator, 2000)
+        estimate = importance(model, proposal, generator, 2000)
         assert_within(estimate, model.truth())
         assert ((estimate.diagnostics["ess"] > 1) & (estimate.diagnostics["ess"] <= 2000)).all()
-    t = evidence.importance(model, evidence.from_samples(exact(model, 400)), generator, 2000)
+    t = importance(model, from_samples(exact(model, 400)), generator, 2000)
     assert (t.diagnostics["k_hat"] < 0.5).all()
 
 
@@ -223,8 +230,8 @@ def _wide(model):
 def test_annealing_sandwiches_a_linear_model(latent_dim):
     model, z = linear(latent_dim, number=20)
     truth, generator = model.truth(), np.random.default_rng(2)
-    lower = evidence.annealed(model, generator, 150, 20, 4, 0.8)
-    upper = evidence.annealed(model, generator, 150, 20, 4, 0.8, backward_from=z)
+    lower = annealed(model, generator, 150, 20, 4, 0.8)
+    upper = annealed(model, generator, 150, 20, 4, 0.8, backward_from=z)
     for estimate in (lower, upper):
         assert_within(estimate, truth, largest=1)
         assert (
@@ -241,8 +248,8 @@ def test_few_temperatures_leave_bounds_on_either_side():
     """Where annealing is far too quick, the two directions err by much, and in opposite ways."""
     model, z = linear(8, number=50, sigma=0.2, pixels=10)
     generator = np.random.default_rng(0)
-    lower = evidence.annealed(model, generator, 10, 3, 2, 0.8)
-    upper = evidence.annealed(model, generator, 10, 3, 2, 0.8, backward_from=z)
+    lower = annealed(model, generator, 10, 3, 2, 0.8)
+    upper = annealed(model, generator, 10, 3, 2, 0.8, backward_from=z)
     assert (lower.value - model.truth()).mean() < -1 and (upper.value - model.truth()).mean() > 1
 
 
@@ -250,9 +257,7 @@ def test_annealing_is_unbiased():
     """The mean of the weights over many chains is p(x): few temperatures and short paths change
     its variance alone."""
     model, _ = linear(2, number=4)
-    estimate = evidence.annealed(
-        model, np.random.default_rng(5), np.array([0, 0.1, 0.4, 1]), 20_000, 2, 0.7
-    )
+    estimate = annealed(model, np.random.default_rng(5), np.array([0, 0.1, 0.4, 1]), 20_000, 2, 0.7)
     assert_within(estimate, model.truth(), largest=0.05)
 
 
@@ -261,7 +266,7 @@ def test_annealing_is_unbiased():
 def test_reciprocal_of_a_linear_model(latent_dim, density):
     model, _ = linear(latent_dim, number=8)
     samples = exact(model, 2000)
-    estimate = evidence.reciprocal(samples, density)
+    estimate = reciprocal(samples, density)
     error = estimate.value - model.truth()
     assert (
         np.abs(error) < 5 * estimate.standard_error + 0.05
@@ -290,13 +295,13 @@ def test_hmc_samples_of_a_linear_model():
     assert abs(difference.mean()) < 4 * difference.std() / 200**0.5
     whitened = samples.z[-1] - reference.z[0]
     assert (whitened.mean(0).abs() < 4 * whitened.std(0) / 200**0.5).all()
-    error = evidence.reciprocal(samples, "gaussian").value - model.truth()
+    error = reciprocal(samples, "gaussian").value - model.truth()
     assert abs(error.mean()) < 0.25 and error.std() < 0.7
 
 
 def test_prior_start_resamples_by_the_likelihood():
     model, _ = linear(1, number=400, sigma=1.0)
-    start = evidence.prior_start(model, np.random.default_rng(0), 20_000)
+    start = prior_start(model, np.random.default_rng(0), 20_000)
     reference = exact(model, 1).z[0]
     assert abs((start - reference).mean()) < 4 * (start - reference).std() / 20
     assert start.std().item() == pytest.approx(reference.std().item(), rel=0.15)
@@ -309,20 +314,20 @@ def test_prior_start_resamples_by_the_likelihood():
 @pytest.mark.parametrize("latent_dim", [1, 2, 3])
 def test_estimators_agree_on_networks(likelihood, latent_dim):
     model, z = network(likelihood, latent_dim)
-    truth = evidence.quadrature(model).value
+    truth = quadrature(model).value
     generator = np.random.default_rng(0)
-    prior = evidence.DiagonalGaussian(torch.zeros_like(z), torch.zeros_like(z))
+    prior = DiagonalGaussian(torch.zeros_like(z), torch.zeros_like(z))
     assert_within(
-        evidence.importance(model, prior, generator, 100_000 if latent_dim == 3 else 20_000),
+        importance(model, prior, generator, 100_000 if latent_dim == 3 else 20_000),
         truth,
         largest=0.2,
     )
-    assert_within(evidence.annealed(model, generator, 150, 20, 4, 0.8), truth, largest=1)
+    assert_within(annealed(model, generator, 150, 20, 4, 0.8), truth, largest=1)
 
 
 def test_the_encoder_proposes():
     model, _ = network("gaussian", 2)
-    proposal = evidence.from_encoder(model.parameters, model.x)
+    proposal = from_encoder(model.parameters, model.x)
     mean, log_variance = nets.encode(model.x, model.parameters)
     z = proposal.sample(np.random.default_rng(0), 4)
     assert z.shape == (4, 10, 2)
@@ -331,7 +336,7 @@ def test_the_encoder_proposes():
 
 def test_density_and_draws_of_the_t_proposal():
     model, _ = linear(3, number=2)
-    proposal = evidence.from_samples(exact(model, 300), inflation=1.0)
+    proposal = from_samples(exact(model, 300), inflation=1.0)
     z = proposal.sample(np.random.default_rng(0), 20_000)
     for n in range(2):
         reference = stats.multivariate_t(
@@ -348,10 +353,10 @@ def test_density_and_draws_of_the_t_proposal():
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_shared_likelihood_is_the_likelihood(likelihood):
     model, z = network(likelihood, 3)
-    shared = evidence.shared_log_likelihood(model, z[:7])
+    shared = shared_log_likelihood(model, z[:7])
     rows = model.log_likelihood(z[:7].repeat_interleave(10, 0).unsqueeze(0)).view(7, 10).T
     torch.testing.assert_close(shared, rows, rtol=1e-5, atol=1e-3)
-    torch.testing.assert_close(evidence.shared_log_likelihood(model, z[:7], memory_mb=0.02), shared)
+    torch.testing.assert_close(shared_log_likelihood(model, z[:7], memory_mb=0.02), shared)
 
 
 # Quadrature of difficult posteriors
@@ -372,7 +377,7 @@ def test_quadrature_of_two_modes(latent_dim, sd):
             torch.tensor(heights, dtype=torch.float64),
             torch.zeros(1, 2, 3, dtype=torch.float64),
         )
-        estimate = evidence.quadrature(model)
+        estimate = quadrature(model)
         np.testing.assert_allclose(estimate.value, model.truth(), atol=1e-3)
         assert (estimate.diagnostics["modes"] == 2).all()
 
@@ -387,11 +392,9 @@ def test_a_hint_leads_to_a_mode_that_the_coarse_lattice_misses():
         torch.tensor([0.0, 1.0]).double(),
         torch.zeros(1, 1, 3).double(),
     )
-    assert evidence.quadrature(model).value[0] < model.truth() - 0.5
+    assert quadrature(model).value[0] < model.truth() - 0.5
     for hints in (means[1:] + 0.005, torch.stack([means[1:] + 0.005, means[:1]])):
-        np.testing.assert_allclose(
-            evidence.quadrature(model, hints=hints).value, model.truth(), atol=1e-3
-        )
+        np.testing.assert_allclose(quadrature(model, hints=hints).value, model.truth(), atol=1e-3)
 
 
 def test_a_mode_beyond_the_coarse_lattice_is_found_from_its_border():
@@ -402,7 +405,7 @@ def test_a_mode_beyond_the_coarse_lattice_is_found_from_its_border():
         torch.tensor([0.0, 45.0]).double(),
         torch.zeros(1, 1, 3).double(),
     )
-    np.testing.assert_allclose(evidence.quadrature(model).value, model.truth(), atol=1e-3)
+    np.testing.assert_allclose(quadrature(model).value, model.truth(), atol=1e-3)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
@@ -411,15 +414,13 @@ def test_quadrature_of_networks_depends_on_neither_hints_nor_chunks_nor_the_latt
 ):
     """Decoders with large weights: several modes, narrow and curved."""
     model, z = network(likelihood, 2, pixels=200, number=30, scale=2.0)
-    plain = evidence.quadrature(model)
-    hinted = evidence.quadrature(model, hints=torch.cat([z[None], posterior(model, draws=30).z]))
+    plain = quadrature(model)
+    hinted = quadrature(model, hints=torch.cat([z[None], posterior(model, draws=30).z]))
     np.testing.assert_allclose(plain.value, hinted.value, atol=1e-3)
-    np.testing.assert_allclose(
-        plain.value, evidence.quadrature(model, memory_mb=4).value, atol=1e-3
-    )
-    monkeypatch.setattr(evidence, "COARSE", {2: 0.02})
-    monkeypatch.setattr(evidence, "SPACING", 0.6)
-    np.testing.assert_allclose(plain.value, evidence.quadrature(model).value, atol=1e-3)
+    np.testing.assert_allclose(plain.value, quadrature(model, memory_mb=4).value, atol=1e-3)
+    monkeypatch.setitem(COARSE, 2, 0.02)
+    monkeypatch.setattr("aevb.marginal.quadrature.SPACING", 0.6)
+    np.testing.assert_allclose(plain.value, quadrature(model).value, atol=1e-3)
 
 
 def test_quadrature_against_a_plain_fine_grid():
@@ -428,15 +429,15 @@ def test_quadrature_against_a_plain_fine_grid():
     nodes = torch.cartesian_prod(axis, axis)
     total = torch.cat(
         [
-            torch.logsumexp(
-                evidence.shared_log_likelihood(model, part) + densities.log_prior(part), 1
-            )[:, None]
+            torch.logsumexp(shared_log_likelihood(model, part) + densities.log_prior(part), 1)[
+                :, None
+            ]
             for part in nodes.split(200_000)
         ],
         1,
     )
     np.testing.assert_allclose(
-        evidence.quadrature(model).value,
+        quadrature(model).value,
         torch.logsumexp(total, 1).numpy() + 2 * log(0.01),
         atol=1e-4,
     )
@@ -451,7 +452,7 @@ def test_kernel_density_is_scipys():
         generator.standard_normal((3, 25, 2)) @ [[1, 0], [0.8, 0.3]],
         generator.standard_normal((3, 4, 2)),
     )
-    found, factor, degenerate = evidence.kernel_density(torch.from_numpy(fit), torch.from_numpy(at))
+    found, factor, degenerate = kernel_density(torch.from_numpy(fit), torch.from_numpy(at))
     for n in range(3):
         factors = [stats.gaussian_kde(fit[n].T).factor * np.exp((i - 5) / 2) for i in range(10)]
         scores = [stats.gaussian_kde(fit[n, 12:].T, f).logpdf(fit[n, :12].T).sum() for f in factors]
@@ -468,7 +469,7 @@ def test_a_chain_that_hardly_moved_is_reported():
     samples.z[:, 1, 1] = samples.z[0, 1, 1]
     samples.log_joint[:, 0] = samples.log_joint[0, 0]
     for density in ("kde", "gaussian"):
-        estimate = evidence.reciprocal(samples, density)
+        estimate = reciprocal(samples, density)
         assert estimate.diagnostics["degenerate"].tolist() == [1, 1, 0, 0, 0]
         assert np.isfinite(estimate.value).all() and np.isfinite(estimate.standard_error).all()
         assert np.isinf(estimate.diagnostics["rhat"][0])
@@ -476,9 +477,9 @@ def test_a_chain_that_hardly_moved_is_reported():
 
 def test_few_samples_of_many_dimensions_take_the_diagonal():
     model, _ = linear(8)
-    estimate = evidence.reciprocal(exact(model, 20), "gaussian")
+    estimate = reciprocal(exact(model, 20), "gaussian")
     assert (estimate.diagnostics["degenerate"] == 0).all() and np.isfinite(estimate.value).all()
-    root = evidence.from_samples(exact(model, 20)).root
+    root = from_samples(exact(model, 20)).root
     assert (root @ root.mT * (1 - torch.eye(8))).abs().max() < 1e-12
 
 
@@ -486,11 +487,11 @@ def test_standard_errors_are_calibrated():
     """z-scores over 1,000 copies of a datapoint have variance one."""
     model, _ = linear(2, number=1)
     many = replace(model, x=model.x.expand(1, 1000, -1))
-    proposal = evidence.DiagonalGaussian(*(a.expand(1000, -1) for a in _wide(model)))
+    proposal = DiagonalGaussian(*(a.expand(1000, -1) for a in _wide(model)))
     z = {
-        "importance": evidence.importance(many, proposal, np.random.default_rng(0), 300),
-        "annealed": evidence.annealed(many, np.random.default_rng(0), 60, 40, 3, 0.8),
-        "reciprocal": evidence.reciprocal(exact(many, 400), "gaussian"),
+        "importance": importance(many, proposal, np.random.default_rng(0), 300),
+        "annealed": annealed(many, np.random.default_rng(0), 60, 40, 3, 0.8),
+        "reciprocal": reciprocal(exact(many, 400), "gaussian"),
     }
     for name, estimate in z.items():
         scores = (estimate.value - many.truth()) / estimate.standard_error
@@ -502,9 +503,9 @@ def test_k_hat_grows_with_the_tail_and_stands_ties():
     model, _ = linear(2, number=3)
     mean, log_variance = _wide(model)
     k_hat = [
-        evidence.importance(
+        importance(
             model,
-            evidence.DiagonalGaussian(mean, log_variance - shrink),
+            DiagonalGaussian(mean, log_variance - shrink),
             np.random.default_rng(0),
             2000,
         ).diagnostics["k_hat"]
@@ -514,15 +515,13 @@ def test_k_hat_grows_with_the_tail_and_stands_ties():
     flat = replace(
         model, weight=torch.zeros_like(model.weight)
     )  # the posterior is the prior: all weights are equal
-    estimate = evidence.importance(
-        flat, evidence.DiagonalGaussian(0 * mean, 0 * mean), np.random.default_rng(0), 100
-    )
+    estimate = importance(flat, DiagonalGaussian(0 * mean, 0 * mean), np.random.default_rng(0), 100)
     assert (estimate.diagnostics["k_hat"] < 0.5).all()
     np.testing.assert_allclose(estimate.value, flat.truth())
 
 
 def test_sigmoidal_schedule():
-    schedule = evidence.sigmoidal_schedule(100)
+    schedule = sigmoidal_schedule(100)
     assert len(schedule) == 101 and schedule[0] == 0 and schedule[-1] == 1
     steps = np.diff(schedule)
     assert (steps > 0).all() and steps.argmax() in (49, 50)
@@ -534,20 +533,14 @@ def test_sigmoidal_schedule():
 
 def estimates(model, z, memory_mb=500.0):
     generator = np.random.default_rng(7)
-    start = evidence.prior_start(model, generator, 200, memory_mb=memory_mb)
-    samples = evidence.posterior_samples(
-        model, start, generator, 20, 20, 3, 0.9, memory_mb=memory_mb
-    )
+    start = prior_start(model, generator, 200, memory_mb=memory_mb)
+    samples = posterior_samples(model, start, generator, 20, 20, 3, 0.9, memory_mb=memory_mb)
     return [
         samples.z.numpy(),
-        evidence.reciprocal(samples, memory_mb=memory_mb).value,
-        evidence.importance(
-            model, evidence.from_samples(samples), generator, 60, memory_mb=memory_mb
-        ).value,
-        evidence.annealed(model, generator, 20, 7, 3, 0.8, memory_mb=memory_mb).value,
-        evidence.annealed(
-            model, generator, 20, 7, 3, 0.8, backward_from=z, memory_mb=memory_mb
-        ).value,
+        reciprocal(samples, memory_mb=memory_mb).value,
+        importance(model, from_samples(samples), generator, 60, memory_mb=memory_mb).value,
+        annealed(model, generator, 20, 7, 3, 0.8, memory_mb=memory_mb).value,
+        annealed(model, generator, 20, 7, 3, 0.8, backward_from=z, memory_mb=memory_mb).value,
     ]
 
 
@@ -560,7 +553,7 @@ def test_same_seed_same_bits():
 @pytest.mark.parametrize("memory_mb", [0.03, 0.2])  # blocks of 4 and 27 of the 10 datapoints' rows
 def test_memory_limits_do_not_change_results(memory_mb):
     model, z = network(dtype=torch.float64)
-    assert evidence._rows(model, memory_mb) in (4, 27)
+    assert rows_at_once(model, memory_mb) in (4, 27)
     for whole, blocks in zip(estimates(model, z), estimates(model, z, memory_mb), strict=True):
         np.testing.assert_allclose(whole, blocks, rtol=1e-7)
 
@@ -572,21 +565,21 @@ def test_a_gpu_gives_the_same():
         model, parameters={name: p.cuda() for name, p in model.parameters.items()}, x=model.x.cuda()
     )
     generator = np.random.default_rng(7)
-    samples = evidence.posterior_samples(
-        there, evidence.prior_start(there, generator, 200), generator, 20, 20, 3, 0.9
+    samples = posterior_samples(
+        there, prior_start(there, generator, 200), generator, 20, 20, 3, 0.9
     )
     found = [
         samples.z.cpu().numpy(),
-        evidence.reciprocal(samples).value,
-        evidence.importance(there, evidence.from_samples(samples), generator, 60).value,
-        evidence.annealed(there, generator, 20, 7, 3, 0.8).value,
-        evidence.annealed(there, generator, 20, 7, 3, 0.8, backward_from=z.cuda()).value,
+        reciprocal(samples).value,
+        importance(there, from_samples(samples), generator, 60).value,
+        annealed(there, generator, 20, 7, 3, 0.8).value,
+        annealed(there, generator, 20, 7, 3, 0.8, backward_from=z.cuda()).value,
     ]
     for cpu, cuda in zip(estimates(model, z), found, strict=True):
         np.testing.assert_allclose(cpu, cuda, rtol=1e-6)
     np.testing.assert_allclose(
-        evidence.quadrature(there, hints=samples.z).value,
-        evidence.quadrature(model).value,
+        quadrature(there, hints=samples.z).value,
+        quadrature(model).value,
         atol=1e-4,
     )
 
@@ -601,11 +594,11 @@ def test_progress_reaches_the_end():
     samples = posterior(model, draws=10, warmup=5, progress=progress)
     assert calls == [(i, 15) for i in range(1, 16)]
     for run in (
-        lambda: evidence.importance(
-            model, evidence.from_samples(samples), np.random.default_rng(0), 30, progress=progress
+        lambda: importance(
+            model, from_samples(samples), np.random.default_rng(0), 30, progress=progress
         ),
-        lambda: evidence.annealed(model, np.random.default_rng(0), 5, 2, 2, 0.8, progress=progress),
-        lambda: evidence.quadrature(model, progress=progress),
+        lambda: annealed(model, np.random.default_rng(0), 5, 2, 2, 0.8, progress=progress),
+        lambda: quadrature(model, progress=progress),
     ):
         calls.clear()
         run()
@@ -619,19 +612,19 @@ def test_progress_reaches_the_end():
 
 def sampling(model, z, **options):
     arguments = {"draws": 10, "warmup": 5, "leapfrog": 3, "acceptance": 0.9} | options
-    return evidence.posterior_samples(model, z, np.random.default_rng(0), **arguments)
+    return posterior_samples(model, z, np.random.default_rng(0), **arguments)
 
 
 def annealing(model, z, **options):
     arguments = {"temperatures": 5, "chains": 2, "leapfrog": 2, "acceptance": 0.8} | options
-    return evidence.annealed(model, np.random.default_rng(0), **arguments)
+    return annealed(model, np.random.default_rng(0), **arguments)
 
 
 def weighing(model, z, draws=30, points=10):
-    proposal = evidence.DiagonalGaussian(
+    proposal = DiagonalGaussian(
         torch.zeros(points, model.latent_dim), torch.zeros(points, model.latent_dim)
     )
-    return evidence.importance(model, proposal, np.random.default_rng(0), draws)
+    return importance(model, proposal, np.random.default_rng(0), draws)
 
 
 def diverged(model):
@@ -648,26 +641,23 @@ def test_a_proposal_around_the_modes_covers_all_of_them():
         torch.tensor([0.0, -1.0]).double(),
         torch.zeros(1, 3, 2).double(),
     )
-    truth = evidence.quadrature(model).value
-    proposal = evidence.from_modes(model)
-    estimate = evidence.importance(model, proposal, np.random.default_rng(0), 2000)
+    truth = quadrature(model).value
+    proposal = from_modes(model)
+    estimate = importance(model, proposal, np.random.default_rng(0), 2000)
     assert (np.abs(estimate.value - truth) < 5 * estimate.standard_error + 1e-3).all() and (
         estimate.standard_error < 0.05
     ).all()
     np.testing.assert_allclose(proposal.share.sum(0), 1.0)
     z = proposal.sample(np.random.default_rng(1), 4000)
     assert 0.05 < (z[:, 0, 0] > 0).double().mean() < 0.95
-    both = (
-        evidence.StudentT(proposal.mean[:1], proposal.root[:1], torch.ones(1, 3).double())
-        | proposal
-    )
-    estimate = evidence.importance(model, both, np.random.default_rng(0), 2000)
+    both = StudentT(proposal.mean[:1], proposal.root[:1], torch.ones(1, 3).double()) | proposal
+    estimate = importance(model, both, np.random.default_rng(0), 2000)
     assert (np.abs(estimate.value - truth) < 5 * estimate.standard_error + 1e-3).all()
 
 
 def test_the_density_of_the_mixture_is_normalised():
     root = torch.tensor([[[[0.3]]], [[[0.1]]]]).double()
-    proposal = evidence.StudentT(
+    proposal = StudentT(
         torch.tensor([[[-1.0]], [[0.5]]]).double(), root, torch.tensor([[0.3], [0.7]]).double()
     )
     grid = torch.linspace(-60, 60, 240_001, dtype=torch.float64).view(-1, 1, 1)
@@ -682,38 +672,38 @@ def test_the_density_of_the_mixture_is_normalised():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda m, z: evidence.quadrature(diverged(m)), "parameters are not finite"),
+        (lambda m, z: quadrature(diverged(m)), "parameters are not finite"),
         (lambda m, z: sampling(diverged(m), z), "parameters are not finite"),
         (lambda m, z: annealing(diverged(m), z), "parameters are not finite"),
         (lambda m, z: weighing(diverged(m), z), "parameters are not finite"),
         (
-            lambda m, z: evidence.prior_start(diverged(m), np.random.default_rng(0), 10),
+            lambda m, z: prior_start(diverged(m), np.random.default_rng(0), 10),
             "parameters are not finite",
         ),
-        (lambda m, z: evidence.quadrature(replace(m, x=m.x[0])), r"x has shape \(10, 40\)"),
-        (lambda m, z: evidence.quadrature(replace(m, x=m.x[:, :0])), r"x has shape \(1, 0, 40\)"),
+        (lambda m, z: quadrature(replace(m, x=m.x[0])), r"x has shape \(10, 40\)"),
+        (lambda m, z: quadrature(replace(m, x=m.x[:, :0])), r"x has shape \(1, 0, 40\)"),
         (
-            lambda m, z: evidence.quadrature(replace(m, x=m.x.repeat(2, 1, 1))),
+            lambda m, z: quadrature(replace(m, x=m.x.repeat(2, 1, 1))),
             "one model at a time",
         ),
         (
-            lambda m, z: evidence.quadrature(replace(m, x=m.x / 0)),
+            lambda m, z: quadrature(replace(m, x=m.x / 0)),
             "x holds values that are not finite",
         ),
         (
-            lambda m, z: evidence.quadrature(network(latent_dim=4)[0]),
+            lambda m, z: quadrature(network(latent_dim=4)[0]),
             "1 to 3 latent dimensions, not 4",
         ),
         (
-            lambda m, z: evidence.quadrature(m, hints=z[:3]),
+            lambda m, z: quadrature(m, hints=z[:3]),
             r"hints has shape \(1, 3, 2\) instead of \(S, 10, 2\)",
         ),
         (
-            lambda m, z: evidence.quadrature(m, hints=z / 0),
+            lambda m, z: quadrature(m, hints=z / 0),
             "hints holds values that are not finite",
         ),
         (
-            lambda m, z: evidence.quadrature(m, memory_mb=0.3),
+            lambda m, z: quadrature(m, memory_mb=0.3),
             "does not hold the lattice of one datapoint",
         ),
         (lambda m, z: sampling(m, z[:3]), r"start has shape \(3, 2\) instead of \(10, 2\)"),
@@ -730,25 +720,23 @@ def test_the_density_of_the_mixture_is_normalised():
             lambda m, z: sampling(m, z, memory_mb=1e-4),
             "does not hold a single draw; give at least 0.0037",
         ),
-        (lambda m, z: evidence.prior_start(m, np.random.default_rng(0), 0), "draws is 0"),
+        (lambda m, z: prior_start(m, np.random.default_rng(0), 0), "draws is 0"),
         (
-            lambda m, z: evidence.prior_start(m, np.random.default_rng(0), 1000, memory_mb=0.01),
+            lambda m, z: prior_start(m, np.random.default_rng(0), 1000, memory_mb=0.01),
             "does not hold 1000 draws",
         ),
-        (lambda m, z: evidence.reciprocal(sampling(m, z, draws=7)), "7 samples are too few"),
-        (lambda m, z: evidence.reciprocal(sampling(m, z), "uniform"), "density is 'uniform'"),
+        (lambda m, z: reciprocal(sampling(m, z, draws=7)), "7 samples are too few"),
+        (lambda m, z: reciprocal(sampling(m, z), "uniform"), "density is 'uniform'"),
         (
-            lambda m, z: evidence.reciprocal(sampling(m, z), memory_mb=1e-5),
+            lambda m, z: reciprocal(sampling(m, z), memory_mb=1e-5),
             "does not hold the 10 samples of one datapoint",
         ),
         (
-            lambda m, z: evidence.reciprocal(
-                sampling(m, z)._replace(z=torch.full((10, 10, 2), torch.nan))
-            ),
+            lambda m, z: reciprocal(sampling(m, z)._replace(z=torch.full((10, 10, 2), torch.nan))),
             "samples hold values",
         ),
         (
-            lambda m, z: evidence.from_samples(sampling(m, z)._replace(z=z[None])),
+            lambda m, z: from_samples(sampling(m, z)._replace(z=z[None])),
             "number of samples is 1; it must be at least 2",
         ),
         (lambda m, z: weighing(m, z, points=3), r"draws z of shape \(3, 2\) instead of \(10, 2\)"),
@@ -794,15 +782,13 @@ def test_a_posterior_too_wide_for_the_memory_is_named():
         torch.zeros(1, 2, 3).double(),
     )
     with pytest.raises(UserError, match=r"datapoint 0 needs more lattice nodes than 10 MB hold"):
-        evidence.quadrature(model, memory_mb=10)
+        quadrature(model, memory_mb=10)
 
 
 def test_weights_that_are_not_finite_are_named():
     model, _ = network()
-    proposal = evidence.DiagonalGaussian(
-        torch.zeros(10, 2), torch.tensor([[0.0, 0.0]] * 9 + [[200.0, 0.0]])
-    )
+    proposal = DiagonalGaussian(torch.zeros(10, 2), torch.tensor([[0.0, 0.0]] * 9 + [[200.0, 0.0]]))
     with pytest.raises(
         UserError, match=r"importance weights are not finite for 1 of 10 datapoints \(number 9\)"
     ):
-        evidence.importance(model, proposal, np.random.default_rng(0), 30)
+        importance(model, proposal, np.random.default_rng(0), 30)

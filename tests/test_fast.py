@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aevb.models import densities, kernels
+from aevb.models import kernels
 
 DTYPES = {
     torch.float32: {"rtol": 2e-6, "atol": 1e-4},
@@ -38,53 +38,6 @@ def test_tanh_and_its_derivative(dtype):
         h.double(), a.tanh(), rtol=0, atol=3e-7 if dtype == torch.float32 else 1e-14
     )
     torch.testing.assert_close(kernels.tanh_backward(torch.full_like(h, 2), h), 2 * (1 - h * h))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("likelihood", ["bernoulli", "bernoulli on a GPU", "gaussian"])
-@pytest.mark.parametrize(
-    "pixels", [784, 560, 64, 7, 1]
-)  # 784 halves four times, 64 more often than is tried, 7 never
-def test_log_likelihood_and_gradient_against_autograd(monkeypatch, dtype, likelihood, pixels):
-    if likelihood == "bernoulli on a GPU":
-        likelihood = "bernoulli"
-        monkeypatch.setattr(kernels, "_bernoulli", kernels._bernoulli_in_few_launches)
-    generator = torch.Generator().manual_seed(pixels)
-    width = pixels * (1 if likelihood == "bernoulli" else 2)
-    x = torch.rand(2, 1, 5, pixels, generator=generator, dtype=torch.float64)
-    decoded = torch.randn(2, 3, 5, width, generator=generator, dtype=torch.float64) * (
-        8 if likelihood == "bernoulli" else 1
-    )
-    plain = decoded.clone().requires_grad_(True)
-    expected = densities.log_likelihood(x, plain, likelihood)
-    expected.sum().backward()
-
-    a = decoded.to(dtype)
-    value = kernels.log_likelihood(x.to(dtype), a, likelihood)
-    torch.testing.assert_close(value.double(), expected.detach(), **DTYPES[dtype])
-    assert torch.equal(a, decoded.to(dtype))
-    assert torch.equal(kernels.log_likelihood(x.to(dtype), a, likelihood, gradient=True), value)
-    torch.testing.assert_close(a.double(), plain.grad, rtol=1e-5, atol=1e-5)
-    again = decoded.to(dtype)
-    assert (
-        kernels.log_likelihood(x.to(dtype), again, likelihood, value=False, gradient=True) is None
-    )
-    assert torch.equal(again, a)
-
-
-@pytest.mark.parametrize("function", [kernels._bernoulli, kernels._bernoulli_in_few_launches])
-def test_extreme_logits_keep_their_value(monkeypatch, function):
-    """Where sigmoid is 0 or 1 in float32 the product of pixels must be neither."""
-    monkeypatch.setattr(kernels, "_bernoulli", function)
-    a = torch.tensor([-1e4, -100.0, 0.0, 0.0, 100.0, 1e4, 3.0, -3.0] * 8)
-    x = (a > 0).float()
-    expected = densities.log_likelihood(x.double(), a.double(), "bernoulli")
-    assert kernels.log_likelihood(x, a, "bernoulli").item() == pytest.approx(
-        expected.item(), rel=1e-6
-    )
-    assert kernels.log_likelihood(1 - x, a, "bernoulli").item() == pytest.approx(
-        densities.log_likelihood(1 - x.double(), a.double(), "bernoulli").item(), rel=1e-6
-    )
 
 
 @pytest.mark.parametrize("scale", [255.0, 256.0, 16.0])

@@ -1,388 +1,46 @@
 """The figures from synthetic results: what is drawn where, and that equal results give equal
 bytes."""
 
-import json
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 from scipy.stats import norm
+from synthetic import (
+    FULL,
+    FULL_DIGITS,
+    GRID,
+    PAPER,
+    STUDY,
+    build,
+    diverge,
+    draw,
+    lines,
+    lost_in_figure3,
+    one_diverged,
+    panel,
+)
 
 from aevb import config, results
 from aevb.core.errors import UserError
+from aevb.learners import LEARNERS, appearance
+from aevb.marginal import ESTIMATORS
+from aevb.marginal import appearance as look
 from aevb.paper import distance
-from aevb.report import figures
-
-PAPER = Path(__file__).parents[1] / "report" / "paper_curves.csv"
-PIXELS = {"mnist": 784, "frey": 560, "digits": 64}
-GRID = np.array([100_000, 158_500, 251_200, 398_100, 631_000, 1_000_000])
-
-# Offsets of the synthetic test bounds from the paper's curve, by seed: the mean of seeds 0 and 1 is
-# +1.
-OFFSETS = {0: 0.0, 1: 2.0}
-
-STUDY = {
-    "name": "synthetic",
-    "samples": 1e6,
-    "seeds": [0, 1],
-    "experiments": {
-        "mnist": {"dataset": "mnist", "likelihood": "bernoulli", "hidden": 500},
-        "frey": {"dataset": "frey", "likelihood": "gaussian", "hidden": 200},
-    },
-    "evaluation": {"points_per_decade": 5},
-    "figure2": [
-        {"experiment": "mnist", "latent_dims": [3, 5]},
-        {"experiment": "frey", "latent_dims": [2]},
-    ],
-    "figure4": [{"experiment": "frey", "grid": 3}, {"experiment": "mnist", "grid": 4}],
-    "figure5": [{"experiment": "mnist", "latent_dims": [2, 5], "grid": 3}],
-}
-
-DIGITS = {
-    "name": "quick",
-    "samples": 1e6,
-    "seeds": [0],
-    "experiments": {
-        "digits_bernoulli": {
-            "dataset": "digits",
-            "likelihood": "bernoulli",
-            "hidden": 10,
-            "scale": 16,
-        }
-    },
-    "evaluation": {"points_per_decade": 5},
-    "figure2": [{"experiment": "digits_bernoulli", "latent_dims": [2, 3]}],
-    "figure4": [{"experiment": "digits_bernoulli", "grid": 3}],
-    "figure5": [{"experiment": "digits_bernoulli", "latent_dims": [2], "grid": 3}],
-}
-
-
-# The same with Figure 3 and the study of estimators.
-FULL = {
-    **STUDY,
-    "experiments": {
-        **STUDY["experiments"],
-        "mnist_1000": {
-            "dataset": "mnist",
-            "likelihood": "bernoulli",
-            "hidden": 100,
-            "n_train": 1000,
-        },
-        "mnist_50000": {"dataset": "mnist", "likelihood": "bernoulli", "hidden": 100},
-    },
-    "figure3": {"experiments": ["mnist_1000", "mnist_50000"], "samples": 6e7},
-    "estimators": {"experiment": "mnist", "latent_dims": [2, 3, 5], "replicates": 4},
-}
-FULL_DIGITS = {
-    **DIGITS,
-    "experiments": {
-        **DIGITS["experiments"],
-        "digits_300": {**DIGITS["experiments"]["digits_bernoulli"], "n_train": 300},
-    },
-    "figure3": {"experiments": ["digits_300"], "latent_dim": 2, "samples": 3e5},
-    "evidence": {"datapoints": 100},
-    "estimators": {"experiment": "digits_bernoulli", "latent_dims": [2, 3]},
-}
-
-# What the appendix-D estimator adds in the synthetic evidence, and seconds for 1e6 training
-# samples.
-BIAS = {"train": 0.3, "test": 0.5}
-SECONDS = {"aevb": 20.0, "wake_sleep": 30.0, "mcem": 60.0}
-
-
-def synthetic_run(study, run, number):
-    """A made-up run: the paper's test curve (or a straight line) plus an offset, and random
-    decoder weights."""
-    experiment = study.experiment(run.experiment)
-    if figures.in_figure3(study, run.experiment):
-        return synthetic_run3(study, run)
-    paper = pd.read_csv(PAPER)
-    chosen = paper[
-        (paper.figure == 2)
-        & (paper.dataset == experiment.dataset)
-        & (paper.latent_dim == run.latent_dim)
-    ]
-    chosen = chosen[(chosen.algorithm == run.algorithm) & (chosen.split == "test")].sort_values(
-        "samples"
-    )
-    test = (
-        np.interp(np.log(GRID), np.log(chosen.samples), chosen.value)
-        if len(chosen)
-        else 10 * np.log(GRID) - 250
-    )
-    test = (
-        test + OFFSETS[run.seed] + np.arange(len(GRID)) * 1e-3
-    )  # strictly rising, also below the paper's first point
-    curve = pd.DataFrame(
-        {
-            "samples": GRID,
-            "train": test + 3,
-            "test": test,
-            "train_se": 0.03,
-            "test_se": 0.04,
-            "running": test - 20,
-        }
-    )
-    curve = curve.assign(
-        train_kl=12.5, test_kl=0.01 if run.algorithm == "wake_sleep" else 11.5, active_units=2.0
-    )
-    curve = curve.assign(seconds=GRID * 3.6e-4)[list(results.CURVE)]
-    random = np.random.RandomState(number)
-    outputs = PIXELS[experiment.dataset] * (2 if experiment.likelihood == "gaussian" else 1)
-    shapes = {
-        "hidden.weight": (run.latent_dim, 7),
-        "hidden.bias": 7,
-        "output.weight": (7, outputs),
-        "output.bias": outputs,
-    }
-    attributes = synthetic_attributes(experiment, run, int(GRID[-1]))
-    weights = {
-        f"decoder.{name}": random.standard_normal(shape).astype(np.float32)
-        for name, shape in shapes.items()
-    }
-    return results.RunResult(attributes, curve, weights)
-
-
-def synthetic_attributes(experiment, run, samples):
-    return {
-        **{
-            "schema": results.SCHEMA,
-            "experiment": run.experiment,
-            "dataset": experiment.dataset,
-            "likelihood": experiment.likelihood,
-        },
-        **{
-            "algorithm": run.algorithm,
-            "latent_dim": run.latent_dim,
-            "hidden": experiment.hidden,
-            "n_train": 1234,
-            "n_test": 567,
-        },
-        **{
-            "seed": run.seed,
-            "step_size": 0.02,
-            "status": "completed",
-            "reason": "",
-            "samples": samples,
-            "config": "{}",
-        },
-        **{
-            "data_sha256": "d" * 64,
-            "code_sha256": "c" * 64,
-            "git_commit": "abc123",
-            "git_dirty": False,
-            "threads": 1,
-        },
-        **{
-            "versions": json.dumps({"torch": "9.8.7"}),
-            "device": "cpu",
-            "processor": "synthetic",
-            "train_seconds": 360.0,
-        },
-        **{"evaluation_seconds": 36.0, "samples_per_second": 5000.0},
-    }
-
-
-def synthetic_run3(study, run):
-    """A made-up run of Figure 3, evaluated at counts that its algorithm can reach; seed 1 takes
-    a tenth more time."""
-    experiment, budget = study.experiments[run.experiment], study.budget(run)
-    unit = 15 * figures.training_points(experiment) if run.algorithm == "mcem" else 100
-    wanted = np.unique(
-        np.concatenate([budget * np.array([0.005, 1 / 60, 0.05]), np.linspace(0.1, 1, 10) * budget])
-    )
-    samples = np.unique(np.maximum(np.round(wanted / unit), 1).astype(int) * unit)
-    seconds = samples * 1e-6 * SECONDS[run.algorithm] * (1 + 0.1 * run.seed)
-    curve = pd.DataFrame({name: np.nan for name in results.CURVE}, index=range(len(samples)))
-    curve = curve.assign(samples=samples, seconds=seconds, running=-250.0)
-    if run.algorithm != "mcem":
-        curve = curve.assign(
-            train=-150.0,
-            test=-151.0,
-            train_se=0.03,
-            test_se=0.04,
-            train_kl=9.0,
-            test_kl=8.0,
-            active_units=3.0,
-        )
-    attributes = synthetic_attributes(experiment, run, int(samples[-1]))
-    return results.RunResult({**attributes, "n_train": figures.training_points(experiment)}, curve)
-
-
-def synthetic_evidence(study, run, result):
-    """Made-up log p(x) of a run of Figure 3: the paper's curve (where it has none, a rising one)
-    plus an offset."""
-    samples, frames, paper = result.curve["samples"].to_numpy(float), [], pd.read_csv(PAPER)
-    for split in ("train", "test"):
-        chosen = paper[
-            (paper.figure == 3)
-            & (paper.n_train == result.n_train)
-            & (paper.algorithm == run.algorithm)
-        ]
-        chosen = chosen[chosen.split == split].sort_values("samples")
-        value = 20 * np.log10(samples) - 300
-        if len(chosen):
-            rise = np.minimum(0, np.log(samples / chosen.samples.iloc[0])) * 25
-            value = np.interp(np.log(samples), np.log(chosen.samples), chosen.value) + rise
-        value = value + OFFSETS[run.seed]
-        frame = pd.DataFrame(
-            {
-                "samples": samples,
-                "seconds": result.curve["seconds"],
-                "split": split,
-                "importance": value,
-            }
-        )
-        frame = frame.assign(
-            importance_se=0.02,
-            hmc=value + BIAS[split],
-            hmc_se=0.05,
-            quadrature=np.nan,
-            efficiency=0.4,
-            khat_bad=0.01,
-        )
-        frame = frame.assign(
-            quadrature_error=1e-4, divergences=2.0, acceptance=0.91, rhat=1.01, chain_ess=33.0
-        )
-        frame.loc[len(frame) - 1, "quadrature"] = value[-1] + (0.01 if split == "train" else -0.03)
-        frames.append(frame)
-    return results.Table(
-        pd.concat(frames, ignore_index=True)[list(results.EVIDENCE)],
-        {"config": "{}", "seconds": 180.0},
-    )
-
-
-def synthetic_estimators(study, run):
-    """Made-up biases of a model: they fall with the number of samples and grow with N_z."""
-    rows = []
-    for data in ("test", "simulated"):
-        sizes = {
-            "hmc_kde": 4,
-            "hmc_gaussian": 9,
-            "importance": -0.5,
-            "importance_hmc": -0.2,
-            "ais": -1.0,
-            "ais_backward": 1.0,
-        }
-        for estimator, size in sizes.items():
-            for samples in (
-                study.estimators.draws if estimator != "ais_backward" or data == "simulated" else ()
-            ):
-                scale = run.latent_dim**2 / samples**0.7
-                place = {
-                    "latent_dim": run.latent_dim,
-                    "data": data,
-                    "estimator": estimator,
-                    "samples": samples,
-                }
-                graded = {
-                    "bias": size * scale,
-                    "bias_se": 0.05 * abs(size) * scale,
-                    "spread": 0.6 * abs(size) * scale,
-                    "seconds": 0.01,
-                }
-                truth = "quadrature" if run.latent_dim <= 3 else "ais, 10000 samples"
-                rows.append(
-                    {
-                        **place,
-                        **graded,
-                        "reference": truth,
-                        "reference_value": -130.0,
-                        "reference_se": 0.01,
-                    }
-                )
-    return results.Table(
-        pd.DataFrame(rows)[list(results.ESTIMATORS)], {"config": "{}", "seconds": 90.0}
-    )
-
-
-def synthetic_encoded(study, run, number):
-    """Made-up encoded test points: draws of the prior, with digits or frames."""
-    what = "frame" if study.experiments[run.experiment].dataset == "frey" else "digit"
-    z = np.random.RandomState(number).standard_normal((60, 2))
-    frame = pd.DataFrame(
-        {"z1": z[:, 0], "z2": z[:, 1], "label": np.arange(60.0) % (1000 if what == "frame" else 10)}
-    )
-    return results.Table(
-        frame,
-        {
-            "config": json.dumps({"points": 60, "label": what}),
-            "seconds": 1.0,
-            "code_sha256": "e" * 64,
-            "git_commit": "abc123",
-            "git_dirty": False,
-        },
-    )
-
-
-def diverge(run, value=-1e9):
-    """The run as it would be had it diverged at its fourth evaluation with a bound of `value`."""
-    run.curve = run.curve.iloc[:4].copy()
-    run.curve.loc[3, ["train", "test"]] = value
-    run.attributes.update(status="diverged", reason="the bound ran away", samples=int(GRID[3]))
-    run.weights = {}
-    return run
-
-
-def build(folder, raw=None, change=None, baselines=None):
-    """Write synthetic runs and pilots and gather them, with `baselines`; `change(name, run)` may
-    replace a run."""
-    study = config.load(STUDY if raw is None else raw)
-    paths, pilot_paths, tables = {}, {}, {kind: {} for kind in results.TABLES}
-    for number, run in enumerate(study.runs()):
-        result = synthetic_run(study, run, number)
-        result = change(run.name, result) if change else result
-        paths[run.name] = folder / f"{number}.h5"
-        results.write_run(paths[run.name], result)
-        made = {}
-        if figures.in_figure3(study, run.experiment):
-            made["evidence"] = synthetic_evidence(study, run, result)
-        if run in study.estimator_models():
-            made["estimators"] = synthetic_estimators(study, run)
-        if run in study.figure4_models():
-            made["encoded"] = synthetic_encoded(study, run, number)
-        if result.status == "diverged":  # as estimates.py has it: no rows
-            made = {
-                kind: results.Table(table.frame[:0], table.attributes)
-                for kind, table in made.items()
-            }
-        for kind, table in made.items():
-            tables[kind][run.name] = folder / f"{kind}{number}.h5"
-            results.write_table(tables[kind][run.name], table)
-        if run.curve not in pilot_paths:
-            bounds = np.array([[-300.0, -215.25], [-290.0, -210.5], [-400.0, np.nan]])
-            pilot = results.Pilot(
-                run.experiment,
-                run.algorithm,
-                run.latent_dim,
-                0,
-                0.02,
-                np.array([0.01, 0.02, 0.1]),
-                GRID[:2],
-                bounds,
-                72.0,
-            )
-            pilot_paths[run.curve] = folder / f"pilot{number}.h5"
-            results.write_pilot(pilot_paths[run.curve], pilot)
-    keep = {run.name for run in study.figure_models()}
-    results.gather(
-        study.model_dump(mode="json"),
-        paths,
-        pilot_paths,
-        tables,
-        keep,
-        folder / "gathered.h5",
-        baselines,
-    )
-    return folder / "gathered.h5"
-
-
-def one_diverged(name, run):
-    return diverge(run) if name == "mnist/wake_sleep-nz3-seed1" else run
+from aevb.paper.curves import paper_curve
+from aevb.pipeline import plan
+from aevb.report import pictures
+from aevb.results.curves import ignoring_z
+from aevb.studies.estimators.figures import estimators
+from aevb.studies.figure2.figures import figure2
+from aevb.studies.figure3.figures import figure3
+from aevb.studies.figure4.figures import figure4
+from aevb.studies.figure5.figures import figure5
+from aevb.studies.paper.figures import distance as drawn_distance
 
 
 @pytest.fixture(scope="module")
@@ -397,17 +55,7 @@ def gathered(path):
 
 @pytest.fixture(scope="module")
 def drawing(gathered):
-    return figures.figure2(gathered, pd.read_csv(PAPER))
-
-
-def panel(figure, title):
-    return next(axis for axis in figure.axes if axis.get_title() == title)
-
-
-def lines(axis):
-    return {
-        line.get_label(): line for line in axis.get_lines() if not line.get_label().startswith("_")
-    }
+    return figure2(gathered, pd.read_csv(PAPER))
 
 
 def picture(axis):
@@ -443,14 +91,14 @@ def test_figure2_lines_are_means_over_seeds_in_the_right_style(drawing, gathered
 
 def test_colours_differ_in_lightness_and_markers_in_form():
     lightness = []
-    for colour in figures.COLOURS.values():  # CIE L*, from 0 to 100
+    for colour in (appearance(key).colour for key in LEARNERS):  # CIE L*, from 0 to 100
         linear = [
             (part + 0.055) ** 2.4 / 1.055**2.4 if part > 0.04 else part / 12.92
             for part in matplotlib.colors.to_rgb(colour)
         ]
         lightness.append(116 * np.dot(linear, [0.2126, 0.7152, 0.0722]) ** (1 / 3) - 16)
     assert np.diff(sorted(lightness)).min() > 15
-    assert len(set(figures.MARKERS.values())) == len(figures.MARKERS)
+    assert len({appearance(key).marker for key in LEARNERS}) == len([*LEARNERS])
 
 
 def test_figure2_band_is_the_range_over_seeds(drawing, gathered):
@@ -465,8 +113,8 @@ def test_figure2_band_is_the_range_over_seeds(drawing, gathered):
 
 
 def test_the_band_is_one_sd_for_five_seeds(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "OFFSETS", {seed: seed**2 / 4 for seed in range(5)})
-    drawn = figures.figure2(
+    monkeypatch.setattr(synthetic, "OFFSETS", {seed: seed**2 / 4 for seed in range(5)})
+    drawn = figure2(
         results.read_gathered(build(tmp_path, {**STUDY, "seeds": list(range(5))})),
         pd.read_csv(PAPER),
     )
@@ -514,7 +162,7 @@ def test_the_papers_curves_are_left_out_where_they_do_not_apply(tmp_path):
             "mnist": {**STUDY["experiments"]["mnist"], "binarise": True},
         },
     }
-    drawn = figures.figure2(results.read_gathered(build(tmp_path, raw)), pd.read_csv(PAPER))
+    drawn = figure2(results.read_gathered(build(tmp_path, raw)), pd.read_csv(PAPER))
     assert not any(name.startswith("paper") for name in lines(drawn.axes[0]))
     assert any(name.startswith("paper") for name in lines(drawn.axes[2]))
 
@@ -546,9 +194,7 @@ def test_one_runaway_evaluation_does_not_flatten_a_row(tmp_path):
             run.curve.loc[5, ["train", "test"]] = 1e8
         return run
 
-    drawn = figures.figure2(
-        results.read_gathered(build(tmp_path, change=runaway)), pd.read_csv(PAPER)
-    )
+    drawn = figure2(results.read_gathered(build(tmp_path, change=runaway)), pd.read_csv(PAPER))
     assert drawn.axes[2].get_ylim()[1] < 5000
 
 
@@ -558,8 +204,8 @@ def test_figure2_shows_the_bound_that_ignores_z(drawing, tmp_path):
         "frey": {"train": 680.0, "test": 670.0},
     }
     gathered = results.read_gathered(build(tmp_path, baselines=baselines))
-    assert gathered.baselines == baselines
-    drawn = figures.figure2(gathered, pd.read_csv(PAPER))
+    assert {name: ignoring_z(gathered, name) for name in baselines} == baselines
+    drawn = figure2(gathered, pd.read_csv(PAPER))
     found = lines(panel(drawn, "Frey Face, $N_z$ = 2"))
     for split in ("train", "test"):
         assert set(found[f"ignoring z {split}"].get_ydata()) == {baselines["frey"][split]}
@@ -576,12 +222,12 @@ def test_figure2_shows_the_bound_that_ignores_z(drawing, tmp_path):
 def test_all_replicas_diverged(tmp_path):
     path = build(tmp_path, change=lambda name, run: diverge(run, np.nan))
     gathered = results.read_gathered(path)
-    drawn = figures.figure2(gathered, pd.read_csv(PAPER))
+    drawn = figure2(gathered, pd.read_csv(PAPER))
     assert all("AEVB:\n2 of 2 diverged" in axis.texts[0].get_text() for axis in drawn.axes)
-    for drawn in (figures.figure4(gathered), figures.figure5(gathered)):
+    for drawn in (figure4(gathered, pd.read_csv(PAPER)), figure5(gathered, pd.read_csv(PAPER))):
         assert all("diverged" in axis.texts[0].get_text() for axis in drawn.axes)
-    for name in config.load(STUDY).figures:
-        figures.draw(name, path, PAPER, [tmp_path / "drawn.png"])
+    for name in plan.figures(config.load(STUDY)):
+        draw(name, path, [tmp_path / "drawn.png"])
 
 
 def mean_by_hand(weights, z, pixels):
@@ -609,7 +255,7 @@ def mean_by_hand(weights, z, pixels):
     ],
 )
 def test_figure4_tiles_are_decoder_means_at_the_grid(gathered, title, name, grid, shape):
-    drawn = figures.figure4(gathered)
+    drawn = figure4(gathered, pd.read_csv(PAPER))
     assert [axis.get_title() for axis in drawn.axes] == ["Frey Face, $N_z$ = 2", "MNIST, $N_z$ = 2"]
     image = picture(panel(drawn, title))
     height, width = shape
@@ -625,7 +271,7 @@ def test_figure4_tiles_are_decoder_means_at_the_grid(gathered, title, name, grid
 
 
 def test_figure5_tiles_are_decoded_draws_of_the_prior(gathered):
-    drawn = figures.figure5(gathered)
+    drawn = figure5(gathered, pd.read_csv(PAPER))
     assert [axis.get_title() for axis in drawn.axes] == ["MNIST, $N_z$ = 2", "MNIST, $N_z$ = 5"]
     for axis, latent_dim in zip(drawn.axes, (2, 5), strict=True):
         z = np.random.RandomState(0).standard_normal((9, latent_dim))[5]
@@ -638,7 +284,7 @@ def test_figure5_tiles_are_decoded_draws_of_the_prior(gathered):
 def test_an_image_is_upright():
     image = np.zeros((1, 784))
     image[0, 3] = 1  # first row, fourth column
-    assert figures.tile(image, 1, (28, 28))[0, 3] == 1
+    assert pictures.tile(image, 1, (28, 28))[0, 3] == 1
 
 
 @pytest.fixture(scope="module")
@@ -653,7 +299,7 @@ def full(full_path):
 
 @pytest.fixture(scope="module")
 def third(full):
-    return figures.figure3(full, pd.read_csv(PAPER))
+    return figure3(full, pd.read_csv(PAPER))
 
 
 def test_figure3_has_the_papers_arrangement(third):
@@ -689,7 +335,9 @@ def test_figure3_has_the_papers_arrangement(third):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_figure3_lines_are_means_of_the_evidence(third, full, algorithm, split):
     for column, name in enumerate(("mnist_1000", "mnist_50000")):
-        tables = [full.evidence[f"{name}/{algorithm}-nz3-seed{seed}"].frame for seed in (0, 1)]
+        tables = [
+            full.of("evidence")[f"{name}/{algorithm}-nz3-seed{seed}"].frame for seed in (0, 1)
+        ]
         ours = [table[table.split == split].sort_values("samples") for table in tables]
         for row, x in enumerate(("samples", "seconds")):
             line = lines(third.axes[2 * row + column])[f"{algorithm} {split}"]
@@ -702,14 +350,14 @@ def test_figure3_lines_are_means_of_the_evidence(third, full, algorithm, split):
             )
             assert (
                 line.get_linestyle() == ("-" if split == "train" else "--")
-                and line.get_marker() == figures.MARKERS[algorithm]
+                and line.get_marker() == appearance(algorithm).marker
             )
 
 
 def test_the_paper_lies_behind_figure3_above_alone(third):
     paper = pd.read_csv(PAPER)
     for axis, n_train in zip(third.axes[:2], (1000, 50000), strict=True):
-        for algorithm in figures.ALGORITHMS:
+        for algorithm in ("aevb", "wake_sleep", "mcem"):
             for split in ("train", "test"):
                 theirs, ours = (
                     lines(axis)[f"paper {algorithm} {split}"],
@@ -744,31 +392,21 @@ def test_other_data_than_the_papers_have_no_curve_of_it(name, value):
         },
     }
     study, paper = config.load(raw), pd.read_csv(PAPER)
-    assert figures.paper_curve(paper, study, "mnist_1000", 3, "aevb", "test") is None
-    assert len(figures.paper_curve(paper, study, "mnist_50000", 3, "aevb", "test")) == 81
-    assert figures.paper_curve(paper, study, "mnist_50000", 5, "aevb", "test") is None
+    assert paper_curve(paper, study, "mnist_1000", 3, "aevb", "test") is None
+    assert len(paper_curve(paper, study, "mnist_50000", 3, "aevb", "test")) == 81
+    assert paper_curve(paper, study, "mnist_50000", 5, "aevb", "test") is None
     fewer = config.load(
         {
             **STUDY,
             "experiments": {k: {**v, "n_train": 1000} for k, v in STUDY["experiments"].items()},
         }
     )
-    assert figures.paper_curve(paper, fewer, "mnist", 3, "aevb", "test") is None
-
-
-def lost_in_figure3(name, run):
-    """Replicas lost: one of Figure 3, and a model of the study of estimators."""
-    if name in ("mnist_50000/wake_sleep-nz3-seed1", "mnist/aevb-nz2-seed0"):
-        run.attributes.update(
-            status="diverged", reason="the bound ran away", samples=20_000_000, train_seconds=100.0
-        )
-        run.weights = {}
-    return run
+    assert paper_curve(paper, fewer, "mnist", 3, "aevb", "test") is None
 
 
 def test_a_diverged_replica_of_figure3_is_a_cross_at_the_edge(tmp_path):
     gathered = results.read_gathered(build(tmp_path, FULL, lost_in_figure3))
-    drawn = figures.figure3(gathered, pd.read_csv(PAPER))
+    drawn = figure3(gathered, pd.read_csv(PAPER))
     above, timed = drawn.axes[1], drawn.axes[3]
     for axis, x in ((above, 2e7), (timed, 100.0)):
         cross = lines(axis)["wake_sleep test diverged"]
@@ -777,12 +415,12 @@ def test_a_diverged_replica_of_figure3_is_a_cross_at_the_edge(tmp_path):
             and cross.get_xdata()[0] == x
             and cross.get_ydata()[0] == axis.get_ylim()[0]
         )
-        frame = gathered.evidence["mnist_50000/wake_sleep-nz3-seed0"].frame
+        frame = gathered.of("evidence")["mnist_50000/wake_sleep-nz3-seed0"].frame
         np.testing.assert_allclose(
             lines(axis)["wake_sleep test"].get_ydata(), frame[frame.split == "test"].importance
         )
     assert [text.get_text() for text in above.texts] == ["wake-sleep:\n1 of 2 diverged"]
-    column = figures.estimators(gathered).axes[0]
+    column = estimators(gathered, pd.read_csv(PAPER)).axes[0]
     assert any("diverged" in text.get_text() for text in column.texts)
 
 
@@ -793,18 +431,21 @@ def test_figure3_with_all_replicas_diverged_or_without_estimates_is_drawn(tmp_pa
 
     (tmp_path / "lost").mkdir()
     gathered = results.read_gathered(build(tmp_path / "lost", FULL, lose))
-    assert not gathered.evidence and not gathered.estimators
-    assert len(figures.figure3(gathered, pd.read_csv(PAPER)).axes) == 4
-    assert all("diverged" in axis.texts[0].get_text() for axis in figures.estimators(gathered).axes)
+    assert not gathered.of("evidence") and not gathered.of("estimators")
+    assert len(figure3(gathered, pd.read_csv(PAPER)).axes) == 4
+    assert all(
+        "diverged" in axis.texts[0].get_text()
+        for axis in estimators(gathered, pd.read_csv(PAPER)).axes
+    )
     gathered = results.read_gathered(build(tmp_path, FULL))
-    for table in gathered.evidence.values():
+    for table in gathered.of("evidence").values():
         table.frame[["importance", "hmc"]] = np.nan
-    assert len(figures.figure3(gathered, pd.read_csv(PAPER)).axes) == 4
+    assert len(figure3(gathered, pd.read_csv(PAPER)).axes) == 4
 
 
 def test_a_stand_in_has_a_figure3_without_the_papers_curves(tmp_path):
     gathered = results.read_gathered(build(tmp_path, FULL_DIGITS))
-    drawn = figures.figure3(gathered, pd.read_csv(PAPER))
+    drawn = figure3(gathered, pd.read_csv(PAPER))
     assert drawn.axes[0].get_title() == "digits, $N_z$ = 2, $N_\\mathrm{train}$ = 300"
     assert not any(name.startswith("paper") for axis in drawn.axes for name in lines(axis))
     assert len(lines(drawn.axes[0])) == 6 and drawn.axes[0].get_xlim() == (
@@ -815,7 +456,7 @@ def test_a_stand_in_has_a_figure3_without_the_papers_curves(tmp_path):
 
 
 def test_the_distance_has_a_panel_for_each_of_the_papers(full):
-    drawn = figures.distance(full, pd.read_csv(PAPER))
+    drawn = drawn_distance(full, pd.read_csv(PAPER))
     titles = ["MNIST, $N_z$ = 3", "MNIST, $N_z$ = 5", "Frey Face, $N_z$ = 2"]
     titles += [f"MNIST, $N_z$ = 3\n$N_\\mathrm{{train}}$ = {n}" for n in (1000, 50000)]
     assert [axis.get_title() for axis in drawn.axes] == titles
@@ -856,20 +497,18 @@ def test_the_distance_has_a_panel_for_each_of_the_papers(full):
 
 
 def test_the_distance_of_a_stand_in_is_empty_panels(tmp_path):
-    drawn = figures.distance(
-        results.read_gathered(build(tmp_path, FULL_DIGITS)), pd.read_csv(PAPER)
-    )
+    drawn = drawn_distance(results.read_gathered(build(tmp_path, FULL_DIGITS)), pd.read_csv(PAPER))
     assert len(drawn.axes) == 3 and all(
         "no such curve" in axis.texts[0].get_text() for axis in drawn.axes
     )
 
 
 def test_estimators_are_drawn_against_their_reference(full):
-    drawn = figures.estimators(full)
+    drawn = estimators(full, pd.read_csv(PAPER))
     grid = np.array(drawn.axes).reshape(3, 3)
     assert [axis.get_title() for axis in grid[0]] == ["$N_z$ = 2", "$N_z$ = 3", "$N_z$ = 5"]
     for column, latent_dim in enumerate((2, 3, 5)):
-        table = full.estimators[f"mnist/aevb-nz{latent_dim}-seed0"].frame
+        table = full.of("estimators")[f"mnist/aevb-nz{latent_dim}-seed0"].frame
         for row, (data, value) in enumerate(
             [("test", "bias"), ("simulated", "bias"), ("test", "spread")]
         ):
@@ -877,9 +516,7 @@ def test_estimators_are_drawn_against_their_reference(full):
             assert axis.get_xscale() == "log" and any(
                 list(line.get_xdata()) == [50, 50] for line in axis.get_lines()
             )
-            drawn_lines = {
-                name: line for name, line in lines(axis).items() if name in figures.ESTIMATORS
-            }
+            drawn_lines = {name: line for name, line in lines(axis).items() if name in ESTIMATORS}
             assert set(drawn_lines) == set(
                 part.estimator
             )  # backward annealing on simulated points alone
@@ -891,24 +528,22 @@ def test_estimators_are_drawn_against_their_reference(full):
         reference = "0: quadrature" if latent_dim < 5 else "0: ais, 10000 samples"
         assert all(axis.texts[0].get_text() == reference for axis in grid[:2, column])
     bar = grid[0, 0].collections[0].get_segments()[0]  # one standard error to each side
-    first = full.estimators["mnist/aevb-nz2-seed0"].frame.iloc[0]
+    first = full.of("estimators")["mnist/aevb-nz2-seed0"].frame.iloc[0]
     np.testing.assert_allclose(bar[:, 1], [first.bias - first.bias_se, first.bias + first.bias_se])
-    assert len(set(figures.ESTIMATORS)) == len(
-        {(colour, marker) for _, colour, marker, _ in figures.ESTIMATORS.values()}
-    )
+    assert len(set(map(look, ESTIMATORS))) == len(list(ESTIMATORS))
 
 
 def test_equal_results_give_equal_bytes(full_path, tmp_path):
-    for name in config.load(FULL).figures:
+    for name in plan.figures(config.load(FULL)):
         first, second = (
             [tmp_path / f"{turn}-{name}.{suffix}" for suffix in ("pdf", "svg", "png")]
             for turn in "ab"
         )
-        figures.draw(name, full_path, PAPER, first)
+        draw(name, full_path, first)
         with matplotlib.rc_context(
             {"font.size": 20, "svg.hashsalt": "other", "axes.facecolor": "red"}
         ):
-            figures.draw(name, full_path, PAPER, second)
+            draw(name, full_path, second)
         for a, b in zip(first, second, strict=True):
             assert a.read_bytes() == b.read_bytes(), a.name
             assert a.stat().st_size > 5000
@@ -919,13 +554,13 @@ def test_equal_results_give_equal_bytes(full_path, tmp_path):
         image = matplotlib.image.imread(first[2])
         assert image[..., :3].std() > 0.02
     before = matplotlib.rcParams["svg.hashsalt"]
-    figures.draw("figure2", full_path, PAPER, [tmp_path / "again.svg"])
+    draw("figure2", full_path, [tmp_path / "again.svg"])
     assert matplotlib.rcParams["svg.hashsalt"] == before
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         [
             f"{t}-{n}.{s}"
             for t in "ab"
-            for n in config.load(FULL).figures
+            for n in plan.figures(config.load(FULL))
             for s in ("pdf", "svg", "png")
         ]
         + ["again.svg"]
@@ -933,26 +568,26 @@ def test_equal_results_give_equal_bytes(full_path, tmp_path):
 
 
 def test_figures_that_a_study_does_not_ask_for_are_not_its_own():
-    assert config.load(STUDY).figures == ["figure2", "distance", "figure4", "figure5"]
-    assert config.load(FULL).figures == [
-        "figure2",
+    assert list(plan.figures(config.load(STUDY))) == ["distance", "figure2", "figure4", "figure5"]
+    assert list(plan.figures(config.load(FULL))) == [
         "distance",
-        "figure3",
+        "figure2",
         "figure4",
         "figure5",
         "estimators",
+        "figure3",
     ]
 
 
 def test_other_results_give_another_picture(path, tmp_path):
-    figures.draw("figure2", path, PAPER, [tmp_path / "a.png"])
-    figures.draw("figure2", build(tmp_path), PAPER, [tmp_path / "b.png"])
+    draw("figure2", path, [tmp_path / "a.png"])
+    draw("figure2", build(tmp_path), [tmp_path / "b.png"])
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
 def test_a_missing_file_is_told_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
-        figures.draw("figure4", tmp_path / "absent.h5", PAPER, [tmp_path / "a.png"])
+        draw("figure4", tmp_path / "absent.h5", [tmp_path / "a.png"])
     assert not list(tmp_path.iterdir())
 
 

@@ -15,14 +15,18 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from aevb import config, learners, results
-from aevb.config import Run
+from aevb import config, results
+from aevb.core.run import Run
 from aevb.core.streams import stream
-from aevb.engine import evaluation, gpu, training
+from aevb.engine import checkpoints, evaluation, gpu, progress, training
+from aevb.engine.stack import BLOCK, Stack, stack_of
+from aevb.learners import LEARNERS
 from aevb.models import kernels, nets
 from aevb.pipeline import local, plan
+from aevb.studies import planning
 
 AEVB, SLEEP = Run("digits", "aevb", 3, 0), Run("digits", "wake_sleep", 5, 0)
+ONLINE = [key for key, learner in LEARNERS.items() if learner.online]
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -34,6 +38,16 @@ def branching(monkeypatch):
 
 def seeds(run, number):
     return [run._replace(seed=seed) for seed in range(number)]
+
+
+def pilots_of(runs, folder) -> dict[str, str]:
+    """Files of pilots that chose 0.02, by curve."""
+    pilots = {run.curve: str(folder / f"pilot-{run.curve}.h5") for run in runs}
+    for run in runs:
+        tried = (np.array([0.02]), np.array([1]), np.zeros((1, 1)))
+        pilot = results.Pilot(run.experiment, run.algorithm, 3, 0, 0.02, *tried, 0.0)
+        results.write_pilot(pilots[run.curve], pilot)
+    return pilots
 
 
 def close(a: results.RunResult, b: results.RunResult, **tolerance) -> None:
@@ -58,12 +72,12 @@ def test_branches_take_the_steps_of_the_cpu(make, monkeypatch, likelihood, step_
     """With the CPU's random numbers, through a warm-up that ends within a block, to a step
     within another."""
     settings, data = make(likelihood, warmup_steps=30)
-    expected = [training.Stack(seeds(run, 3), step_sizes, settings, data) for run in (AEVB, SLEEP)]
+    expected = [Stack(seeds(run, 3), step_sizes, settings, data) for run in (AEVB, SLEEP)]
     for stack in expected:
         while stack.step < 127:
             stack.train_block(127)
     monkeypatch.setattr(gpu, "serves", lambda device: True)
-    stacks = [training.Stack(seeds(run, 3), step_sizes, settings, data) for run in (AEVB, SLEEP)]
+    stacks = [Stack(seeds(run, 3), step_sizes, settings, data) for run in (AEVB, SLEEP)]
     for stack in stacks:
         stack.stream = stream
     branches = gpu.Branches()
@@ -78,9 +92,9 @@ def test_branches_take_the_steps_of_the_cpu(make, monkeypatch, likelihood, step_
 def test_monte_carlo_em_on_stacked_replicas_takes_the_steps_of_the_cpu(make, monkeypatch):
     settings, data = make("gaussian")
     runs, step_sizes = seeds(AEVB._replace(algorithm="mcem"), 3), [0.02, 0.01, 0.02]
-    expected = training.stack_of(runs, step_sizes, settings, data)
+    expected = stack_of(runs, step_sizes, settings, data)
     monkeypatch.setattr(gpu, "serves", lambda device: True)
-    stacked = training.stack_of(runs, step_sizes, settings, data)
+    stacked = stack_of(runs, step_sizes, settings, data)
     stacked.stream = stream
     for stack in (expected, stacked):
         for _ in range(5):  # past the warm-up
@@ -117,7 +131,7 @@ def test_random_numbers_are_named_as_on_a_cpu():
 
 
 @pytest.mark.usefixtures("branching")
-@pytest.mark.parametrize("algorithm", [*learners.LEARNERS, "mcem"])
+@pytest.mark.parametrize("algorithm", [*LEARNERS])
 def test_companions_change_nothing(make, algorithm):
     """Alone, with other seeds, and with another curve: on a CPU to the bit, Monte Carlo EM but
     for the order of a sum."""
@@ -133,7 +147,7 @@ def test_companions_change_nothing(make, algorithm):
     assert not np.array_equal(together[0].curve["running"], together[1].curve["running"])
 
 
-@pytest.mark.parametrize("algorithm", learners.LEARNERS)
+@pytest.mark.parametrize("algorithm", ONLINE)
 def test_the_bounds_are_those_of_the_cpu_but_for_noise(make, monkeypatch, algorithm):
     """Other random numbers: the means over six seeds differ by less than four standard errors."""
     settings, data = make("bernoulli", 30_000)
@@ -154,7 +168,7 @@ def test_the_bounds_are_those_of_the_cpu_but_for_noise(make, monkeypatch, algori
 
 @pytest.mark.usefixtures("branching")
 def test_a_diverged_replica_stops_alone(make, monkeypatch, capsys):
-    monkeypatch.setattr(training, "GPU_CHECK", 2 * training.BLOCK)
+    monkeypatch.setattr(training, "GPU_CHECK", 2 * BLOCK)
     settings, data = make("bernoulli", 12_000, warmup_steps=0)
     runs = seeds(AEVB, 3)
     other = training.Curve(seeds(SLEEP, 2), [0.02] * 2, settings, data)
@@ -178,45 +192,32 @@ def test_a_diverged_replica_stops_alone(make, monkeypatch, capsys):
 @pytest.mark.usefixtures("branching")
 def test_stopped_and_resumed_it_gives_the_same_bits(make, monkeypatch, tmp_path, capsys):
     """Also where one curve has lost its checkpoint, and catches up with the others."""
-    monkeypatch.setattr(training, "GPU_CHECK", 2 * training.BLOCK)
+    monkeypatch.setattr(training, "GPU_CHECK", 2 * BLOCK)
     settings, data = make("bernoulli", 15_000)
     runs = [*seeds(AEVB, 2), *seeds(SLEEP, 1), AEVB._replace(latent_dim=4)]
-    pilots = {run.curve: str(tmp_path / f"pilot-{run.curve}.h5") for run in runs}
-    for run in runs:
-        pilot = results.Pilot(
-            run.experiment,
-            run.algorithm,
-            3,
-            0,
-            0.02,
-            np.array([0.02]),
-            np.array([1]),
-            np.zeros((1, 1)),
-            0.0,
-        )
-        results.write_pilot(pilots[run.curve], pilot)
+    pilots = pilots_of(runs, tmp_path)
 
     def train(folder):
         files = {run: str(tmp_path / folder / f"{run.name}.h5") for run in runs}
-        training.train_job(files, pilots, settings, data)
+        training.train_jobs([training.Job(files, pilots, settings, data)])
         return [results.read_run(path) for path in files.values()]
 
     expected = train("whole")
     for stop in (4000, 10_000):
         monkeypatch.setattr(
-            training._Progress,
+            progress.Progress,
             "__call__",
             lambda self, stacks, at=stop: (
                 stacks[0].samples == at and os.kill(os.getpid(), signal.SIGTERM)
             ),
         )
-        with pytest.raises(training.Interrupted):
+        with pytest.raises(checkpoints.Interrupted):
             train("stopped")
         assert len(list(tmp_path.glob("stopped/**/*.checkpoint.h5"))) == 3
         next(tmp_path.glob("stopped/**/wake_sleep*.checkpoint.h5")).unlink()
     monkeypatch.undo()
     monkeypatch.setattr(gpu, "serves", lambda device: True)
-    monkeypatch.setattr(training, "GPU_CHECK", 2 * training.BLOCK)
+    monkeypatch.setattr(training, "GPU_CHECK", 2 * BLOCK)
     for found, result in zip(train("stopped"), expected, strict=True):
         close(found, result)
     assert "resumed at 12,000" in capsys.readouterr().err
@@ -226,9 +227,8 @@ def test_stopped_and_resumed_it_gives_the_same_bits(make, monkeypatch, tmp_path,
 def test_on_a_gpu_a_job_trains_all_runs_of_an_experiment(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     paper = local.read(str(Path(__file__).parent.parent / "config/paper.yaml"))
-    assert not plan.on_gpu(config.load({**paper, "device": "auto"})) and plan.on_gpu(
-        config.load({**paper, "device": "cuda"})
-    )
+    for device, found in (("auto", False), ("cuda", True)):
+        assert planning.on_gpu(config.load({**paper, "device": device})) == found
     paper = {
         key: value
         for key, value in paper.items()
@@ -265,12 +265,12 @@ def test_a_block_can_be_captured(make, monkeypatch, branching, likelihood, run):
     """Traced for CUDA, with shapes and devices but no values, a block waits for no value, mixes
     no devices, and gives gradients laid out as the parameters, which the fused Adagrad wants."""
     settings, data = make(likelihood)
-    stack = training.Stack(seeds(run, 2), [0.02, 0.01], settings, data)
+    stack = Stack(seeds(run, 2), [0.02, 0.01], settings, data)
     branch = gpu._Branch(stack)
     branch.refill(stack, 0)
     with FakeTensorMode():
         monkeypatch.setattr(
-            kernels, "_MINUS_ONE", torch.empty(())
+            kernels, "_constant", lambda value: torch.empty(())
         )  # a number on the CPU, which a kernel takes as an argument
         for name in ("parameters", "accumulators"):
             setattr(
@@ -302,11 +302,11 @@ def test_a_block_can_be_captured(make, monkeypatch, branching, likelihood, run):
 def test_monte_carlo_em_mixes_no_devices(make, monkeypatch):
     settings, _ = make("bernoulli")
     learner, layout = (
-        learners.MonteCarloEM("bernoulli", settings.mcem),
+        LEARNERS["mcem"]("bernoulli", settings.training),
         nets.Layout(64, 20, 3, "bernoulli"),
     )
     with FakeTensorMode():
-        monkeypatch.setattr(kernels, "_MINUS_ONE", torch.empty(()))
+        monkeypatch.setattr(kernels, "_constant", lambda value: torch.empty(()))
         flat, x, chains, uniform, size = (
             torch.empty(s, device="cuda:0")
             for s in ((2, layout.n_parameters), (1, 1500, 64), (2, 1500, 3), (2, 1500), (2, 1, 1))
@@ -354,7 +354,7 @@ def cuda(make):
     settings = dataclasses.replace(settings, device="cuda")
 
     def build(*curves):
-        stacks = [training.Stack(runs, [0.02] * len(runs), settings, data) for runs in curves]
+        stacks = [Stack(runs, [0.02] * len(runs), settings, data) for runs in curves]
         torch.use_deterministic_algorithms(
             True
         )  # an operation without a deterministic form is an error
@@ -404,14 +404,14 @@ def test_on_cuda_companions_and_interruptions_change_nothing(cuda, tmp_path):
     )  # other seeds: another batch, rounded otherwise
     (stopped,), (resumed,) = cuda(seeds(AEVB, 3)), cuda(seeds(AEVB, 3))
     gpu.Branches().train([stopped], 200)
-    stopped.save(tmp_path / "checkpoint.h5", "key")
-    assert resumed.restore(tmp_path / "checkpoint.h5", "key")
+    checkpoints.save(stopped, tmp_path / "checkpoint.h5", "key")
+    assert checkpoints.restore(resumed, tmp_path / "checkpoint.h5", "key")
     gpu.Branches().train([resumed], 400)
     assert torch.equal(resumed.theta, alone.theta)
 
 
 @on_cuda
-@pytest.mark.parametrize("algorithm", [*learners.LEARNERS, "mcem"])
+@pytest.mark.parametrize("algorithm", [*LEARNERS])
 def test_training_on_cuda_ends_where_the_cpu_does(make, algorithm):
     samples = 30 * 15 * 1500 if algorithm == "mcem" else 30_000
     settings, data = make("bernoulli", samples)

@@ -12,6 +12,7 @@ from scipy import integrate, stats
 from aevb.marginal import hmc
 from aevb.models import densities, nets
 from aevb.models.joint import Joint
+from aevb.models.likelihoods import LIKELIHOODS
 
 
 class Autograd:
@@ -286,7 +287,7 @@ def test_gradient_of_the_joint(likelihood, temperature):
         lambda z: (
             densities.log_prior(z)
             + temperature
-            * densities.log_likelihood(x.repeat(1, 3, 1), nets.decode(z, parameters), likelihood)
+            * LIKELIHOODS[likelihood].log_density(x.repeat(1, 3, 1), nets.decode(z, parameters))
         )
     )
     value, gradient = reference.value_and_gradient(z)

@@ -4,11 +4,16 @@ the pointer and legends that switch."""
 import numpy as np
 import pandas as pd
 import pytest
-from test_figures import FULL, FULL_DIGITS, GRID, PAPER, build, diverge, lines, one_diverged, panel
+from synthetic import FULL, FULL_DIGITS, GRID, PAPER, build, diverge, lines, one_diverged, panel
 from test_report import render
 
 from aevb import results
-from aevb.report import figures, live
+from aevb.learners import LEARNERS
+from aevb.report import live
+from aevb.studies.figure2 import live as live2
+from aevb.studies.figure2.figures import figure2
+from aevb.studies.figure3 import live as live3
+from aevb.studies.figure3.figures import figure3
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +32,13 @@ def unequal(name, run):
 def test_seeds_of_different_budgets_count_as_far_as_they_go(tmp_path):
     gathered, paper = results.read_gathered(build(tmp_path, change=unequal)), pd.read_csv(PAPER)
     found = {c.name: c.frame for c in live.curves(gathered, paper, "mnist", 5, ["aevb"], "seconds")}
-    mean, beyond = found["AEVB, test"], found["AEVB, test, where some seeds go on"]
+    mean, beyond = found["AEVB, test"], found["AEVB, test, seeds trained further"]
     runs = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve for seed in (0, 1)]
     np.testing.assert_allclose(mean["value"], (runs[0]["test"][:4] + runs[1]["test"]) / 2)
     np.testing.assert_allclose(beyond["value"], runs[0]["test"][3:])
     np.testing.assert_allclose([*mean["x"], *beyond["x"][1:]], runs[0]["seconds"])
     assert "seed 1" in mean["seeds"].iloc[3] and not beyond["seeds"].str.contains("seed 1").any()
-    drawn = lines(panel(figures.figure2(gathered, paper), "MNIST, $N_z$ = 5"))
+    drawn = lines(panel(figure2(gathered, paper), "MNIST, $N_z$ = 5"))
     np.testing.assert_allclose(mean["value"], drawn["aevb test"].get_ydata())
     np.testing.assert_allclose(beyond["value"], drawn["aevb test beyond"].get_ydata())
 
@@ -51,7 +56,7 @@ def page(path):
 
 def test_the_curves_are_those_of_the_drawn_figures(gathered):
     paper = pd.read_csv(PAPER)
-    drawn = {2: figures.figure2(gathered, paper), 3: figures.figure3(gathered, paper)}
+    drawn = {2: figure2(gathered, paper), 3: figure3(gathered, paper)}
     places = [
         (2, "MNIST, $N_z$ = 3", "mnist", 3, "samples"),
         (2, "Frey Face, $N_z$ = 2", "frey", 2, "samples"),
@@ -66,7 +71,7 @@ def test_the_curves_are_those_of_the_drawn_figures(gathered):
         counted = 0
         for name, line in lines(panel(drawn[figure], title)).items():
             *start, algorithm, split = name.removesuffix(" diverged").split()
-            key = f"{figures.ALGORITHMS[algorithm]}, {split}" + (
+            key = f"{LEARNERS[algorithm].label}, {split}" + (
                 ", the paper" if start else ", seed 1, diverged" if "diverged" in name else ""
             )
             frame, values = found[key].frame, np.column_stack(line.get_data(orig=False))
@@ -82,9 +87,9 @@ def test_the_curves_are_those_of_the_drawn_figures(gathered):
 
 def test_bands_seeds_and_axes(gathered):
     paper = pd.read_csv(PAPER)
-    plots = live.figure2(gathered, paper)
-    assert list(plots) == ["mnist-3", "mnist-5", "frey-2"]
-    drawn = figures.figure2(gathered, paper)
+    plots = live2.figure2(gathered, paper).panels
+    assert list(plots) == ["MNIST, N_z = 3", "MNIST, N_z = 5", "Frey Face, N_z = 2"]
+    drawn = figure2(gathered, paper)
     for plot, title in zip(
         plots.values(),
         ["MNIST, $N_z$ = 3", "MNIST, $N_z$ = 5", "Frey Face, $N_z$ = 2"],
@@ -105,14 +110,14 @@ def test_bands_seeds_and_axes(gathered):
         curve.frame["seeds"].iloc[-1]
         == f"seed 0: {runs[0].iloc[-1]:.2f}, seed 1: {runs[1].iloc[-1]:.2f}"
     )
-    timed = live.figure3(gathered, paper)
+    timed = live3.figure3(gathered, paper).panels
     assert list(timed) == [
-        "samples-mnist_1000",
-        "samples-mnist_50000",
-        "seconds-mnist_1000",
-        "seconds-mnist_50000",
+        "MNIST, N_train = 1,000, against samples",
+        "MNIST, N_train = 50,000, against samples",
+        "MNIST, N_train = 1,000, against seconds",
+        "MNIST, N_train = 50,000, against seconds",
     ]
-    axes = figures.figure3(gathered, paper).axes
+    axes = figure3(gathered, paper).axes
     for plot, axis in zip(timed.values(), axes, strict=True):
         np.testing.assert_allclose((plot.x_range.start, plot.x_range.end), axis.get_xlim())
         np.testing.assert_allclose((plot.y_range.start, plot.y_range.end), axis.get_ylim())
@@ -122,16 +127,16 @@ def test_a_study_without_a_curve_has_empty_panels(tmp_path):
     gathered = results.read_gathered(
         build(tmp_path, FULL_DIGITS, lambda name, run: diverge(run, np.nan))
     )
-    for draw in (live.figure2, live.figure3):
+    for draw in (live2.figure2, live3.figure3):
         assert all(
             plot.y_range.start < plot.y_range.end
-            for plot in draw(gathered, pd.read_csv(PAPER)).values()
+            for plot in draw(gathered, pd.read_csv(PAPER)).panels.values()
         )
 
 
 def test_equal_plots_give_equal_text(gathered):
     def text():
-        return live.embed(live.figure2(gathered, pd.read_csv(PAPER)))
+        return live.embed(live2.figure2(gathered, pd.read_csv(PAPER)).panels)
 
     script, elements = text()
     assert (script, elements) == text()
@@ -164,7 +169,10 @@ def test_pointing_shows_values_and_seeds(chromium, page, gathered):
 
 def test_the_legend_hides_and_shows_curves_in_all_panels(chromium, page):
     chromium.open(page, ready=f"window.Bokeh && {VIEW}?.has_finished()")
-    shown = "Bokeh.documents[0].roots().map(plot => plot.renderers.filter(curve => curve.visible).map(curve => curve.tags.join()))"
+    shown = (
+        "Bokeh.documents[0].roots().map(plot => plot.renderers"
+        ".filter(curve => curve.visible).map(curve => curve.tags.join()))"
+    )
     before = chromium.js(shown)
     assert len(before) == 7
     names = chromium.js(

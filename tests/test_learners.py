@@ -5,13 +5,20 @@ import numpy as np
 import pytest
 import torch
 
-from aevb import config
-from aevb.learners import AEVB, LEARNERS, MonteCarloEM, WakeSleep
+from aevb.config.sections import Training
+from aevb.core.provenance import fingerprint
+from aevb.engine.roots import TRAINING, roots
+from aevb.learners import LEARNERS
+from aevb.learners.aevb import AEVB
+from aevb.learners.mcem import MonteCarloEM
+from aevb.learners.wake_sleep import WakeSleep
 from aevb.marginal import hmc
 from aevb.models import densities, nets
 from aevb.models.joint import Joint
+from aevb.models.likelihoods import LIKELIHOODS
 
 R, M, D, H, NZ = 2, 5, 7, 4, 3
+ONLINE = [key for key, learner in LEARNERS.items() if learner.online]
 
 
 def problem(likelihood, draws, learner, seed=0):
@@ -45,7 +52,7 @@ def encode_and_draw(p, x, noise, draws):
 @pytest.mark.parametrize("estimator", ["A", "B"])
 @pytest.mark.parametrize("draws", [1, 3])
 def test_aevb_is_the_gradient_of_its_estimator(likelihood, estimator, draws):
-    learner = AEVB(likelihood, draws, estimator)
+    learner = AEVB(likelihood, Training(draws=draws, estimator=estimator))
     layout, flat, x, noise = problem(likelihood, draws, learner)
     value, grad = gradient(learner, layout, flat, x, noise)
 
@@ -63,7 +70,7 @@ def test_aevb_is_the_gradient_of_its_estimator(likelihood, estimator, draws):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("draws", [1, 3])
 def test_wake_sleep_gradients_are_their_definitions(likelihood, draws):
-    learner = WakeSleep(likelihood, draws)
+    learner = WakeSleep(likelihood, Training(draws=draws))
     layout, flat, x, noise = problem(likelihood, draws, learner)
     value, grad = gradient(learner, layout, flat, x, noise)
     got = layout.view(grad)
@@ -71,8 +78,8 @@ def test_wake_sleep_gradients_are_their_definitions(likelihood, draws):
     # Wake: grad_theta log p(x, z) at z ~ q(z|x), the encoder held fixed.
     p = {name: v.clone().requires_grad_(True) for name, v in layout.view(flat).items()}
     mean, log_variance, z = (t.detach() for t in encode_and_draw(p, x, noise[0], draws))
-    log_joint = densities.log_likelihood(
-        x.repeat(1, draws, 1), nets.decode(z, p), likelihood
+    log_joint = LIKELIHOODS[likelihood].log_density(
+        x.repeat(1, draws, 1), nets.decode(z, p)
     ) + densities.log_prior(z)
     (log_joint.sum() / draws).backward()
     for name in got:
@@ -99,29 +106,19 @@ def test_wake_sleep_gradients_are_their_definitions(likelihood, draws):
             torch.testing.assert_close(got[name], p[name].grad)
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_fantasies_have_the_moments_of_the_decoder(likelihood):
-    learner = WakeSleep(likelihood, 1)
-    layout = nets.Layout(D, H, NZ, likelihood)
-    decoded = torch.linspace(-2, 1, D if likelihood == "bernoulli" else 2 * D).double()
-    n = 40_000
-    noise = learner.noise(np.random.default_rng(0), 1, n, layout)[2]
-    x = learner._fantasy(decoded.repeat(1, n, 1), torch.from_numpy(noise).double())[0]
-    mean = torch.sigmoid(decoded[:D])
-    variance = mean * (1 - mean) if likelihood == "bernoulli" else torch.exp(decoded[D:])
-    assert ((x.mean(0) - mean).abs() < 4.5 * (variance / n).sqrt()).all()
-    fourth = (
-        variance * (1 - 3 * variance) if likelihood == "bernoulli" else 3 * variance**2
-    )  # fourth central moment
-    assert (
-        (x.var(0) - variance).abs() < 4.5 * ((fourth - variance**2).clamp(min=1e-4) / n).sqrt()
-    ).all()
+@pytest.mark.parametrize(("algorithm", "engine"), [("aevb", "stack"), ("mcem", "chains")])
+def test_the_code_that_decides_a_run_is_its_learner_and_its_engine(algorithm, engine):
+    code = fingerprint(roots(*TRAINING, algorithm=algorithm, likelihood="bernoulli"))
+    wanted = {f"learners/{algorithm}", f"engine/{engine}", "engine/evaluation", "engine/stack"}
+    assert wanted <= code.modules.keys()
+    others = {f"learners/{key}" for key in LEARNERS} - {f"learners/{algorithm}"}
+    assert not others & code.modules.keys()
 
 
-@pytest.mark.parametrize("algorithm", LEARNERS)
+@pytest.mark.parametrize("algorithm", ONLINE)
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_replica_alone_equals_the_same_replica_stacked(algorithm, likelihood):
-    learner = LEARNERS[algorithm](likelihood, 2)
+    learner = LEARNERS[algorithm](likelihood, Training(draws=2))
     layout, flat, x, noise = problem(likelihood, 2, learner)
     value, grad = gradient(learner, layout, flat, x, noise)
     for r in range(R):
@@ -134,10 +131,10 @@ def test_a_replica_alone_equals_the_same_replica_stacked(algorithm, likelihood):
         )
 
 
-@pytest.mark.parametrize("algorithm", LEARNERS)
+@pytest.mark.parametrize("algorithm", ONLINE)
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_float32_gradients_are_those_of_float64(algorithm, likelihood):
-    learner = LEARNERS[algorithm](likelihood)
+    learner = LEARNERS[algorithm](likelihood, Training())
     layout, flat, x, noise = problem(likelihood, 1, learner)
     value, parts = learner.gradient(layout.view(flat[0]), x[0], [n[0] for n in noise])
     single, single_parts = learner.gradient(
@@ -158,13 +155,13 @@ def test_monte_carlo_em_updates_are_the_gradient_of_log_p_x_z_in_any_chunks(like
         torch.rand(size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         for size in ((1, 12, D), (R, 12, NZ))
     )
-    value, parts = MonteCarloEM(likelihood, config.MonteCarloEM(), chunk=5).gradient(
-        layout.view(flat), x, z
-    )
+    learner = MonteCarloEM(likelihood, Training())
+    learner.chunk = 5
+    value, parts = learner.gradient(layout.view(flat), x, z)
 
     flat.requires_grad_(True)
-    joint = densities.log_likelihood(
-        x, nets.decode(z, layout.view(flat)), likelihood
+    joint = LIKELIHOODS[likelihood].log_density(
+        x, nets.decode(z, layout.view(flat))
     ) + densities.log_prior(z)
     joint.sum().backward()
     torch.testing.assert_close(value, joint.mean(1).detach())
@@ -186,7 +183,8 @@ def test_the_e_step_is_one_transition_of_every_chain():
         )
     )
     x = torch.rand(1, 12, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    learner = MonteCarloEM("bernoulli", config.MonteCarloEM(), chunk=5)
+    learner = MonteCarloEM("bernoulli", Training())
+    learner.chunk = 5
     noise = [learner.noise(np.random.default_rng(r), 12, NZ) for r in range(R)]
     momentum, uniform = (
         torch.from_numpy(np.stack([n[k] for n in noise])).double() for k in range(2)

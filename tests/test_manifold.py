@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-from test_figures import PAPER, build, diverge
+from synthetic import build, diverge
 
 from aevb import results
-from aevb.report import figures, manifold
+from aevb.report import pictures
+from aevb.studies.figure4 import page as manifold
 
-TEMPLATE = PAPER.parent / "manifold.html.j2"
 READ = """canvas => {
   const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d")
   copy.drawImage(canvas, 0, 0)
@@ -23,7 +23,7 @@ READY = "document.querySelectorAll('[data-z]').length == {}"
 
 
 def render(gathered, output):
-    manifold.render(gathered, TEMPLATE, output)
+    manifold.render(results.read_gathered(gathered), output)
     return output.read_text(encoding="utf-8")
 
 
@@ -54,9 +54,9 @@ def test_a_decoder_is_shipped_within_half_a_step_of_eight_bits(path):
         assert (
             np.abs(parts["output.weight"] * parts["step"] - weight) <= 0.5001 * parts["step"]
         ).all()
-        z = figures.manifold_latents(5)
+        z = pictures.manifold_latents(5)
         full, small = (
-            figures.decode(run.weights, z, run.likelihood),
+            pictures.decode(run.weights, z, run.likelihood),
             manifold.decode_shipped(parts, z),
         )
         # the logits' error is at most the sum of H half steps, and a sigmoid's slope at most 1/4
@@ -71,19 +71,21 @@ def test_weights_of_zero_are_shipped_as_zero(path):
 
 
 def test_equal_results_give_equal_bytes_in_any_process(path, page, tmp_path):
-    code = "import sys; from aevb.report import manifold; from bokeh.plotting import figure; figure(); manifold.render(*sys.argv[1:])"
-    subprocess.run(
-        [sys.executable, "-c", code, str(path), str(TEMPLATE), str(tmp_path / "again.html")],
-        check=True,
+    code = (
+        "import sys; from aevb import results; from aevb.studies.figure4 import page; "
+        "from bokeh.plotting import figure; figure(); "
+        "page.render(results.read_gathered(sys.argv[1]), sys.argv[2])"
     )
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "again.html")]
+    subprocess.run(command, check=True)
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
 def test_the_page_says_how_precise_it_is(path, page):
     text, run = page.read_text(encoding="utf-8"), runs(path)["mnist"]
-    z = figures.manifold_latents(4)
+    z = pictures.manifold_latents(4)
     off = np.abs(
-        figures.decode(run.weights, z, "bernoulli")
+        pictures.decode(run.weights, z, "bernoulli")
         - manifold.decode_shipped(manifold.shipped(run), z)
     )
     assert f"at most {off.max():.4f} and on average {off.mean():.5f}" in text
@@ -95,7 +97,7 @@ def test_without_points_or_model_the_page_says_so(edited, tmp_path):
 
     path = build(tmp_path, change=change)
     with edited(path) as file:
-        del file["encoded"]
+        del file["tables/encoded"]
     html = render(path, tmp_path / "manifold.html")
     assert "Frey Face: this model diverged" in html and "hold no encoded test points" in html
     assert len(re.findall('<section id="map-', html)) == 1
@@ -124,7 +126,7 @@ def check(chromium, run, name, z):
     shown, z = picture(chromium, name), np.array([z])
     shipped, full = (
         manifold.decode_shipped(manifold.shipped(run), z)[0],
-        figures.decode(run.weights, z, run.likelihood)[0],
+        pictures.decode(run.weights, z, run.likelihood)[0],
     )
     assert np.abs(shown - 255 * shipped).max() <= 0.501
     assert np.abs(shown - 255 * full).max() <= 0.501 + 255 * np.abs(shipped - full).max()

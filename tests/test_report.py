@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from test_figures import (
+from synthetic import (
     BIAS,
     DIGITS,
     FULL,
@@ -20,16 +20,22 @@ from test_figures import (
     STUDY,
     build,
     diverge,
+    draw,
     lost_in_figure3,
     one_diverged,
 )
 
 from aevb import config, results
 from aevb.core.words import count, joined, number, plural
-from aevb.paper import distance
-from aevb.report import figures, findings, live, pages
-
-TEMPLATE = PAPER.parent / "report.html.j2"
+from aevb.learners import LEARNERS
+from aevb.paper.comparison import comparison, missing_curves
+from aevb.pipeline import plan
+from aevb.report import live, origin, pages
+from aevb.report.conventions import departures
+from aevb.studies.estimators import findings as graded
+from aevb.studies.figure2 import findings as second
+from aevb.studies.figure3 import chains
+from aevb.studies.figure3 import findings as third
 
 
 class Page(HTMLParser):
@@ -78,12 +84,13 @@ def words(text):
     return re.sub(r"\s+", " ", text)
 
 
-def render(folder, gathered, **more):
-    paths = {}
-    for name in config.load(results.read_gathered(gathered).config).figures:
+def render(folder, path, **numbers):
+    """The page of the gathered file `path` with its figures and the CSV tables `numbers`."""
+    gathered, paths = results.read_gathered(path), {}
+    for name in plan.figures(gathered.study):
         paths[name] = folder / f"{name}.svg"
-        figures.draw(name, gathered, PAPER, [paths[name]])
-    pages.render(gathered, PAPER, paths, TEMPLATE, folder / "report.html", **more)
+        draw(name, path, [paths[name]])
+    pages.render(gathered, pd.read_csv(PAPER), paths, numbers, folder / "report.html")
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -133,7 +140,7 @@ def ours_at(curve, column, samples):
 @pytest.mark.parametrize(("experiment", "decimals"), [("mnist", 2), ("frey", 1)])
 def test_bounds_stand_beside_the_papers_at_the_same_count(page, path, experiment, decimals):
     gathered = results.read_gathered(path)
-    table = findings.comparison(gathered, pd.read_csv(PAPER))
+    table = comparison(gathered, pd.read_csv(PAPER))
     table = table[table.experiment == experiment]
     rows = page.records(f"bounds-{experiment}")
     assert len(rows) == len(table) == {"mnist": 2, "frey": 1}[experiment] * 2 * 2 * 2
@@ -189,7 +196,7 @@ def test_bounds_stand_beside_the_papers_at_the_same_count(page, path, experiment
 
 
 def test_the_count_compared_at_is_a_point_of_the_papers_curve_where_there_is_one(path):
-    table = findings.comparison(results.read_gathered(path), pd.read_csv(PAPER))
+    table = comparison(results.read_gathered(path), pd.read_csv(PAPER))
     points = set(pd.read_csv(PAPER).samples.astype(float))
     assert set(table.target) == {3e5, 1e6}
     for row in table.itertuples():
@@ -215,7 +222,7 @@ def averaged(curve, samples, window=240_000):
 
 
 def test_the_summary_is_computed(page, path):
-    table = findings.comparison(results.read_gathered(path), pd.read_csv(PAPER))
+    table = comparison(results.read_gathered(path), pd.read_csv(PAPER))
     last = table[(table.experiment == "mnist") & (table.split == "test") & (table.target == 1e6)]
     median = last.difference.abs().median()
     text = words(page.text)
@@ -225,8 +232,8 @@ def test_the_summary_is_computed(page, path):
     )  # twelve of Figure 2, and MNIST with N_z = 2 for Figures 4 and 5
     for part in (
         "2 seeds (0, 1)",
-        "5,000 training samples a second",
-        "1 thread a job",
+        "5,000 training samples per second",
+        "1 thread per job",
         "grey values / 256, not binarised",
     ):
         assert part in text
@@ -292,9 +299,9 @@ def test_what_was_not_run_is_listed(page):
 def explained(folder, latent_dim=5, experiment="mnist", raw=None, change=None):
     folder.mkdir(exist_ok=True)
     gathered, paper = results.read_gathered(build(folder, raw, change)), pd.read_csv(PAPER)
-    table = findings.comparison(gathered, paper)
+    table = comparison(gathered, paper)
     part = table[(table.experiment == experiment) & (table.latent_dim == latent_dim)]
-    return " ".join(findings.explanations(part, gathered, paper))
+    return " ".join(second.explanations(part, gathered, paper))
 
 
 def shifted(by):
@@ -309,8 +316,9 @@ def shifted(by):
 
 def test_explanations_follow_the_results(tmp_path):
     # 0.1 + 12.706 * sqrt(2) * sqrt(1.5) for offsets 0 and 2
-    assert "AEVB, test at 1e6: 1.00 nats above the paper, within the noise (± 22.11)" in explained(
-        tmp_path / "noise"
+    assert (
+        "AEVB, test at 1e6: 1.00 nats above the paper; too few seeds to tell (± 22.11)"
+        in explained(tmp_path / "noise")
     )
     far = explained(tmp_path / "far", change=shifted(-9.0))
     assert (
@@ -328,17 +336,17 @@ def test_explanations_follow_the_results(tmp_path):
 
 def test_the_train_curves_reading_is_decided_by_distance():
     row = pd.Series({"samples": 1e6, "paper": -150.0, "averaged": -151.0, "difference": 20.0})
-    text = findings._explain_train(row, 2, 0.1)
+    text = second._explain_train(row, 2, 0.1)
     assert (
         "looks like a running average" in text
         and "1.00 nats from our averaged bound, 20.00 from our bound at that moment" in text
     )
     moment = pd.Series({**row, "averaged": -180.0, "difference": 1.0})
-    assert "looks like the bound at that moment" in findings._explain_train(moment, 2, 0.1)
-    assert "neither reading" in findings._explain_train(
+    assert "looks like the bound at that moment" in second._explain_train(moment, 2, 0.1)
+    assert "neither reading" in second._explain_train(
         pd.Series({**row, "averaged": -168.0}), 2, 0.1
     )
-    assert "cannot be told apart" in findings._explain_train(
+    assert "cannot be told apart" in second._explain_train(
         pd.Series({**row, "averaged": -130.0}), 2, 0.1
     )
 
@@ -369,9 +377,7 @@ def test_the_train_curves_reading_is_decided_by_distance():
 )
 def test_the_commands_are_complete(name, samples, study, redraw):
     folder = {"results": "results/reference"} if name == "reference" else {}
-    commands = findings._commands(
-        config.load({**STUDY, **folder, "name": name, "samples": samples})
-    )
+    commands = origin.commands(config.load({**STUDY, **folder, "name": name, "samples": samples}))
     assert (
         commands["study"] == f"./run --cores all {study}"
         and commands["redraw"] == commands["study"] + redraw
@@ -454,7 +460,7 @@ def test_an_early_budget_falls_back_to_the_last_evaluation(tmp_path):
         return run
 
     gathered = results.read_gathered(build(tmp_path, {**STUDY, "samples": 1.585e5}, short_runs))
-    table = findings.comparison(gathered, pd.read_csv(PAPER))
+    table = comparison(gathered, pd.read_csv(PAPER))
     assert set(table.samples) == {158_500} and table.paper.isna().all()
     assert "differ from the paper" not in words(
         Page(render(tmp_path, tmp_path / "gathered.h5")).text
@@ -478,13 +484,13 @@ def full(full_path, tmp_path_factory):
 
 
 def importance(gathered, name, algorithm, split, seed):
-    table = gathered.evidence[f"{name}/{algorithm}-nz3-seed{seed}"].frame
+    table = gathered.of("evidence")[f"{name}/{algorithm}-nz3-seed{seed}"].frame
     return table[table.split == split].set_index("samples").sort_index()
 
 
 def test_figure3_stands_beside_the_papers_at_the_same_count(full, full_path):
     gathered = results.read_gathered(full_path)
-    table = findings.comparison(gathered, pd.read_csv(PAPER), 3)
+    table = comparison(gathered, pd.read_csv(PAPER), 3)
     for n_train in (1000, 50000):
         name = f"mnist_{n_train}"
         mine = table[table.experiment == name]
@@ -551,10 +557,10 @@ def test_the_order_of_the_algorithms_is_computed(full, full_path):
                     for s in (0, 1)
                 ]
             )
-            for a in figures.ALGORITHMS
+            for a in ("aevb", "wake_sleep", "mcem")
         }
         best_first = ", ".join(
-            f"{figures.ALGORITHMS[a]} {number(means[a])}"
+            f"{LEARNERS[a].label} {number(means[a])}"
             for a in sorted(means, key=means.get, reverse=True)
         )
         assert order[f"MNIST {n_train}", split, count(samples)] == (best_first, "yes")
@@ -582,7 +588,7 @@ def test_the_order_of_the_algorithms_is_computed(full, full_path):
 
 def test_the_papers_monte_carlo_em_is_held_against_the_chains_too(full_path):
     gathered, study, paper = results.read_gathered(full_path), config.load(FULL), pd.read_csv(PAPER)
-    small, large = findings._chain_values(
+    small, large = chains.chain_values(
         gathered, paper, study
     )  # synthetic: log p(x) is the paper's plus 1, the chains are at -250
     assert "nats from our log p(x)" in small and " training values of MCEM in the paper" in small
@@ -593,25 +599,25 @@ def test_the_papers_monte_carlo_em_is_held_against_the_chains_too(full_path):
     for run in gathered.runs.values():
         if run.algorithm == "mcem":
             curve = (
-                gathered.evidence[distance.run_name(run)]
+                gathered.of("evidence")[run.run.name]
                 .frame.query("split == 'train'")
                 .set_index("samples")["importance"]
             )
             run.curve["running"] = (
                 curve.loc[run.curve["samples"]].to_numpy() - 1.0 - 2.0 * run.seed + 0.5
             )
-    assert findings._chain_values(gathered, paper, study)[1].endswith(
+    assert chains.chain_values(gathered, paper, study)[1].endswith(
         "they are like values at chains that lag behind the posterior."
     )
 
 
 def test_another_order_is_told(full_path):
     gathered, study = results.read_gathered(full_path), config.load(FULL)
-    for name, table in gathered.evidence.items():
+    for name, table in gathered.of("evidence").items():
         if "wake_sleep" in name:
             table.frame["importance"] += 50
-    entries = findings.orderings(gathered, pd.read_csv(PAPER))
-    first = findings._best_first(entries, study)[0]
+    entries = third.orderings(gathered, pd.read_csv(PAPER))
+    first = third._best_first(entries, study)[0]
     assert (
         "from best to worst: wake-sleep" in first and "paper's at 1 of 5 counts" in first
     )  # at 1e6 it has no wake-sleep
@@ -623,15 +629,15 @@ def test_seconds_to_a_level(full):
         {"samples": [1, 2, 3], "seconds": [10.0, 100.0, 1000.0], "test": [-200.0, -150.0, -140.0]}
     )
     other = curve.assign(seconds=curve.seconds * 3, test=curve.test + 2)
-    assert findings.seconds_to([curve], "test", -145.0) == (pytest.approx(10**2.5), False)
-    assert findings.seconds_to([curve, other], "test", -199.0) == (pytest.approx(20.0), True)
-    assert np.isnan(findings.seconds_to([curve], "test", 0.0)[0])
+    assert third.seconds_to([curve], "test", -145.0) == (pytest.approx(10**2.5), False)
+    assert third.seconds_to([curve, other], "test", -199.0) == (pytest.approx(20.0), True)
+    assert np.isnan(third.seconds_to([curve], "test", 0.0)[0])
     # the slowest is where it ends: 6e7 samples at its pace, a tenth slower for the second seed
     assert f"MCEM {6e7 * 1e-6 * SECONDS['mcem'] * 1.05:,.0f} s of training" in words(full.text)
 
 
-def test_the_checks_of_figure3_hold_their_numbers(full):
-    rows = full.records("checks")
+def test_the_diagnostics_of_figure3_hold_their_numbers(full):
+    rows = full.records("diagnostics")
     assert len(rows) == 12
     for row in rows:
         train = row["split"] == "train"
@@ -715,10 +721,9 @@ def test_the_graded_estimators_hold_their_numbers(full):
 
 def test_an_unsteady_bias_is_not_called_growth(full_path):
     gathered = results.read_gathered(full_path)
-    gathered.estimators["mnist/aevb-nz5-seed0"].frame["bias"] *= 0.01
+    gathered.of("estimators")["mnist/aevb-nz5-seed0"].frame["bias"] *= 0.01
     assert (
-        "not larger in every model from there on"
-        in findings._reliable(findings.at_draws(gathered))[1]
+        "not larger in every model from there on" in graded._reliable(graded.at_draws(gathered))[1]
     )
 
 
@@ -727,13 +732,17 @@ def test_monte_carlo_em_is_left_out_where_it_has_no_number(full, full_path):
     assert sum(row["algorithm"] == "MCEM" for row in full.records("cost")) == 2
     cost = {(row["data"], row["Nz"], row["algorithm"]): row for row in full.records("cost")}
     assert (
-        cost["MNIST 1000", "3", "MCEM"]["log p(x), h"] == "0.100"
-        and cost["MNIST", "2", "AEVB"]["log p(x), h"] == "0.025"
+        cost["MNIST 1000", "3", "MCEM"]["estimating log p(x), h"] == "0.100"
+        and cost["MNIST 1000", "3", "MCEM"]["grading estimators, h"] == "–"
+        and cost["MNIST", "2", "AEVB"]["grading estimators, h"] == "0.025"
     )
     assert "nan" not in words(full.text).lower().replace("−", "-").split()
     gathered = results.read_gathered(full_path)
     hours = (len(gathered.runs) * 396 + len(gathered.pilots) * 72 + 12 * 180 + 3 * 90) / 3600
-    assert f"{hours:.2f} hours of computing in all" in words(full.text)
+    said = f"{hours:.2f} hours of computing in all: {len(gathered.runs) / 10:.2f} of training"
+    assert said in words(full.text)
+    said = f"{3 * 90 / 3600:.2f} of grading estimators, 0.60 of estimating log p(x), summed"
+    assert said in words(full.text)
     settings = dict(full.tables["settings"][1:])
     assert (
         settings["mcem.leapfrog"] == "10"
@@ -746,7 +755,7 @@ def test_monte_carlo_em_is_left_out_where_it_has_no_number(full, full_path):
 def test_budget_and_seeds_of_figure3_are_its_own(tmp_path):
     raw = {**FULL, "seeds": [0, 1], "figure3": {**FULL["figure3"], "seeds": [1]}}
     text = words(Page(render(tmp_path, build(tmp_path, raw))).text)
-    assert "1e6 training samples a curve, 2 seeds (0, 1); Figure 3: 6e7, 1 seed (1)" in text
+    assert "1e6 training samples per curve, 2 seeds (0, 1); Figure 3: 6e7, 1 seed (1)" in text
 
 
 def test_what_the_full_study_did_not_run_follows_it(full, tmp_path):
@@ -760,7 +769,10 @@ def test_what_the_full_study_did_not_run_follows_it(full, tmp_path):
         **FULL,
         "figure3": {"experiments": ["mnist_1000"], "algorithms": ["aevb", "mcem"], "samples": 6e6},
     }
-    sentences = findings._not_run(config.load(raw), pd.read_csv(PAPER))
+    sentences = [
+        *missing_curves(config.load(raw), pd.read_csv(PAPER), 3),
+        *third._short(config.load(raw)),
+    ]
     (missing,) = (text for text in sentences if "Figure 3 without" in text)
     assert (
         "MNIST with N_train = 1,000, wake-sleep: N_z = 3" in missing
@@ -768,18 +780,16 @@ def test_what_the_full_study_did_not_run_follows_it(full, tmp_path):
     )
     assert "N_train = 1,000, AEVB" not in missing
     assert any(
-        "6e6 training samples a curve of Figure 3, 10 % of the 6e7 to which" in text
+        "Figure 3 goes to 6e6 training samples per curve, 10 % of the 6e7 to which" in text
         for text in sentences
     )
 
 
 def test_figure3s_hidden_units_and_training_set_are_no_departure():
     study = config.load(FULL)
-    assert (
-        findings.departures(study, "mnist_1000") == findings.departures(study, "mnist_50000") == []
-    )
+    assert departures(study, "mnist_1000") == departures(study, "mnist_50000") == []
     fewer = {**FULL["experiments"], "mnist": {**FULL["experiments"]["mnist"], "n_train": 1000}}
-    assert findings.departures(config.load({**FULL, "experiments": fewer}), "mnist") == [
+    assert departures(config.load({**FULL, "experiments": fewer}), "mnist") == [
         "n_train = 1000 (the paper: all)"
     ]
 

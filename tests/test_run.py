@@ -98,7 +98,10 @@ def built(checkout):
 def test_the_benchmark_installs_its_libraries_once_for_each_lock(built, tmp_path):
     script(tmp_path / "bin/uv", 'echo "uv $*"')
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    install = "uv pip install --python .run-venv/bin/python --require-hashes --requirement benchmarks/requirements.lock"
+    install = (
+        "uv pip install --python .run-venv/bin/python --require-hashes "
+        "--requirement benchmarks/requirements.lock"
+    )
     work = f"python benchmarks/throughput.py --rounds 1 with {built / 'src'}"
     assert run(built, "bench", "--rounds", "1", PATH=path).stdout.splitlines() == [install, work]
     assert run(built, "bench", "--rounds", "1", PATH=path).stdout.splitlines() == [work]

@@ -1,17 +1,26 @@
-"""Ablation, trade-off, variances and seeds that go on, in gathered results: kept there, and kept
-out of the paper's figures."""
+"""Ablation, trade-off, variances and seeds trained further, in gathered results: kept there, and
+kept out of the paper's figures."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from test_figures import GRID, PAPER, STUDY, build, lines, panel
+from synthetic import GRID, PAPER, STUDY, build, lines, panel
 from test_report import Page, render
 
 from aevb import config, results
 from aevb.core.errors import UserError
 from aevb.paper import claims, distance
-from aevb.pipeline import local
-from aevb.report import figures, findings, live
+from aevb.paper.comparison import comparison
+from aevb.pipeline import made
+from aevb.report import live
+from aevb.report.panels import mean_and_beyond
+from aevb.results import csv
+from aevb.results.curves import completed
+from aevb.studies import planning
+from aevb.studies.figure2.figures import figure2
+from aevb.studies.figure2.numbers import units
+from aevb.studies.tradeoff.numbers import tradeoff
+from aevb.studies.variance import VARIANCE
 
 RAW = {
     **STUDY,
@@ -27,11 +36,8 @@ LONGER = np.array([2_000_000, 5_000_000, 10_000_000])
 
 
 def change(name, run):
-    """Of the seeds that go on: three evaluations more, each a nat above the one before."""
-    if (
-        config.load(RAW).budget(config.Run(run.experiment, run.algorithm, run.latent_dim, run.seed))
-        > 10**6
-    ):
+    """Of the seeds trained further: three evaluations more, each a nat above the one before."""
+    if planning.budgets(config.load(RAW))[run.run] > 10**6:
         more = pd.concat([run.curve.tail(1)] * len(LONGER)).assign(samples=LONGER)
         for column in ("train", "test"):
             more[column] += np.arange(1, len(LONGER) + 1)
@@ -51,7 +57,7 @@ def gathered(path):
 
 
 def test_every_run_is_gathered_and_the_table_of_curves_has_those_of_figures(gathered):
-    names = {run.name for run in config.load(RAW).runs()}
+    names = {run.name for run in planning.budgets(config.load(RAW))}
     assert set(gathered.runs) == names
     assert {
         "mnist+warmup0/aevb-nz3-seed0",
@@ -59,7 +65,7 @@ def test_every_run_is_gathered_and_the_table_of_curves_has_those_of_figures(gath
         "mnist+l5-m100/aevb-nz3-seed0",
     } <= names
     assert set(gathered.pilots) == {name.rsplit("-seed", 1)[0] for name in names}
-    table, alone = results.curves_table(gathered), results.of_figures(gathered)
+    table, alone = results.curves_table(gathered), gathered.without_variants()
     assert (
         set(table["figure"]) == {2, 4}
         and set(table["dataset"]) == {"mnist", "frey"}
@@ -67,13 +73,14 @@ def test_every_run_is_gathered_and_the_table_of_curves_has_those_of_figures(gath
     )
     assert len(table) == sum(2 * len(run.curve) for run in alone.runs.values())
     assert set(alone.runs) == {
-        run.name for run in config.load({k: v for k, v in RAW.items() if k in STUDY}).runs()
+        run.name
+        for run in planning.budgets(config.load({k: v for k, v in RAW.items() if k in STUDY}))
     }
     assert set(alone.pilots) == {name.rsplit("-seed", 1)[0] for name in alone.runs}
 
 
 def test_variances_are_gathered_by_run(tmp_path, path):
-    frame = pd.DataFrame({name: [1.0, 2.0] for name in results.VARIANCE}).assign(
+    frame = pd.DataFrame({name: [1.0, 2.0] for name in VARIANCE}).assign(
         estimator=["A", "B"], part="encoder"
     )
     results.write_table(
@@ -83,7 +90,7 @@ def test_variances_are_gathered_by_run(tmp_path, path):
     results.gather(
         results.read_gathered(path).config, {}, {}, tables, set(), tmp_path / "gathered.h5"
     )
-    found = results.read_gathered(tmp_path / "gathered.h5").variance["mnist/aevb-nz3-seed0"]
+    found = results.read_gathered(tmp_path / "gathered.h5").of("variance")["mnist/aevb-nz3-seed0"]
     pd.testing.assert_frame_equal(found.frame, frame, check_dtype=False)
 
 
@@ -93,29 +100,30 @@ def test_runs_of_other_settings_are_not_gathered(tmp_path, path, capsys):
     target = tmp_path / "gathered.h5"
     with pytest.raises(
         UserError,
-        match=r"1 of 1 runs and pilots were made with other settings, .*0\.h5; delete them",
+        match=r"1 results are not what this study makes, .*0\.h5 \(settings differ\); delete them",
     ):
-        results.gather(RAW, runs, {}, {}, set(), target, configs=local.configs(study))
+        results.gather(RAW, runs, {}, {}, set(), target, made.fits(study))
     assert str(runs["mnist/aevb-nz3-seed0"]) in capsys.readouterr().err and not target.exists()
-    results.gather(
-        RAW, runs, {}, {}, set(), target, configs={"mnist/aevb-nz3-seed0": "{}"}
-    )  # what synthetic runs store
+    asked = []
+    results.gather(RAW, runs, {}, {}, set(), target, lambda *what: asked.append(what) or "")
+    [(kind, name, attributes)] = asked
+    assert (kind, name, attributes["config"]) == ("runs", "mnist/aevb-nz3-seed0", "{}")
     assert list(results.read_gathered(target).runs) == list(runs)
 
 
 def test_tables_without_any_text_are_read_with_empty_texts(tmp_path):
     table = pd.DataFrame(
-        {"claim": ["1. one"], "effect": [np.nan], "panel": [None], "exceptions": [""], "link": [""]}
+        {"claim": ["1. one"], "effect": [np.nan], "check": [None], "exceptions": [""], "link": [""]}
     )
-    distance.write(table, tmp_path / "claims.csv")
-    row = distance.read(tmp_path / "claims.csv").iloc[0]
-    assert (row["panel"], row["exceptions"], row["link"]) == ("", "", "") and np.isnan(
+    csv.write(table, tmp_path / "claims.csv")
+    row = csv.read(tmp_path / "claims.csv").iloc[0]
+    assert (row["check"], row["exceptions"], row["link"]) == ("", "", "") and np.isnan(
         row["effect"]
     )
 
 
 def test_a_mean_is_over_the_seeds_that_go_so_far(gathered):
-    table = findings.comparison(gathered, pd.read_csv(PAPER))
+    table = comparison(gathered, pd.read_csv(PAPER))
     rows = table[
         (table.experiment == "mnist")
         & (table.latent_dim == 3)
@@ -133,7 +141,7 @@ def test_a_mean_is_over_the_seeds_that_go_so_far(gathered):
         and np.isnan(at[1e7]["sd"])
         and at[1e7]["samples"] > 5e6
     )
-    drawing = figures.figure2(gathered, pd.read_csv(PAPER))
+    drawing = figure2(gathered, pd.read_csv(PAPER))
     drawn = lines(panel(drawing, "MNIST, $N_z$ = 3"))
     means = [
         gathered.runs[f"mnist/aevb-nz3-seed{seed}"].curve["test"].iloc[: len(GRID)]
@@ -150,10 +158,10 @@ def test_a_mean_is_over_the_seeds_that_go_so_far(gathered):
     }
     np.testing.assert_allclose(names["AEVB, test"]["value"], np.mean(means, axis=0))
     np.testing.assert_allclose(
-        names["AEVB, test, where some seeds go on"]["value"], curve[[GRID[-1], *LONGER]]
+        names["AEVB, test, seeds trained further"]["value"], curve[[GRID[-1], *LONGER]]
     )
     assert (
-        "1e6 training samples a curve" in drawing.get_suptitle()
+        "1e6 training samples per curve" in drawing.get_suptitle()
         and "(1e7 for seed 1)" in drawing.get_suptitle()
     )
     assert drawing.axes[0].get_xlim()[1] > 1e7
@@ -171,7 +179,7 @@ def test_what_becomes_of_a_seed_beyond_the_budget_of_all_bears_on_nothing_before
         "samples": int(LONGER[1]),
     }
     both = [
-        distance.units(found)
+        units(found, paper)
         .set_index(["experiment", "algorithm", "latent_dim"])
         .loc[("mnist", "aevb", 3)]
         for found in (gathered, lost)
@@ -180,7 +188,7 @@ def test_what_becomes_of_a_seed_beyond_the_budget_of_all_bears_on_nothing_before
         "diverged"
     ).equals(both[1].drop("diverged"))
     both = [
-        found[found["panel"].str.startswith("MNIST, N_z = 3")]
+        found[found["check"].str.startswith("MNIST, N_z = 3")]
         for found in (claims.details(part, paper) for part in (gathered, lost))
     ]
     pd.testing.assert_frame_equal(*both)
@@ -190,8 +198,8 @@ def test_what_becomes_of_a_seed_beyond_the_budget_of_all_bears_on_nothing_before
     ]
     assert len(both[0])
     pd.testing.assert_frame_equal(*both)
-    drawn = lines(panel(figures.figure2(lost, paper), "MNIST, $N_z$ = 3"))
-    whole = lines(panel(figures.figure2(gathered, paper), "MNIST, $N_z$ = 3"))
+    drawn = lines(panel(figure2(lost, paper), "MNIST, $N_z$ = 3"))
+    whole = lines(panel(figure2(gathered, paper), "MNIST, $N_z$ = 3"))
     np.testing.assert_array_equal(drawn["aevb test"].get_ydata(), whole["aevb test"].get_ydata())
     assert drawn["aevb test diverged"].get_xdata() == [LONGER[1]]
     beyond = distance.distances(lost, paper).query(
@@ -210,9 +218,9 @@ def test_a_seed_that_diverges_before_it_is_evaluated_beyond_the_budget_of_all_is
     run.curve = run.curve[run.curve["samples"] <= 1e6]
     run.attributes |= {"status": "diverged", "reason": "a bound ran away", "samples": 1_500_000}
     run.curve.loc[run.curve.index[-1], "samples"] = 999_999
-    assert list(distance.completed(lost, "mnist", "aevb", 3)) == [0] and len(
-        distance.units(lost)
-    ) == len(distance.units(results.read_gathered(path)))
+    assert list(completed(lost, "mnist", "aevb", 3)) == [0] and len(units(lost, PAPER)) == len(
+        units(results.read_gathered(path), PAPER)
+    )
 
 
 def test_seeds_evaluated_at_other_counts_are_averaged_where_all_go():
@@ -232,7 +240,7 @@ def test_seeds_evaluated_at_other_counts_are_averaged_where_all_go():
             "test": [0.0, 1.0, 5.0],
         }
     )
-    mean, beyond = figures.mean_and_beyond({0: one, 4: other})
+    mean, beyond = mean_and_beyond({0: one, 4: other})
     between = 1.0 + 4.0 * np.log(2) / np.log(4)  # of the other at 2000
     assert mean.groupby("samples")["test"].agg(list).to_dict() == {
         100: [0.0, 0.0],
@@ -251,7 +259,7 @@ def test_the_report_lists_variants_only_where_it_counts_what_they_cost(path, gat
         assert {row["data"] for row in page.records(table)} == {"MNIST", "Frey Face"}
     assert {row["experiment"] for row in page.records("conventions")} == {"MNIST", "Frey Face"}
     assert (
-        f"{len(results.of_figures(gathered).runs)} models" in page.text
+        f"{len(gathered.without_variants().runs)} models" in page.text
         and "1e6 (1e7 for seed 1) training samples" in page.text
     )
     row = next(
@@ -268,7 +276,7 @@ def test_the_report_lists_variants_only_where_it_counts_what_they_cost(path, gat
 
 
 def test_the_trade_off_compares_at_equal_cost(gathered):
-    table = distance.tradeoff(gathered).set_index("draws")
+    table = tradeoff(gathered, pd.read_csv(PAPER)).set_index("draws")
     base = gathered.runs["mnist/aevb-nz3-seed0"].curve.set_index(
         "samples"
     )  # seed 1, which goes on to 1e7, is not of the trade-off

@@ -9,11 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from aevb import results
+from aevb import config, results
 from aevb.core.errors import UserError
-from aevb.pipeline import local
+from aevb.pipeline import local, made, plan
 
 ROOT = Path(__file__).parent.parent
+#: rules that train or measure begin so
+MEASURED = (
+    "dataset",
+    "pilot",
+    "train",
+    "evidence",
+    "estimators",
+    "encoded",
+    "baselines",
+    "variance",
+)
 STUDY = {
     "name": "tiny",
     "samples": 1e4,
@@ -29,7 +40,7 @@ STUDY = {
             "n_train": 300,
         },
     },
-    "training": {"pilot_samples": 5000, "step_sizes": [0.01, 0.05]},
+    "training": {"pilot_samples": 5000, "step_sizes": [0.01, 0.05], "warmup_steps": 20},
     "evaluation": {"first": 5000},
     "mcem": {"pilot_iterations": 5},
     "evidence": {"datapoints": 20, "draws": 20, "warmup": 10, "importance_draws": 25},
@@ -43,6 +54,13 @@ STUDY = {
         "datapoints": 10,
         "replicates": 2,
         "draws": [10],
+    },
+    "variance": {
+        "experiment": "digits",
+        "latent_dims": [2],
+        "samples": [0],
+        "minibatches": 2,
+        "replicates": 2,
     },
 }
 # A machine without Snakemake and figures: importing them fails.
@@ -72,13 +90,15 @@ def study(tmp_path_factory):
 
 def test_a_whole_study(study):
     folder, said = study
-    assert "preparing data/digits.h5" in said and "10 of 10 models to train" in said
+    assert "dataset: 1 of 1 files to make" in said and "train: 10 of 10 files to make" in said
+    assert "package matplotlib is missing" in said and "redraw=true" in said
     gathered = results.read_gathered(folder / "results/tiny-1e4/gathered.h5")
     assert (
         len(gathered.runs) == 10
         and len(gathered.pilots) == 5
-        and len(gathered.evidence) == 6
-        and len(gathered.estimators) == 1
+        and len(gathered.of("evidence")) == 6
+        and len(gathered.of("estimators")) == len(gathered.of("encoded")) == 1
+        and len(gathered.of("baselines")) == len(gathered.of("variance")) == 1
     )
     assert all(result.status == "completed" for result in gathered.runs.values())
     pilot = gathered.pilots["digits/aevb-nz2"]
@@ -111,27 +131,56 @@ def test_snakemake_takes_over_with_nothing_left_to_train(study):
         for line in done.stdout.splitlines()
         if len(line.split()) == 2 and line.split()[1].isdigit()
     }
-    assert {"figure", "report", "all"} <= jobs
-    assert not {job for job in jobs if job.startswith(("pilot", "train", "evidence", "estimators"))}
+    assert {"figure_figure2", "report", "all"} <= jobs
+    assert not {job for job in jobs if job.startswith(MEASURED)}
+
+
+def due(study):
+    """{job: names of the outputs that are due} of the jobs of a study."""
+    jobs = {job.rule: made.due(job) for job in plan.jobs(study)}
+    return {
+        rule: {path.split("/", 3)[-1] for path in job.outputs} for rule, job in jobs.items() if job
+    }
+
+
+def test_what_follows_from_a_new_choice_is_due(study, monkeypatch):
+    monkeypatch.chdir(study[0])
+    tiny = config.load(STUDY)
+    measured = {rule for rule in due(tiny) if rule.startswith((*MEASURED, "gather"))}
+    assert not measured  # figures alone are
+    assert "gather" in due(config.load({**STUDY, "beside": ["other.h5"]}))
+    path = Path("results/tiny-1e4/pilots/digits/aevb-nz2.h5")
+    before, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    pilot = results.read_pilot(path)
+    [pilot.step_size] = {0.01, 0.05} - {pilot.step_size}
+    results.write_pilot(path, pilot)
+    found = due(tiny)
+    assert found["train_digits_0"] == {f"digits/aevb-nz2-seed{seed}.h5" for seed in (0, 1)}
+    assert found["variance_digits_0"] == {"digits/aevb-nz2-seed0.h5"}
+    assert not [rule for rule in found if rule.startswith(("pilot", "evidence", "encoded"))]
+    path.write_bytes(before)
+    os.utime(path, ns=times)
 
 
 def test_what_is_there_stays_and_what_is_missing_or_of_other_settings_is_made(study):
     folder, _ = study
-    made = folder / "results/tiny-1e4"
-    before = {path: path.stat().st_mtime_ns for path in made.glob("*/**/*.h5")}
-    lost = made / "runs/digits/wake_sleep-nz2-seed1.h5"
+    place = folder / "results/tiny-1e4"
+    before = {path: path.stat().st_mtime_ns for path in place.glob("*/**/*.h5")}
+    lost = place / "runs/digits/wake_sleep-nz2-seed1.h5"
     lost.unlink()
-    assert "1 of 10 models to train" in run(folder, "tiny.json")
+    said = run(folder, "tiny.json")
+    assert "train: 1 of 10 files to make" in said and "pilot" not in said
     assert {path for path, time in before.items() if path.stat().st_mtime_ns != time} == {lost}
 
     other = {
         **STUDY,
         "results": "results/tiny-1e4",
-        "training": {**STUDY["training"], "warmup_steps": 50},
+        "training": {**STUDY["training"], "warmup_steps": 10},
     }
     (folder / "other.json").write_text(json.dumps(other))
-    said = run(folder, "other.json", "--without-estimates")
-    assert "pilot of digits/aevb-nz2" in said and "10 of 10 models to train" in said
+    said = run(folder, "other.json", "--until", "train")
+    assert "pilot: 5 of 5 files to make" in said and "train: 10 of 10 files to make" in said
+    assert "evidence" not in said and "gather" not in said
 
 
 def test_mistakes_and_missing_packages_are_one_sentence(study, tmp_path):
@@ -139,7 +188,7 @@ def test_mistakes_and_missing_packages_are_one_sentence(study, tmp_path):
     assert "pip install pydantic" in run(folder, "tiny.json", missing=("pydantic",), check=False)
     assert "pip install pyyaml" in run(ROOT, "config/quick.yaml", missing=("yaml",), check=False)
     said = run(folder, "tiny.json", missing=("arviz_stats",), check=False)
-    assert "arviz" in said and "--without-estimates" in said and "to train" not in said
+    assert "arviz" in said and "--until train" in said and "to make" not in said
     assert "did you mean 'samples'" in run(folder, "tiny.json", "--set", "sampels=1e5", check=False)
     assert "results=results/NAME" in run(
         ROOT, "config/reference.yaml", "--set", "samples=1e6", check=False

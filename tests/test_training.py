@@ -13,15 +13,19 @@ import pandas as pd
 import pytest
 import torch
 
-from aevb import config, learners, results
-from aevb.config import Run
+from aevb import results
 from aevb.core.errors import UserError
+from aevb.core.run import Run
 from aevb.core.streams import stream
-from aevb.engine import evaluation, training
+from aevb.engine import checkpoints, evaluation, progress, training
+from aevb.engine.pilot import pilot
+from aevb.engine.settings import device
+from aevb.engine.stack import Stack
+from aevb.learners import LEARNERS, mcem
 from aevb.models import densities, nets
 
 AEVB = Run("digits", "aevb", 3, 0)
-ALGORITHMS = [*learners.LEARNERS, "mcem"]
+ONLINE = [key for key, learner in LEARNERS.items() if learner.online]
 
 
 def same(a: results.RunResult, b: results.RunResult) -> bool:
@@ -48,7 +52,7 @@ def test_a_block_is_adagrad_on_the_map_objective_after_the_warm_up(make, prior, 
     p(theta)."""
     warmup = 7
     settings, data = make("bernoulli", prior=prior, warmup_steps=warmup, initial_sd=0.1)
-    stack = training.Stack([AEVB], [0.02], settings, data)
+    stack = Stack([AEVB], [0.02], settings, data)
     theta = stack.theta.double().requires_grad_(True)
     accumulator = torch.full_like(theta, 1e-8)
     index = stream("minibatch", "digits", 3, 0).integers(0, 1500, (20, 100))
@@ -90,7 +94,7 @@ def test_grid_is_logarithmic_and_ends_at_the_budget():
     assert training.grid(1000, 10_000, 2, 1000, even=4) == [1000, 2000, 5000, 8000, 10_000]
 
 
-@pytest.mark.parametrize("algorithm", learners.LEARNERS)
+@pytest.mark.parametrize("algorithm", ONLINE)
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_training_improves_the_bound(make, algorithm, likelihood):
     settings, data = make(likelihood, 40_000)
@@ -128,7 +132,7 @@ def test_monte_carlo_em_improves_log_p_x_z_and_keeps_snapshots(make, likelihood)
 def test_monte_carlo_em_whose_chains_never_move_stops_with_a_reason(make):
     settings, data = make("bernoulli", 80 * 15 * 1500)
     settings = dataclasses.replace(
-        settings, mcem=config.MonteCarloEM(step_size=1e9, leapfrog=1, updates=1)
+        settings, options={"mcem": mcem.Options(step_size=1e9, leapfrog=1, updates=1)}
     )
     (result,) = training.train([AEVB._replace(algorithm="mcem")], [0.1], settings, data)
     assert (
@@ -137,7 +141,7 @@ def test_monte_carlo_em_whose_chains_never_move_stops_with_a_reason(make):
     )
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [*LEARNERS])
 def test_same_seed_same_bits_and_companions_change_nothing(make, algorithm):
     settings, data = make("bernoulli", 4000)
     if algorithm == "mcem":
@@ -202,7 +206,7 @@ def test_a_diverged_replica_stops_alone(make, tmp_path):
 )
 def test_what_counts_as_diverged(make, value, word):
     settings, data = make("gaussian")
-    stack = training.Stack([AEVB], [0.02], settings, data)
+    stack = Stack([AEVB], [0.02], settings, data)
     assert bool(stack._runaway(value, "the bound")) == (
         word != "fell"
     )  # at the start a low bound may recover
@@ -223,8 +227,10 @@ def test_bound_against_a_direct_estimate_and_its_standard_error_is_true(make):
     }
     flat = torch.cat([p[name].flatten() for name in layout.shapes])[None]
     x = data.test
+    learner = LEARNERS["aevb"]("gaussian", settings.training)
     bounds = [
-        evaluation.bound(flat, layout, x, np.random.default_rng(k), 1.0, 1) for k in range(200)
+        evaluation.bound(learner, flat, layout, x, np.random.default_rng(k), 1.0, 1)
+        for k in range(200)
     ]
     values = np.array([b.value for b in bounds])
     assert values.std() == pytest.approx(np.mean([b.standard_error for b in bounds]), rel=0.25)
@@ -242,7 +248,7 @@ def test_bound_against_a_direct_estimate_and_its_standard_error_is_true(make):
     ).mean(1)
     error = math.hypot(values.std() / math.sqrt(200), direct.std() / math.sqrt(500))
     assert abs(values.mean() - direct.mean()) < 4 * error
-    precise = evaluation.bound(flat, layout, x, np.random.default_rng(0), 0.02, 1000)
+    precise = evaluation.bound(learner, flat, layout, x, np.random.default_rng(0), 0.02, 1000)
     assert precise.standard_error <= 0.021 and precise.draws > 1
     assert bounds[0].kl == pytest.approx(
         densities.kl_to_prior(mean, log_variance).mean().item(), rel=1e-4
@@ -252,51 +258,55 @@ def test_bound_against_a_direct_estimate_and_its_standard_error_is_true(make):
 
 def test_pilot_takes_the_best_finite_step_size(make):
     settings, data = make("bernoulli", 6000, pilot_samples=20_000, step_sizes=[0.001, 0.02, 1e6])
-    pilot = training.pilot(AEVB, settings, data)
-    assert pilot.step_size == 0.02
-    assert pilot.bounds.shape == (3, len(pilot.samples)) and pilot.samples[-1] == 20_000
-    assert np.isfinite(pilot.bounds[:2]).all() and np.isnan(pilot.bounds[2, -1])
-    assert pilot.bounds[1, -1] > pilot.bounds[0, -1]
+    chosen = pilot(AEVB, settings, data)
+    assert chosen.step_size == 0.02
+    assert chosen.bounds.shape == (3, len(chosen.samples)) and chosen.samples[-1] == 20_000
+    assert np.isfinite(chosen.bounds[:2]).all() and np.isnan(chosen.bounds[2, -1])
+    assert chosen.bounds[1, -1] > chosen.bounds[0, -1]
     settings, data = make("bernoulli", 6000, pilot_samples=20_000, step_sizes=[1e6])
     with pytest.raises(UserError, match="every step size"):
-        training.pilot(AEVB, settings, data)
-    variant = training.pilot(AEVB._replace(experiment="digits+reading"), settings, data)
+        pilot(AEVB, settings, data)
+    variant = pilot(AEVB._replace(experiment="digits+reading"), settings, data)
     assert variant.step_size == 1e6 and np.isnan(variant.bounds[:, -1]).all()
 
 
 def test_pilot_of_monte_carlo_em_lasts_as_many_iterations_as_the_options_say(make):
     settings, data = make("bernoulli", step_sizes=[0.001, 0.1])
-    pilot = training.pilot(AEVB._replace(algorithm="mcem"), settings, data)
-    assert pilot.step_size == 0.1
-    assert pilot.samples[-1] == 80 * 15 * 1000 and len(pilot.samples) == 10
+    chosen = pilot(AEVB._replace(algorithm="mcem"), settings, data)
+    assert chosen.step_size == 0.1
+    assert chosen.samples[-1] == 80 * 15 * 1000 and len(chosen.samples) == 10
 
 
 def test_cuda_asked_for_and_absent_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(UserError, match="device=cpu"):
-        training.device("cuda", 1, False)
-    assert training.device("auto", 1, False).type == "cpu"
+        device("cuda", 1, False)
+    assert device("auto", 1, False).type == "cpu"
 
 
 JOB = """
 import sys
+import numpy as np
 from aevb import config, data, results
-from aevb.engine import training
-from aevb.config import Run
-training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.05, 1.0
+from aevb.engine import checkpoints, training
+from aevb.engine.settings import Settings
+from aevb.core.run import Run
+checkpoints.SECONDS, checkpoints.SHARE = 0.05, 1.0
 data_file, folder = sys.argv[1:3]
 experiment = config.Experiment(dataset="digits", likelihood="bernoulli", hidden=20, scale=16)
-settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 60_000, snapshots=4)
+evaluation = config.Evaluation(first=2000)
+settings = Settings(experiment, config.Training(), evaluation, 60_000, snapshots=4)
 if sys.argv[3] == "mcem":
-    settings = training.Settings(experiment, config.Training(), config.Evaluation(first=2000), 20 * 15 * 1500, snapshots=5)
+    settings = Settings(experiment, config.Training(), evaluation, 20 * 15 * 1500, snapshots=5)
 algorithms = sys.argv[3].split()
 runs = {Run("digits", a, 3, s): f"{folder}/{a}-{s}.h5" for a in algorithms for s in (0, 1)}
 for a in algorithms:
     import numpy as np
-    results.write_pilot(f"{folder}/{a}.h5", results.Pilot("digits", a, 3, 0, 0.02, np.array([0.02]), np.array([1]), np.zeros((1, 1)), 0.0))
+    one = np.array([0.02]), np.array([1]), np.zeros((1, 1)), 0.0
+    results.write_pilot(f"{folder}/{a}.h5", results.Pilot("digits", a, 3, 0, 0.02, *one))
 pilots = {run.curve: f"{folder}/{run.algorithm}.h5" for run in runs}
-training.train_job(runs, pilots, settings, data.load(data_file, experiment))
+training.train_jobs([training.Job(runs, pilots, settings, data.load(data_file, experiment))])
 """
 
 
@@ -345,11 +355,11 @@ def test_a_signal_writes_a_checkpoint_and_stops(make, tmp_path, monkeypatch, cap
     run, path = AEVB._replace(algorithm="wake_sleep"), tmp_path / "checkpoint.h5"
     (expected,) = training.train([run], [0.02], settings, data)
     monkeypatch.setattr(
-        training._Progress,
+        progress.Progress,
         "__call__",
         lambda self, stacks: stacks[0].samples == 4000 and os.kill(os.getpid(), number),
     )
-    with pytest.raises(training.Interrupted) as stop:
+    with pytest.raises(checkpoints.Interrupted) as stop:
         training.train([run], [0.02], settings, data, path)
     assert stop.value.code == 128 + number
     assert "run again to resume" in capsys.readouterr().err
@@ -377,7 +387,8 @@ from aevb import results
 from aevb.core.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-pilot = results.Pilot("digits", "aevb", 3, 0, 0.02, np.array([0.02]), np.arange(10_000), np.zeros((1, 10_000)), 0.0)
+many = np.array([0.02]), np.arange(10_000), np.zeros((1, 10_000)), 0.0
+pilot = results.Pilot("digits", "aevb", 3, 0, 0.02, *many)
 try:
     results.write_pilot(sys.argv[1], pilot)
 except UserError as error:
@@ -403,7 +414,7 @@ class Small:
     takes part."""
 
     def __init__(self, monkeypatch, capacity):
-        train_block = training.Stack.train_block
+        train_block = Stack.train_block
         self.sizes = []
 
         def limited(stack, last_step):
@@ -412,7 +423,7 @@ class Small:
             self.sizes.append(len(stack.live))
             train_block(stack, last_step)
 
-        monkeypatch.setattr(training.Stack, "train_block", limited)
+        monkeypatch.setattr(Stack, "train_block", limited)
 
 
 def test_a_gpu_that_is_too_small_goes_on_by_halves_to_the_same_bits(
@@ -422,11 +433,11 @@ def test_a_gpu_that_is_too_small_goes_on_by_halves_to_the_same_bits(
     runs = [Run("digits", "aevb", 2, seed) for seed in range(5)]
     files = {run: str(tmp_path / f"{run.name}.h5") for run in runs}
     pilots = {runs[0].curve: str(tmp_path / "pilot.h5")}
-    whole = training.pilot(runs[0], settings, data)
+    whole = pilot(runs[0], settings, data)
     results.write_pilot(pilots[runs[0].curve], whole)
     expected = training.train(runs, [whole.step_size] * 5, settings, data)
     small = Small(monkeypatch, 2)
-    training.train_job(files, pilots, settings, data)
+    training.train_jobs([training.Job(files, pilots, settings, data)])
     assert set(small.sizes) == {1, 2}
     for run, one in zip(runs, expected, strict=True):
         found = results.read_run(files[run])
@@ -434,7 +445,7 @@ def test_a_gpu_that_is_too_small_goes_on_by_halves_to_the_same_bits(
             np.testing.assert_array_equal(found.weights[name], weight)
     assert "does not hold 5 models at once" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*checkpoint*"))
-    np.testing.assert_array_equal(training.pilot(runs[0], settings, data).bounds, whole.bounds)
+    np.testing.assert_array_equal(pilot(runs[0], settings, data).bounds, whole.bounds)
 
 
 def test_a_gpu_too_small_for_one_replica_is_one_sentence(make, monkeypatch):

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from aevb import learners, results
-from aevb.config import Run
+from aevb import results
+from aevb.config.sections import Training
+from aevb.core.run import Run
 from aevb.engine import training
+from aevb.learners.aevb import AEVB
 from aevb.models import densities, nets
-from aevb.studies import variance
+from aevb.studies.variance import VARIANCE
+from aevb.studies.variance import work as variance
 
 RUN = Run("digits", "aevb", 2, 0)
 LAYOUT = nets.Layout(6, 5, 2, "bernoulli")
@@ -96,7 +99,7 @@ def test_pathwise_gradients_are_those_that_the_learner_trains_with(likelihood, e
     parameters, data = model(likelihood)
     x, eps = data[:4].unsqueeze(0), noise(3, 4, 2)
     repeated = {name: value.repeat(3, 1, 1) for name, value in parameters.items()}
-    value, trained = learners.AEVB(likelihood, 1, estimator).gradient(
+    value, trained = AEVB(likelihood, Training(estimator=estimator)).gradient(
         repeated, x.repeat(3, 1, 1), [eps.unsqueeze(1)]
     )
     draws = variance.draw(parameters, x, eps, likelihood)
@@ -252,7 +255,7 @@ def test_the_study_measures_the_model_that_the_engine_trains(make, tmp_path, mon
     for name, value in result.weights.items():
         assert np.array_equal(seen[1][name][0].squeeze().numpy(), value.squeeze())
     results.write_table(tmp_path / "table.h5", table)
-    frame = results.read_table(tmp_path / "table.h5", results.VARIANCE).frame
+    frame = results.read_table(tmp_path / "table.h5", VARIANCE).frame
     assert (
         frame.equals(table.frame[frame.columns].astype(frame.dtypes.to_dict()))
         and len(frame) == 2 * 14

@@ -22,7 +22,7 @@ COMMANDS = {
 
 
 def usage() -> str:
-    """What there is, a line a command."""
+    """What there is, one line per command."""
     lines = [f"  {name:15}{about}" for name, (_, about) in COMMANDS.items()]
     return "\n".join(["usage: python -m aevb COMMAND ...", "", *lines, "", __doc__.split("; ")[1]])
 

@@ -11,12 +11,14 @@ from aevb import config as configuration
 from aevb.core import provenance
 from aevb.core.errors import UserError
 from aevb.core.words import duration
-from aevb.pipeline import clock, console, locks, plan
+from aevb.pipeline import clock, console, kept, locks, made, plan
+from aevb.studies import planning
 
 console.pass_on(SOURCE)
 try:
     STUDY = configuration.load(config)
     configuration.check_folder(STUDY, workflow.config_settings.config or {})
+    JOBS = plan.jobs(STUDY)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -27,18 +29,14 @@ console.may_remove(
     [*Path(workflow.basedir, "results", "reference").rglob("gathered.h5")],
 )
 STARTED = time.time()
-GPU = int(plan.on_gpu(STUDY))
+GPU = int(planning.on_gpu(STUDY))
 if STUDY.device == "auto" and not GPU:
     console.hide_gpus()
 # What a job on a GPU asks for; a profile can name it as a generic resource instead (profiles/slurm-gres).
 ON_GPU = {"gpu": GPU}
 if GPU and "gpu_gres" in (workflow.resource_settings.default_resources or {}):
     ON_GPU = {"gres": workflow.resource_settings.default_resources["gpu_gres"].raw}
-# The modules that decide a run's numbers: an edit in one of them makes its results stale, an edit elsewhere does not.
-DECISIVE = [f"{SOURCE}/aevb/{name}.py" for name in provenance.DECISIVE]
-ESTIMATING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ESTIMATING]
-MEASURING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.MEASURING]
-ENCODING = [f"{SOURCE}/aevb/{name}.py" for name in provenance.ENCODING]
+RULES = {job.rule: job for job in JOBS}
 
 
 if not os.access(os.getcwd(), os.W_OK):
@@ -55,7 +53,7 @@ if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
 
 onstart:
     downloads = any(
-        job.rule.name == "dataset" for job in workflow.dag.needrun_jobs()
+        job.rule.name.startswith("dataset_") for job in workflow.dag.needrun_jobs()
     )
     try:
         locks.claim(FOLDER)
@@ -63,20 +61,20 @@ onstart:
             locks.claim(STUDY.data, followed=False)
     except UserError as error:
         sys.exit(f"error: {error}")
+    kept.release(FOLDER, finished=False)  # by a run that was killed
     for folder in (STUDY.data, FOLDER):
         clock.settle(folder)
-    due = {
-        "train": [],
-        "pilot": [],
-        "evidence": [],
-        "estimators": [],
-        "variance": [],
-    }
     jobs = list(workflow.dag.needrun_jobs())
-    for job in jobs:
-        kind = job.rule.name.split("_")[0]
-        if kind in due:
-            due[kind] += job.params.runs
+    names = {job.rule.name for job in jobs}
+    due = [name for name in RULES if name in names]
+    asked = workflow.dag_settings
+    if not (asked.forceall or asked.forcerun or asked.forcetargets):
+        try:
+            others = kept.hold(FOLDER, [job for job in JOBS if job.rule in due])
+        except UserError as error:
+            sys.exit(f"error: {error}")
+        for line in kept.said(FOLDER, others):
+            print(line, file=sys.stderr)
     if workflow.non_local_exec:
         # this node is no place to time the training that others will do
         sent = [job for job in jobs if not job.is_local]
@@ -85,11 +83,11 @@ onstart:
             f"{duration(60 * max([job.resources.runtime for job in sent], default=0))}.",
             file=sys.stderr,
         )
-    elif any(due.values()):
+    elif any(RULES[name].runs for name in due):
         # torch is imported and timed in a process of its own, which is gone before the jobs start
         request = {"config": config, "cores": workflow.cores or 1, "due": due}
         if subprocess.run(
-            [sys.executable, "-m", "aevb", "cost"],
+            [sys.executable, "-m", "aevb", "cost", "-"],
             input=json.dumps(request),
             text=True,
         ).returncode:
@@ -97,32 +95,43 @@ onstart:
 
 
 def finished():
-    """What became of the planned jobs, but for the last rule, which only asks for the others."""
+    """What became of the planned jobs, but for the last rule, which only asks for the others; in
+    the order of the plan."""
+    due = {
+        job.rule.name: job for job in workflow.dag.needrun_jobs(exclude_finished=False)
+    }
     return [
         console.Finished(
-            job.rule.name,
-            len(job.params.get("runs", [0])),
-            " ".join(job.log),
-            workflow.dag.finished(job),
-            job in workflow.scheduler.failed,
+            name,
+            planned.makes,
+            len(planned.runs) or 1,
+            planned.log,
+            workflow.dag.finished(due[name]),
+            due[name] in workflow.scheduler.failed,
         )
-        for job in workflow.dag.needrun_jobs(exclude_finished=False)
-        if job.rule.name != "all"
+        for name, planned in RULES.items()
+        if name in due
     ]
 
 
 onsuccess:
+    kept.release(FOLDER, finished=True)
     jobs = finished()
     print(f"\n{console.summary(jobs, time.time() - STARTED)}", file=sys.stderr)
     if any(job.name == "report" for job in jobs):
+        others = [
+            "in a paper's form: report.pdf",
+            *(f"to play with: {page}" for page in plan.pages(STUDY)),
+        ]
         print(
-            f"The report is {FOLDER}/report.html (in a paper's form: report.pdf; to play with: manifold.html), "
+            f"The report is {FOLDER}/report.html ({'; '.join(others)}), "
             f"the figures are in {FOLDER}/figures/.",
             file=sys.stderr,
         )
 
 
 onerror:
+    kept.release(FOLDER, finished=False)
     print(
         f"\nStopped before the end; {console.summary(finished(), time.time() - STARTED)}",
         file=sys.stderr,

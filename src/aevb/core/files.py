@@ -18,8 +18,8 @@ def atomic(path: str | Path):
     """A temporary name beside `path`, renamed to it at the end of the block; on any error nothing
     stays.
 
-    The name is fixed (one writer a file), so that what a killed process left is overwritten by its
-    successor. Raises UserError when the folder cannot be written or the disk is full.
+    The name is fixed, as a file has one writer: a successor overwrites what a killed process left.
+    Raises UserError when the folder cannot be written or the disk is full.
     """
     path = Path(path)
     temporary = path.with_name(f".partial-{path.name}")

@@ -56,7 +56,7 @@ class Job(NamedTuple):
     settings: dict[str, Any] = {}  # plain values that decide the outputs
     code: tuple[str, ...] = ()  # roots of the code that decides them, see core.provenance
     runs: tuple[Run, ...] = ()
-    seconds: float = 0.0  # nominal, see pipeline.plan
+    seconds: float = 0.0  # nominal, see studies.planning
     makes: str = ""  # what the outputs are, for the last words: "models trained"
     gpu: bool = False  # whether it uses a GPU where there is one
     together: bool = False  # whether a GPU advances all its runs at once
@@ -82,8 +82,12 @@ class Job(NamedTuple):
         return f"{self.kind}_{self.name}" if self.name else self.kind
 
 
+def absolute(place: str) -> str:
+    """A place below aevb, or of a plug-in ("aevb_plugin_..."), with its whole name."""
+    return place if place.startswith("aevb_plugin_") else f"aevb.{place}"
+
+
 def found(place: str) -> Callable:
-    """The function at `place`, "module:function" below aevb, or of a plug-in ("aevb_plugin_...")."""
-    module, _, function = place.partition(":")
-    module = module if module.startswith("aevb_plugin_") else f"aevb.{module}"
+    """The function at `place`, "module:function" as `absolute` takes it."""
+    module, _, function = absolute(place).partition(":")
     return getattr(importlib.import_module(module), function)

@@ -17,7 +17,7 @@ from .catalogue import Catalogue
 from .errors import UserError
 
 
-def _whole(value):
+def whole(value):
     """Accept 1e6 and '1e6' (YAML 1.1 reads 1e6 as text) where a whole number is meant."""
     if isinstance(value, bool):
         raise ValueError("input should be a whole number")
@@ -44,10 +44,10 @@ def _path(value: str) -> str:
 
 # Of anything that is counted: whole numbers up to here are the same as int64 and as float64.
 MOST = 10**15
-Count = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=MOST)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MOST)]
+Count = Annotated[int, BeforeValidator(whole), Field(gt=0, le=MOST)]
+Whole = Annotated[int, BeforeValidator(whole), Field(ge=0, le=MOST)]
 # Of what is held in memory, or done for each step.
-Size = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=10_000)]
+Size = Annotated[int, BeforeValidator(whole), Field(gt=0, le=10_000)]
 Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)]
 # Two of these make the name of a folder, which may have 255 bytes.
@@ -67,6 +67,10 @@ class Name:
         except UserError as error:
             raise ValueError(str(error)) from None
         return value
+
+    def values(self) -> list[str]:
+        """The names that it takes."""
+        return list(self.catalogue)
 
 
 class Strict(BaseModel):

@@ -1,9 +1,9 @@
 """Random numbers: which run draws which, by one rule.
 
 Every draw comes from a stream that is named by purpose, experiment, latent dimension, seed,
-algorithm where it matters, and the number of a block. The name is hashed (SHA-256): its first 128
-bits seed numpy's SFC64 on a CPU, its first 63 bits torch's generator (Philox) on a GPU, which draws
-other numbers by the same rule (gpu.py). So
+algorithm where it matters, and the number of a block. The name is hashed (SHA-256). On a CPU the
+first 128 bits seed numpy's SFC64. On a GPU the first 63 bits seed torch's generator (Philox), which
+draws other numbers by the same rule (engine/gpu.py). So
 
 * a run's numbers do not depend on the other runs it is trained with;
 * a run resumes at any block without stored generator state;
@@ -20,6 +20,8 @@ import hashlib
 
 import numpy as np
 
+from .run import split
+
 
 def stream(
     purpose: str,
@@ -30,8 +32,11 @@ def stream(
     algorithm: str = "",
     block: int = 0,
 ) -> np.random.Generator:
-    """The generator of one block of one stream. Purposes: initial, minibatch, learner,
-    evaluate-train, evaluate-test, variance."""
+    """The generator of one block of one stream.
+
+    Purposes: initial, minibatch, learner, chains, evaluate-train, evaluate-test, evidence-train,
+    evidence-test, estimators, variance.
+    """
     return np.random.Generator(
         np.random.SFC64(_hash(purpose, experiment, latent_dim, seed, algorithm, block) % 2**128)
     )
@@ -51,5 +56,5 @@ def device_seed(
 
 
 def _hash(purpose: str, experiment: str, *name) -> int:
-    name = (purpose, experiment.partition("+")[0], *name)
+    name = (purpose, split(experiment)[0], *name)
     return int.from_bytes(hashlib.sha256("/".join(map(str, name)).encode()).digest(), "little")

@@ -1,11 +1,11 @@
-"""The data sets: preparing one HDF5 file of each from the original files (see download.py), loading
-it for training.
+"""The data sets: one file each in this folder, or in a plug-in (core/plugins.py). This module
+prepares one HDF5 file of each from its original files (see download.py) and loads it for training.
 
-A prepared file holds two datasets, `train` (n_train, D) and `test` (n_test, D), uint8 grey values
-with one image a row, pixels row by row from the top left; and the attributes
+A prepared file holds two datasets, `train` (n_train, D) and `test` (n_test, D): uint8 grey values,
+one image per row, pixels row by row from the top left. Its attributes are
 
     schema    version of this layout
-    dataset   mnist, frey or digits
+    dataset   key of the data set
     shape     rows and columns of an image, D = rows * columns
     levels    number of grey levels: the values are 0 ... levels - 1
     sha256    of the bytes of train followed by those of test
@@ -17,16 +17,18 @@ The same images always give the same bytes.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
-import shutil
-import tempfile
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import h5py
 import numpy as np
 
+from ..core.catalogue import Catalogue
 from ..core.errors import Damaged, UserError
 from ..core.files import new_h5, open_h5
 from ..core.words import reason
@@ -34,130 +36,139 @@ from ..core.words import reason
 if TYPE_CHECKING:  # torch takes a second to import and is needed by `load` alone
     import torch
 
-    from ..config import Experiment
-
 SCHEMA = 1
 
 
 class File(NamedTuple):
-    """An original file. `size` in bytes."""
+    """An original file. A private file may leave out `size` (bytes) and `sha256`: then any content
+    is taken, and the sha256 of the prepared images says what it was."""
 
     name: str
-    size: int
-    sha256: str
+    size: int | None = None
+    sha256: str | None = None
 
 
-class Dataset(NamedTuple):
-    """What is known about a data set before it is read."""
+@dataclass(kw_only=True)
+class Dataset:
+    """A data set: all that the project knows about it.
 
+    The first five fields are needed. `read` takes the paths of `files` and returns the training
+    and the test images: whole numbers 0 ... levels - 1, as (n, rows, columns) or (n, D).
+
+    `files` that have no `urls` lie beside the Python file that holds `read`. Without `files`,
+    `read` finds its images itself. Raises UserError when the fields contradict each other.
+    """
+
+    key: str  # its name in a configuration and in file names
     shape: tuple[int, int]  # rows, columns
-    levels: int
     n_train: int
     n_test: int
-    source: str
+    read: Callable[[list[Path]], tuple[np.ndarray, np.ndarray]]
+    levels: int = 256
+    title: str = ""  # for people; unless given, the key
+    source: str = ""  # where the images come from, one line; unless given, the title
     files: tuple[File, ...] = ()
+    urls: tuple[str, ...] = ()  # public sources, best first: a file name completes each
+    scales: tuple[float, ...] = ()  # valid `scale`s; unless given, levels - 1 and levels
+    # what the test images show: one number each, in the order in which `read` returns them
+    labels: Callable[[list[Path]], np.ndarray] | None = None
+    label: str = "class"  # what such a number is: "digit"
+    along: str = ""  # what the numbers count along, "the film"; unless given, they are classes
+    in_paper: bool = False  # whether the paper has results on it
+    stand_in: str = ""  # what these images are, if they only show the pipeline at work
+
+    def __post_init__(self):
+        self.title = self.title or self.key
+        self.source = self.source or self.title
+        self.scales = self.scales or (self.levels - 1, self.levels)
+        whole = all(isinstance(n, int) for n in (*self.shape, self.n_train, self.n_test))
+        wrong = None
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.key):
+            wrong = "needs a key of small letters, digits, - and _"
+        elif not whole or len(self.shape) != 2 or min(*self.shape, self.n_train, self.n_test) < 1:
+            wrong = "needs shape = (rows, columns), n_train and n_test as whole numbers from 1"
+        elif not isinstance(self.levels, int) or not 2 <= self.levels <= 256:
+            wrong = "needs levels from 2 to 256"
+        elif not inspect.isfunction(self.read):
+            wrong = "needs a function `read`"
+        elif self.urls and any(None in file for file in self.files):
+            wrong = "has urls, so each of its files needs a size and a sha256"
+        if wrong:
+            raise UserError(f"the data set '{self.key}' {wrong}")
+
+    @property
+    def code(self) -> Path:
+        """The Python file that holds `read`."""
+        return Path(inspect.getfile(self.read))
+
+    def paths(self, folder: str | Path) -> list[Path]:
+        """Where its files lie: in folder/KEY/ when they are downloaded, else beside `code`."""
+        place = Path(folder) / self.key if self.urls else self.code.parent
+        return [place / file.name for file in self.files]
+
+    @property
+    def module(self) -> str:
+        """The name of the module that holds `read`."""
+        return self.read.__module__
+
+    @property
+    def private(self) -> list[Path]:
+        """The private files that exist: a change in one of them changes the images. One that is
+        missing is left to `prepare`, which says what to do."""
+        return [file for file in self.paths("") if not self.urls and file.exists()]
 
 
-DATASETS = {
-    "mnist": Dataset(
-        shape=(28, 28),
-        levels=256,
-        n_train=50_000,
-        n_test=10_000,
-        source="MNIST: Y. LeCun, C. Cortes, C. J. C. Burges; first 50,000 training images and the "
-        "10,000 test images",
-        files=(
-            File(
-                "train-images-idx3-ubyte.gz",
-                9_912_422,
-                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-            ),
-            File(
-                "train-labels-idx1-ubyte.gz",
-                28_881,
-                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-            ),
-            File(
-                "t10k-images-idx3-ubyte.gz",
-                1_648_877,
-                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-            ),
-            File(
-                "t10k-labels-idx1-ubyte.gz",
-                4_542,
-                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-            ),
-        ),
-    ),
-    "frey": Dataset(
-        shape=(28, 20),
-        levels=256,
-        n_train=1600,
-        n_test=365,
-        source="Frey Face: B. Frey and S. Roweis, frey_rawface.mat; 1,965 video frames, shuffled "
-        "with seed 0",
-        files=(
-            File(
-                "frey_rawface.mat",
-                1_100_584,
-                "265a83a23adb081755cd3de375509828e690324d1d60f076b8ecebc840d59c64",
-            ),
-        ),
-    ),
-    "digits": Dataset(
-        shape=(8, 8),
-        levels=17,
-        n_train=1500,
-        n_test=297,
-        source="digits of scikit-learn: E. Alpaydin and C. Kaynak, UCI optical recognition of "
-        "handwritten digits; shuffled with seed 0",
-    ),
-}
-
-
-def lookup(dataset: str) -> Dataset:
-    """The entry of DATASETS. Raises UserError when there is none."""
-    if dataset not in DATASETS:
-        raise UserError(f"there is no data set '{dataset}'; valid are {', '.join(DATASETS)}")
-    return DATASETS[dataset]
+DATASETS: Catalogue[Dataset] = Catalogue("data set", __name__, "DATASET")
 
 
 def verified(path: Path, file: File) -> bool:
-    """Whether `path` exists, can be read and has the content of `file`."""
+    """Whether `path` exists, can be read and has the size and sha256 that `file` gives."""
     try:
-        if path.stat().st_size != file.size:
+        if file.size not in (None, path.stat().st_size):
             return False
         with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+            return file.sha256 in (None, hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError:
         return False
 
 
-def prepare(dataset: str, folder: str | Path, path: str | Path) -> None:
-    """Write the prepared file `path` of `dataset` from the files that download.fetch put into
-    `folder`.
+def split(values: np.ndarray, n_train: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of `values` in two parts: n_train of them, drawn at random, and the others.
 
-    mnist: the first 50,000 of the 60,000 training images, and the 10,000 test images, as
-    torchvision reads them. frey, digits: 1600 of 1965 and 1500 of 1797 images drawn with
-    numpy.random.RandomState(0), whose stream never changes; the others are the test set.
+    numpy.random.RandomState(0) draws them, whose stream never changes.
+    """
+    order = np.random.RandomState(0).permutation(len(values))
+    return tuple(np.ascontiguousarray(values[part]) for part in (order[:n_train], order[n_train:]))
+
+
+def prepare(dataset: str, folder: str | Path, path: str | Path) -> None:
+    """Write the prepared file `path` of `dataset` from its files: those that download.fetch put
+    into `folder`, or private ones.
 
     Raises UserError when a file is missing, damaged or not of the form it should have, or `path`
     cannot be written.
     """
-    known = lookup(dataset)
-    files = [Path(folder) / dataset / file.name for file in known.files]
+    known = DATASETS[dataset]
+    files = known.paths(folder)
     for file, original in zip(files, known.files, strict=True):
         if not file.is_file():
-            raise UserError(f"{file} does not exist; run the pipeline to fetch it")
-        if not verified(file, original):
-            raise UserError(
-                f"{file} is damaged: its size or sha256 is not that of the original; delete it and "
-                "run again"
+            advice = (
+                "run the pipeline to fetch it" if known.urls else f"put it there or {_mend(known)}"
             )
-
-    train, test = {"mnist": _read_mnist, "frey": _read_frey, "digits": _read_digits}[dataset](
-        known, files
-    )
+            raise UserError(f"{file} does not exist; {advice}")
+        if not verified(file, original):
+            advice = "delete it and run again" if known.urls else f"restore it or {_mend(known)}"
+            raise UserError(
+                f"{file} is damaged: its size or sha256 is not that of the original; {advice}"
+            )
+    parts = _called(known, known.read, files)
+    if not isinstance(parts, tuple | list) or len(parts) != 2:
+        raise UserError(
+            f"`read` of the data set '{dataset}' does not return two arrays, training and test "
+            f"images; {_mend(known)}"
+        )
+    train = _grey_values(known, "training", parts[0], known.n_train)
+    test = _grey_values(known, "test", parts[1], known.n_test)
 
     with new_h5(path) as output:
         # Not compressed, as a training job reads it at its start; no times, so that the bytes are
@@ -172,104 +183,83 @@ def prepare(dataset: str, folder: str | Path, path: str | Path) -> None:
         output.attrs["source"] = known.source
 
 
+def labels(dataset: str, folder: str | Path) -> np.ndarray | None:
+    """What each test image shows, (n_test,), in the order of the prepared file; None if the data
+    set has no labels.
+
+    `folder` is that of `prepare`. Raises UserError if the labels cannot be read.
+    """
+    known = DATASETS[dataset]
+    if known.labels is None:
+        return None
+    values = np.asarray(_called(known, known.labels, known.paths(folder)))
+    numeric = values.dtype.kind in "biuf" and np.isfinite(values).all()
+    if values.shape != (known.n_test,) or not numeric:
+        raise UserError(
+            f"`labels` of the data set '{dataset}' returns {values.dtype} {values.shape} instead "
+            f"of {known.n_test} finite numbers; {_mend(known)}"
+        )
+    return values
+
+
+def _mend(known: Dataset) -> str:
+    return f"mend {known.code}"
+
+
+def _called(known: Dataset, function: Callable, files: list[Path]):
+    """What `function` of the data set makes of its files; whatever it raises becomes a sentence."""
+    try:
+        return function(files)
+    except (UserError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {reason(error)}"
+        raise UserError(
+            f"the data set '{known.key}' cannot be read ({what}); {_mend(known)}"
+        ) from error
+
+
+def _grey_values(known: Dataset, part: str, values, number: int) -> np.ndarray:
+    """The images of one part as uint8 (number, D), checked."""
+    values = np.asarray(values)
+    where, size = f"the {part} images of the data set '{known.key}'", math.prod(known.shape)
+    if values.shape not in ((number, size), (number, *known.shape)):
+        raise UserError(
+            f"{where} are an array {values.shape} instead of {(number, *known.shape)}; "
+            f"{_mend(known)}"
+        )
+    whole = values.dtype.kind in "biuf"
+    if whole and values.dtype != np.uint8:
+        whole = values.min() >= 0 and values.max() <= 255 and not np.any(values % 1)
+    if not whole or values.max() >= known.levels:
+        raise UserError(
+            f"{where} are not whole numbers from 0 to {known.levels - 1}; {_mend(known)}"
+        )
+    return np.ascontiguousarray(values.reshape(number, size).astype(np.uint8, copy=False))
+
+
 def _content_sha256(train: np.ndarray, test: np.ndarray) -> str:
     digest = hashlib.sha256(train)
     digest.update(test)
     return digest.hexdigest()
 
 
-def _read_mnist(known: Dataset, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    from torchvision.datasets import MNIST
+class Preparation(Protocol):
+    """What `load` is told: config.Experiment, or anything with these fields."""
 
-    class LocalMNIST(MNIST):
-        """torchvision's reader: it verifies and extracts the files that lie in its folder and
-        cannot reach the network."""
-
-        mirrors = ("none:",)  # not empty, or torchvision would not look at the files at all
-
-    try:
-        with tempfile.TemporaryDirectory(prefix="aevb-mnist-") as root:
-            raw = Path(root) / "LocalMNIST" / "raw"  # torchvision names the folder after the class
-            raw.mkdir(parents=True)
-            for file in files:
-                shutil.copyfile(file, raw / file.name)
-            train, test = (
-                LocalMNIST(root, train=part, download=True).data.numpy() for part in (True, False)
-            )
-    except OSError as error:
-        advice = "make room for temporary files or set TMPDIR, then run again"
-        raise UserError(
-            f"cannot extract the files in {files[0].parent}: {reason(error)}; {advice}"
-        ) from error
-    except RuntimeError as error:
-        raise UserError(
-            f"torchvision does not accept the files in {files[0].parent}; delete that folder and "
-            "run again"
-        ) from error
-    side = known.shape[0]
-    for file, images, number in ((files[0], train, 60_000), (files[2], test, 10_000)):
-        if images.shape != (number, side, side) or images.dtype != np.uint8:
-            raise UserError(
-                f"{file} holds {images.dtype} {images.shape}, not {number} images of bytes; delete "
-                "it and run again"
-            )
-    return train[: known.n_train].reshape(known.n_train, -1), test.reshape(known.n_test, -1)
-
-
-def _read_frey(known: Dataset, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    import scipy.io
-
-    [file] = files
-    try:
-        content = scipy.io.loadmat(file, variable_names=["ff"])
-    except Exception as error:  # scipy's parser raises nearly anything on damaged input
-        raise UserError(
-            f"{file} cannot be read as a MATLAB file ({reason(error)}); delete it and run again"
-        ) from error
-    expected = (math.prod(known.shape), known.n_train + known.n_test)
-    images = content.get("ff")
-    if images is None:
-        raise UserError(f"{file} has no variable 'ff'; delete it and run again")
-    if images.shape != expected or images.dtype != np.uint8:
-        raise UserError(
-            f"{file}: 'ff' is {images.dtype} {images.shape} instead of uint8 {expected}; delete it "
-            "and run again"
-        )
-    return _split(images.T, known)  # one image a column, its pixels row by row
-
-
-def _read_digits(known: Dataset, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import load_digits
-
-    values = load_digits().data
-    images = values.astype(np.uint8)
-    expected = (known.n_train + known.n_test, math.prod(known.shape))
-    if (
-        images.shape != expected
-        or not np.array_equal(images, values)
-        or images.max() >= known.levels
-    ):
-        raise UserError(
-            "the digits of scikit-learn are not the 1797 images they should be; install "
-            "scikit-learn afresh"
-        )
-    return _split(images, known)
-
-
-def _split(images: np.ndarray, known: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    order = np.random.RandomState(0).permutation(len(images))
-    return tuple(
-        np.ascontiguousarray(images[part])
-        for part in (order[: known.n_train], order[known.n_train :])
-    )
+    dataset: str
+    scale: float
+    n_train: int | None
+    binarise: bool
+    dequantise: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
     """A data set ready for training.
 
-    The values are grey values divided by `scale`. For a Gaussian likelihood the unit matters: a
-    density per scaled unit is higher by D ln(scale) nats per datapoint than one per grey level.
+    The values are grey values divided by `scale`. For a density the unit matters: one per scaled
+    unit is higher by D ln(scale) nats per datapoint than one per grey level.
     """
 
     name: str
@@ -278,36 +268,24 @@ class Data:
     scale: float
     sha256: str  # of the unscaled images
 
-    @property
-    def max_log_density(self) -> float:
-        """Upper limit of a meaningful Gaussian bound: D ln(scale), in nats per datapoint.
 
-        A grey level stands for a cell of width 1/scale in each of the D pixels, of volume scale^-D
-        in all. A density p gives the cell C of an image the probability P(C) <= 1, so the mean of p
-        over the cell is P(C) scale^D and, the logarithm being concave, the mean of ln p over the
-        cell is at most ln P(C) + D ln(scale) <= D ln(scale). For dequantised values, spread evenly
-        over their cells, no model's expectation exceeds this. At the bare grey values a density may
-        exceed it without end, by ever narrower peaks: a bound beyond it says that this happened. It
-        has no meaning for a Bernoulli likelihood, whose log-probabilities are at most 0.
-        """
-        return self.train.shape[1] * math.log(self.scale)
+def load(path: str | Path, experiment: Preparation) -> Data:
+    """Read a prepared file as float32 tensors: test and the first n_train training images.
 
+    As a rule a value becomes value / scale. For 256 levels that is 0 ... 255/256 at scale 256, and
+    0 ... 1 at scale 255. `experiment` may ask for
 
-def load(path: str | Path, experiment: Experiment) -> Data:
-    """Read a prepared file as float32 tensors, the first n_train training images, transformed as
-    `experiment` says.
+        binarise      1 where value / scale >= 0.5, else 0
+        dequantise    (value + u) / scale, u uniform on [0, 1): one grey level
 
-    value / scale as a rule: 0 ... 255/256 for scale 256, 0 ... 1 for scale 255, and for digits
-    (scale 16). binarise: 1 where value / scale >= 0.5, else 0. dequantise: (value + u) / scale with
-    u uniform on [0, 1), one grey level, drawn with numpy.random.RandomState(0) for train and then
-    test, hence the same at every call. Nothing is clipped: the values reach up to levels / scale,
-    that is 256/255 for scale 255 and 17/16 for digits.
+    numpy.random.RandomState(0) draws u for train and then for test, the same at every call. Nothing
+    is clipped: dequantised values reach up to levels / scale, which is 256/255 at scale 255.
 
     Raises UserError when the file is missing, damaged, of another schema or of another data set.
     """
     import torch
 
-    known = lookup(experiment.dataset)
+    known = DATASETS[experiment.dataset]
     arrays = _read_prepared(Path(path), experiment.dataset, known)
     noise = np.random.RandomState(0)
     tensors = {}
@@ -362,12 +340,7 @@ def _read_prepared(path: Path, dataset: str, known: Dataset) -> dict[str, np.nda
                 raise ValueError("its images do not have the sha256 they were written with")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the pipeline to make it") from None
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-    ) as error:  # what h5py raises on damaged files, and the above
+    # What h5py raises on damaged files, and the above.
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise Damaged(path, f"not a prepared file of {dataset}: {reason(error)}") from error
     return arrays

@@ -19,25 +19,11 @@ from pathlib import Path
 from ..core.errors import UserError
 from ..core.files import atomic
 from ..core.words import one_line, reason
-from . import File, lookup, verified
+from . import DATASETS, File, verified
 
 TIMEOUT = 30  # seconds without an answer from a server
 INTERVAL = 10  # seconds between two lines of progress
 BLOCK = 1 << 16  # bytes read at a time
-
-#: public sources of a data set's files, best first: URLs that a file name completes
-URLS = {
-    "mnist": (
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-        "http://yann.lecun.com/exdb/mnist/",
-    ),
-    "frey": (
-        "https://cs.nyu.edu/~roweis/data/",
-        "http://www.cs.nyu.edu/~roweis/data/",
-        "https://web.archive.org/web/2020id_/https://cs.nyu.edu/~roweis/data/",
-    ),
-}
 
 
 class _Unusable(Exception):
@@ -45,24 +31,23 @@ class _Unusable(Exception):
 
 
 def fetch(dataset: str, folder: str | Path, mirror: str | Path | None = None) -> list[Path]:
-    """Download the original files of `dataset` into folder/<dataset>/ and return their paths;
-    progress goes to stderr.
+    """Download the original files of `dataset` into folder/<dataset>/ and return their paths.
 
-    The public sources are tried in order. A `mirror` - a directory, a file:// or an http(s):// URL
-    that holds mnist/<file> and frey/<file> - takes their place altogether. Every file is checked by
-    size and sha256 and appears under its name only once it is right; one that is there already is
-    kept if it is right and replaced if it is not. The digits come with scikit-learn: nothing is
-    downloaded and the list is empty.
+    The public sources are tried in order; progress goes to stderr. A `mirror` takes their place
+    altogether: a directory, a file:// or an http(s):// URL, which holds <dataset>/<file>. Every
+    file is checked by size and sha256, and appears under its name only once it is right. One that
+    is there already is kept if it is right and replaced if it is not. A data set without public
+    sources has nothing to download: the list is empty.
 
-    Raises UserError when a file cannot be had from any source (with the reason for each), when the
-    mirror is neither of the above, or when the folder cannot be written.
+    Raises UserError when no source gives a file, with the reason of each. So it does when the
+    mirror is none of the above, or the folder cannot be written.
     """
-    files = lookup(dataset).files
-    if not files:
+    known = DATASETS[dataset]
+    if not known.urls:
         return []
-    sources = list(URLS[dataset]) if mirror is None else [_mirror(mirror, dataset)]
-    paths = [Path(folder) / dataset / file.name for file in files]
-    for file, path in zip(files, paths, strict=True):
+    sources = list(known.urls) if mirror is None else [_mirror(mirror, dataset)]
+    paths = known.paths(folder)
+    for file, path in zip(known.files, paths, strict=True):
         if verified(path, file):
             continue
         reasons = []
@@ -96,10 +81,12 @@ def fetch(dataset: str, folder: str | Path, mirror: str | Path | None = None) ->
 
 def _mirror(mirror: str | Path, dataset: str) -> str | Path:
     """The URL, with a slash at the end, or the directory of the files of `dataset`."""
-    valid = "set --config mirror or the environment variable AEVB_MIRROR to a directory, a file:// or an http(s):// URL"
-    scheme = re.match(
-        r"([A-Za-z][A-Za-z0-9+.-]+):", str(mirror)
-    )  # two letters at least: C: is a drive
+    valid = (
+        "set --config mirror or the environment variable AEVB_MIRROR to a directory, a file:// or "
+        "an http(s):// URL"
+    )
+    # Two letters at least: C: is a drive.
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", str(mirror))
     if isinstance(mirror, Path) or not scheme:
         if not str(mirror):
             raise UserError(f"the mirror is empty; {valid}")
@@ -132,7 +119,10 @@ def _mirror(mirror: str | Path, dataset: str) -> str | Path:
 
 
 def _download(place: str | Path, file: File, path: Path) -> None:
-    """Raises _Unusable if `place` does not deliver the file, UserError if it cannot be written."""
+    """Download one file from `place`.
+
+    Raises _Unusable if `place` does not deliver it, UserError if it cannot be written.
+    """
 
     def say(text: object) -> None:
         print(f"{file.name}: {text}", file=sys.stderr, flush=True)
@@ -166,8 +156,10 @@ def _download(place: str | Path, file: File, path: Path) -> None:
 
 
 def _blocks(place: str | Path):
-    """The bytes of the file. Raises _Unusable with the reason: what a server says is reported,
-    never trusted."""
+    """The bytes of the file, block by block.
+
+    Raises _Unusable with the reason: what a server says is reported, never trusted.
+    """
     try:
         with _open(place) as stream:
             while block := stream.read(BLOCK):
@@ -179,11 +171,8 @@ def _blocks(place: str | Path):
         ) from None
     except urllib.error.URLError as error:
         raise _Unusable(reason(error.reason)) from None  # a text, or the error of the socket
-    except (
-        OSError,
-        http.client.HTTPException,
-        ValueError,
-    ) as error:  # ValueError: host or path that cannot be encoded
+    # ValueError: host or path that cannot be encoded.
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise _Unusable(reason(error)) from None
 
 

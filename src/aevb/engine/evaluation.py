@@ -6,29 +6,29 @@ from math import ceil
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from ..models import densities, kernels, nets
+from ..learners import OnlineLearner
+from ..models import densities, nets
 
 CHUNK = 1000  # rows at a time on a CPU: activations stay in cache, matrix products stay efficient
 GPU_CHUNK = 10_000  # which fill a GPU
-ACTIVE_VARIANCE = (
-    0.01  # a unit is active if Var_x[E_q(z_j|x)] exceeds this (Burda, Grosse & Salakhutdinov 2016)
-)
+# A unit is active if Var_x[E_q(z_j|x)] exceeds this (Burda, Grosse & Salakhutdinov 2016).
+ACTIVE_VARIANCE = 0.01
 
 
 class Bound(NamedTuple):
     """Means over a data set, nats per datapoint."""
 
-    value: float  # estimator B (eq. 7), whatever the learner optimises: the lower variance
+    value: float  # the bound that the learner is evaluated by: estimator B (eq. 7) or its own
     standard_error: float  # of `value`, from the noise of z alone: the data set is taken whole
     kl: float
     active_units: int
-    draws: int  # samples of z per datapoint that were spent
+    draws: int  # samples per datapoint that were spent
 
 
 def bound(
+    learner: OnlineLearner,
     flat: Tensor,
     layout: nets.Layout,
     x: Tensor,
@@ -36,24 +36,24 @@ def bound(
     standard_error: float,
     max_draws: int,
 ) -> Bound:
-    """Evaluate one replica `flat` (1, P) on x (N, D).
+    """Evaluate one replica `flat` (1, P), trained by `learner`, on x (N, D).
 
-    One draw of z per datapoint, and a second for the first chunk, give the variance of a draw given
-    x; further draws for all follow until the standard error is reached or `max_draws` are spent.
-    `generator` is numpy's or a gpu.Stream.
+    One sample per datapoint (learner.sampled), and a second for the first chunk, give the variance
+    of a sample given x. Further samples for all follow until `standard_error`, in nats, is reached
+    or `max_draws` are spent. `generator` is numpy's or a gpu.DeviceGenerator.
     """
     parameters = layout.view(flat)
     rows = GPU_CHUNK if x.is_cuda else CHUNK
     n, nz = len(x), layout.latent_dim
-    totals = np.zeros(2)  # log-likelihood of the first draw, KL
+    totals = np.zeros(2)  # of the samples, KL
     moments = np.zeros((2, nz))  # of the posterior means
     within = 0.0
     for start in range(0, n, rows):
         part = x[start : start + rows].unsqueeze(0)
         mean, log_variance = nets.encode(part, parameters)
-        first = _log_likelihood(part, mean, log_variance, parameters, layout, generator)
+        first = learner.sampled(parameters, part, mean, log_variance, generator)
         if start == 0:
-            second = _log_likelihood(part, mean, log_variance, parameters, layout, generator)
+            second = learner.sampled(parameters, part, mean, log_variance, generator)
             within = float(((first - second) ** 2).mean() / 2)
         totals += first.sum().item(), densities.kl_to_prior(mean, log_variance).sum().item()
         means = mean[0].double()
@@ -66,24 +66,14 @@ def bound(
         for start in range(0, n, rows):
             part = x[start : start + rows].unsqueeze(0)
             mean, log_variance = nets.encode(part, parameters)
-            totals[0] += (
-                _log_likelihood(part, mean, log_variance, parameters, layout, generator)
-                .sum()
-                .item()
-            )
-    reconstruction = totals[0] / (n * draws)
+            sample = learner.sampled(parameters, part, mean, log_variance, generator)
+            totals[0] += sample.sum().item()
+    value = totals[0] / (n * draws)
     variance = moments[1] / n - (moments[0] / n) ** 2
     return Bound(
-        reconstruction - kl,
+        value - kl if learner.subtracts_kl else value,
         (within / (n * draws)) ** 0.5,
         kl,
         int((variance > ACTIVE_VARIANCE).sum()),
         draws,
     )
-
-
-def _log_likelihood(x, mean, log_variance, parameters, layout, generator) -> Tensor:
-    """log p(x|z) at one draw z ~ q(z|x): (1, M, D) -> (1, M)."""
-    noise = torch.as_tensor(generator.standard_normal(mean.shape, dtype=np.float32)).to(mean)
-    z = mean + torch.exp(0.5 * log_variance) * noise
-    return kernels.log_likelihood(x, nets.decode(z, parameters), layout.likelihood)

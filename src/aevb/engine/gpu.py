@@ -1,10 +1,10 @@
 """On-line learners on a GPU: the curves of a job take their steps together, and a block of steps of
 all of them is one CUDA graph.
 
-A stack (training.py) is a branch: its replicas take each step as one batched product, on a stream
-of its own, and its memory, random numbers and results are its own too. Hence a replica depends on
-no other curve, and on the other replicas of its own curve only through the way cuBLAS rounds
-batches of another size. What a replay reads is refilled on the device before it; nothing waits for
+A stack (stack.py) is a branch, on a stream of its own. Its replicas take each step as one batched
+product; its memory, random numbers and results are its own too. Hence a replica depends on no other
+curve. On the other replicas of its curve it depends only through cuBLAS, which rounds batches of
+another size otherwise. What a replay reads is refilled on the device before it; nothing waits for
 the host until `Branches.train` returns.
 
 The same code runs on a CPU, without streams and graph: that is how the tests run it.
@@ -28,10 +28,10 @@ def serves(device: torch.device) -> bool:
 
 
 class DeviceGenerator:
-    """numpy's Generator as far as learners and evaluation use it, but drawing tensors on `device`;
-    named as streams.stream names.
+    """numpy's Generator as far as learners and evaluation use it, but drawing tensors on `device`.
 
-    float32 alone. The numbers depend on the kind of device, and are not those of the CPU's streams.
+    It is named as streams.stream names, and draws float32 alone. The numbers depend on the kind of
+    device, and are not those of the CPU's streams.
     """
 
     def __init__(self, device: torch.device, *name, **more):
@@ -39,19 +39,24 @@ class DeviceGenerator:
         self.generator = torch.Generator(device).manual_seed(streams.device_seed(*name, **more))
 
     def standard_normal(self, shape: tuple[int, ...], dtype=np.float32) -> Tensor:
+        """Standard normal numbers, float32."""
         return torch.randn(shape, generator=self.generator, device=self.device)
 
     def random(self, shape: tuple[int, ...], dtype=np.float32) -> Tensor:
+        """Uniform numbers on [0, 1), float32."""
         return torch.rand(shape, generator=self.generator, device=self.device)
 
     def integers(self, low: int, high: int, shape: tuple[int, ...]) -> Tensor:
+        """Uniform integers from `low` to `high` - 1."""
         return torch.randint(low, high, shape, generator=self.generator, device=self.device)
 
 
 class _Branch:
-    """The live replicas of one stack: parameters by name, each array on its own (a row of the
-    flat theta starts at any multiple of 4 bytes, which costs cuBLAS its fast kernels), and what
-    one block of steps reads."""
+    """The live replicas of one stack: parameters by name, and what one block of steps reads.
+
+    Each parameter is an array of its own. As part of a row of the flat theta it would start at any
+    multiple of 4 bytes, which costs cuBLAS its fast kernels.
+    """
 
     def __init__(self, stack):
         self.theta, self.accumulator = stack.theta, stack.accumulator
@@ -65,9 +70,8 @@ class _Branch:
             for flat in (self.theta, self.accumulator)
         )
         replicas = len(self.theta)
-        self.total = torch.zeros(
-            replicas, dtype=torch.float64, device=self.theta.device
-        )  # of the minibatch bounds
+        # Of the minibatch bounds.
+        self.total = torch.zeros(replicas, dtype=torch.float64, device=self.theta.device)
         # One step size for all, as in training but not in pilots, can take the fused kernel.
         fused = len(set(stack.step_sizes)) == 1 and kernels.fused_adagrad_takes(self.theta.device)
         shape = () if fused else (replicas, 1, 1)
@@ -76,14 +80,15 @@ class _Branch:
             -1, *(1 for _ in shape)
         )
         self.rates = self.theta.new_empty(stack.block, *shape)  # step sizes, step by step
-        self.draws: list[
-            Tensor
-        ] = []  # minibatch indices (R, BLOCK, M), then the learner's noise (R, BLOCK, ...)
+        # Minibatch indices (R, BLOCK, M), then the learner's noise (R, BLOCK, ...).
+        self.draws: list[Tensor] = []
         self.stream = torch.cuda.Stream(self.theta.device) if self.theta.is_cuda else None
 
     def refill(self, stack, step: int) -> None:
-        """Draw the random numbers of the block that starts at `step`, and set its step sizes: 0,
-        which accumulates only, in the warm-up."""
+        """Draw the random numbers of the block that starts at `step`, and set its step sizes.
+
+        They are 0 in the warm-up, which then accumulates only.
+        """
         drawn = [
             [torch.as_tensor(array) for array in stack.draw(replica, step // stack.block)]
             for replica in stack.live
@@ -97,8 +102,10 @@ class _Branch:
             torch.stack(arrays, out=buffer)
 
     def run(self, steps: int) -> None:
-        """The first `steps` steps of the block. No operation here may wait for the host or
-        depend on a value."""
+        """Take the first `steps` steps of the block.
+
+        No operation here may wait for the host or depend on a value.
+        """
         indices, *noise = self.draws
         x = self.rows[indices[:, :steps]]
         for i in range(steps):
@@ -116,11 +123,14 @@ class _Branch:
             self.total += value
 
     def state(self) -> list[Tensor]:
+        """What a step changes."""
         return [*self.parameters.values(), *self.accumulators.values(), self.total]
 
     def unload(self) -> Tensor:
-        """Write theta and the accumulator back to the stack; returns the sum of the minibatch
-        bounds since the last call, (R,)."""
+        """Write theta and the accumulator back to the stack.
+
+        Returns the sum of the minibatch bounds since the last call, (R,), in nats.
+        """
         for flat, parts in ((self.theta, self.parameters), (self.accumulator, self.accumulators)):
             for name, view in self.layout.view(flat).items():
                 view.copy_(parts[name])
@@ -130,30 +140,34 @@ class _Branch:
 
 
 class Branches:
-    """Stacks that take their steps together. Only one object of this class may be at work at a
-    time."""
+    """Stacks that take their steps together.
+
+    Only one object of this class may be at work at a time.
+    """
 
     def __init__(self):
         self.branches: list[_Branch] = []
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def train(self, stacks: list, until: int) -> None:
-        """Take `stacks` (training.Stack), all at the same step at the start of a block, to step
-        `until`, and book it (Stack.account)."""
+        """Take `stacks` (stack.Stack) to step `until`, and book it (Stack.account).
+
+        All are at the same step, at the start of a block.
+        """
         started = time.perf_counter()
-        if [id(branch.theta) for branch in self.branches] != [
-            id(stack.theta) for stack in stacks
-        ]:  # others, or fewer replicas
+        thetas = [id(stack.theta) for stack in stacks]
+        if [id(branch.theta) for branch in self.branches] != thetas:  # others, or fewer replicas
             # The old graph goes first: torch may free the cuBLAS workspaces of its streams with it
             # (pytorch issue 193402).
             self.graph = None
             self.branches = [_Branch(stack) for stack in stacks]
         first, block = stacks[0].step, stacks[0].block
+        captured = stacks[0].device.type == "cuda" and all(s.learner.captured for s in stacks)
         for step in range(first, until, block):
             steps = min(block, until - step)
             for branch, stack in zip(self.branches, stacks, strict=True):
                 branch.refill(stack, step)
-            if steps < block or stacks[0].device.type != "cuda":
+            if steps < block or not captured:
                 self._run(steps)
                 continue
             if self.graph is None:
@@ -179,9 +193,11 @@ class Branches:
                 torch.cuda.current_stream().wait_stream(branch.stream)
 
     def _captured(self, block: int) -> torch.cuda.CUDAGraph:
-        """A block of steps of all branches as a graph. It is run once before, on the same
-        streams, so that kernels are loaded and libraries have their handles and workspaces; then
-        the state is put back."""
+        """A block of steps of all branches as a graph.
+
+        It is run once before, on the same streams, so that kernels are loaded and libraries have
+        their handles and workspaces. Then the state is put back.
+        """
         tensors = [tensor for branch in self.branches for tensor in branch.state()]
         kept = [tensor.clone() for tensor in tensors]
         self._run(block)

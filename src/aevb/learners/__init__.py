@@ -1,74 +1,126 @@
-"""A learner is a gradient rule: (parameters, minibatch, noise) -> gradient of its objective, summed
-over the minibatch.
+"""Learners: what a model is trained by, one file per learner.
 
-The backward passes are written out by hand, because that is about twice as fast on a CPU as
-recording a graph of these small layers each step; tests hold them against autograd through
-objectives.py in float64. Arrays are stacked over R replicas: x (R, M, D), z (R, L*M, N_z), draw l
-of datapoint m at row l*M + m.
+A learner is a gradient rule: (parameters, minibatch, noise) -> gradient of its objective, summed
+over the minibatch. Its class says, too, what planning, figures, tables and texts need to know of
+it; no other place lists learners. Its file exposes the class as LEARNER; a plug-in registers it:
+
+    LEARNERS.register(MyLearner)
+
+Arrays are stacked over R replicas: x (R, M, D), z (R, L*M, N_z), draw l of datapoint m at row
+l*M + m. Planning and drawing import these modules, so torch is imported at its first use.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import log, pi
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..marginal import hmc
-from ..models import densities, kernels, nets
-from ..models.joint import Joint
-from ..models.kernels import Parameters
+from ..core.catalogue import Catalogue, lacking
+from ..core.lazy import lazy
+from ..core.sections import Strict
+from ..core.words import joined
+from ..models import nets
+from ..models.likelihoods import LIKELIHOODS
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def decoder_gradient(
-    p: Parameters, x: Tensor, z: Tensor, likelihood: str
-) -> tuple[Tensor, Parameters, Tensor]:
-    """Value and gradient of log p(x|z), the gradient as (1/L) of the sum over datapoints and draws.
+    from ..config.sections import Training
+    from ..models.kernels import Parameters
 
-    x (..., M, D), z (..., L*M, N_z). Returns the mean of log p(x|z), (...); the gradient with
-    respect to the decoder's parameters; and that with respect to the decoder's tanh layer before
-    the tanh, (..., L*M, H).
-    """
-    draws = z.shape[-2] // x.shape[-2]
-    h = nets.hidden(z, p, "decoder")
-    decoded = nets.output(h, p, "decoder")
-    rows = decoded.unflatten(-2, (draws, -1))
-    value = kernels.log_likelihood(x.unsqueeze(-3), rows, likelihood, gradient=True).mean((-2, -1))
-    if draws > 1:
-        decoded.div_(draws)
-    gradient, dh = _net_gradient(p, "decoder", z, h, decoded)
-    return value, gradient, dh
-
-
-def _net_gradient(
-    p: Parameters, net: str, inputs: Tensor, h: Tensor, dout: Tensor
-) -> tuple[Parameters, Tensor]:
-    """Back-propagate `dout`, the gradient at the output of `net`, whose tanh layer gave `h` from
-    `inputs`: the gradient with respect to the parameters of `net`, and that before the tanh."""
-    dh = kernels.tanh_backward(kernels.product(dout, p[f"{net}.output.weight"].mT), h)
-    gradient = {
-        f"{net}.output.weight": kernels.product(h.mT, dout),
-        f"{net}.output.bias": dout.sum(-2, keepdim=True),
-        f"{net}.hidden.weight": kernels.product(inputs.mT, dh),
-        f"{net}.hidden.bias": dh.sum(-2, keepdim=True),
-    }
-    return gradient, dh
-
-
-def _draw_z(mean: Tensor, log_variance: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """z = mean + sd * noise (eq. 4 and 10): noise (..., L, M, N_z) -> z (..., L*M, N_z) and sd *
-    noise (..., L, M, N_z)."""
-    spread = torch.exp(0.5 * log_variance).unsqueeze(-3) * noise
-    return (mean.unsqueeze(-3) + spread).flatten(-3, -2), spread
+torch = lazy("torch")
 
 
 class Learner(ABC):
-    """What the training engine asks of a learner."""
+    """A learner of any kind: its class attributes describe it, an object trains one curve.
 
-    def __init__(self, likelihood: str, draws: int = 1, estimator: str = "B"):
-        self.likelihood, self.draws, self.estimator = likelihood, draws, estimator
+    The engine builds objects: `likelihood` is the decoder's, `training` the section of the
+    configuration. `options` is an object of `Options`, by default the default one; None if the
+    learner has no options.
+    """
+
+    key: ClassVar[str]  #: the name in configurations and result files
+    label: ClassVar[str]  #: the name in figures and tables
+    title: ClassVar[str]  #: the name in long texts
+    #: colour (#RRGGBB) and matplotlib's marker in figures; without them `appearance` chooses
+    colour: ClassVar[str] = ""
+    colour_word: ClassVar[str] = "its colour"  #: what captions call it
+    marker: ClassVar[str] = ""
+    #: whether it trains an encoder on minibatches, and so has a bound to evaluate
+    online: ClassVar[bool] = False
+    #: its section of the configuration, which has the learner's key; None: it has none
+    Options: ClassVar[type[Strict] | None] = None
+    #: the engine that trains it, see core.run.found
+    stack: ClassVar[str]
+    #: its pilot runs on so many of the first training points; None: on all
+    pilot_points: ClassVar[int | None] = None
+
+    def __init__(self, likelihood: str, training: Training, options: Strict | None = None):
+        self.likelihood, self.training = likelihood, training
+        self.options = options or (self.Options() if self.Options else None)
+
+    @staticmethod
+    @abstractmethod
+    def products(outputs: int, draws: int, options: Strict | None) -> int:
+        """Multiplications of M x D x H per step with L = `draws`, for rough times.
+
+        The decoder has `outputs` numbers per pixel: 1 if Bernoulli, 2 if Gaussian.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def samples_per_step(training: Training, options: Strict | None, n_train: int) -> int:
+        """Training samples that a step counts for on the x axis, with `n_train` datapoints."""
+
+    @classmethod
+    @abstractmethod
+    def pilot_samples(cls, training: Training, options: Strict | None, n_train: int) -> int:
+        """Training samples of the pilot, for each step size, with `n_train` datapoints."""
+
+    @classmethod
+    def pilot_options(
+        cls, training: Training, options: Strict | None, n_train: int, samples: int
+    ) -> Strict | None:
+        """`options` for a pilot of a run of `samples` training samples, which it must not exceed.
+
+        `training.pilot_samples` is capped already.
+        """
+        return options
+
+    @classmethod
+    @abstractmethod
+    def idle_samples(cls, training: Training, options: Strict | None, n_train: int) -> int:
+        """Training samples during which its warm-up only accumulates squares: up to there nothing
+        is trained."""
+
+
+class OnlineLearner(Learner):
+    """A learner that takes minibatches and trains encoder and decoder together."""
+
+    online = True
+    stack = "engine.stack:Stack"
+    #: whether a CUDA graph can hold its steps; without one a GPU's are launched one by one
+    captured: ClassVar[bool] = True
+    #: whether evaluations subtract KL(q(z|x) || p(z)), in closed form, from what `sampled` gives
+    subtracts_kl: ClassVar[bool] = True
+
+    @staticmethod
+    def products(outputs, draws, options):
+        return 2 + 3 * outputs * draws
+
+    @staticmethod
+    def samples_per_step(training, options, n_train):
+        return training.batch_size
+
+    @classmethod
+    def pilot_samples(cls, training, options, n_train):
+        return training.pilot_samples
+
+    @classmethod
+    def idle_samples(cls, training, options, n_train):
+        return training.warmup_steps * training.batch_size
 
     @abstractmethod
     def noise(
@@ -78,161 +130,77 @@ class Learner(ABC):
 
     @abstractmethod
     def gradient(self, p: Parameters, x: Tensor, noise: list[Tensor]) -> tuple[Tensor, Parameters]:
-        """The minibatch's mean bound per datapoint, (...), in nats, and the ascent direction,
-        summed over the minibatch, for every parameter. x (..., M, D); `noise` are the arrays of
-        `noise()` at this step."""
+        """The minibatch's mean bound per datapoint, (...), in nats, and the ascent direction for
+        every parameter, summed over the minibatch.
 
-
-class AEVB(Learner):
-    """Auto-Encoding VB (algorithm 1): stochastic gradient of estimator A (eq. 6) or B (eq. 7) by
-    reparameterisation."""
-
-    def noise(self, generator, steps, batch, layout):
-        return [
-            generator.standard_normal(
-                (steps, self.draws, batch, layout.latent_dim), dtype=np.float32
-            )
-        ]
-
-    def gradient(self, p, x, noise):
-        h = nets.hidden(x, p, "encoder")
-        out = nets.output(h, p, "encoder")
-        mean, log_variance = out.chunk(2, dim=-1)
-        z, spread = _draw_z(mean, log_variance, noise[0])
-        value, gradient, dh = decoder_gradient(p, x, z, self.likelihood)
-        dz = kernels.product(dh, p["decoder.hidden.weight"].mT).view_as(
-            spread
-        )  # carries the factor 1/L
-        dout = torch.empty_like(out)
-        dmean, dlog_variance = dout.chunk(2, dim=-1)
-        if self.estimator == "A":  # + log p(z) - log q(z|x): -z, and 1/2 for each log-variance
-            z = z.view_as(spread)
-            value = value + (
-                densities.log_prior(z)
-                + 0.5 * (log(2 * pi) + log_variance.unsqueeze(-3) + noise[0] ** 2).sum(-1)
-            ).mean((-2, -1))
-            dz = dz - z / self.draws
-            torch.sum(dz, -3, out=dmean)
-            torch.sum(dz * spread, -3, out=dlog_variance).mul_(0.5).add_(0.5)
-        else:  # - KL, in closed form (appendix B)
-            value = value - densities.kl_to_prior(mean, log_variance).mean(-1)
-            torch.sub(dz.sum(-3), mean, out=dmean)
-            torch.sub(
-                (dz * spread).sum(-3).add_(1), torch.exp(log_variance), out=dlog_variance
-            ).mul_(0.5)
-        return value, gradient | _net_gradient(p, "encoder", x, h, dout)[0]
-
-
-class WakeSleep(Learner):
-    """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) on the same networks, both phases in one step.
-
-    Wake: z ~ q(z|x) for a minibatch x, gradient of log p(x, z) for the decoder. Sleep: z ~ p(z), x
-    ~ p(x|z), gradient of log q(z|x) for the encoder. Both are taken at the same parameters. L draws
-    in each phase.
-    """
-
-    def noise(self, generator, steps, batch, layout):
-        latent = (steps, self.draws, batch, layout.latent_dim)
-        pixels = (steps, self.draws * batch, layout.pixels)
-        fantasy = generator.random if self.likelihood == "bernoulli" else generator.standard_normal
-        return [
-            generator.standard_normal(latent, dtype=np.float32),
-            generator.standard_normal(latent, dtype=np.float32),
-            fantasy(pixels, dtype=np.float32),
-        ]
-
-    def gradient(self, p, x, noise):
-        mean, log_variance = nets.encode(x, p)
-        z, _ = _draw_z(mean, log_variance, noise[0])
-        value, gradient, _ = decoder_gradient(p, x, z, self.likelihood)
-        value = value - densities.kl_to_prior(mean, log_variance).mean(-1)
-
-        z = noise[1].flatten(-3, -2)
-        fantasy = self._fantasy(nets.decode(z, p), noise[2])
-        h = nets.hidden(fantasy, p, "encoder")
-        out = nets.output(h, p, "encoder")
-        mean, log_variance = out.chunk(2, dim=-1)
-        dout = torch.empty_like(out)
-        dmean, dlog_variance = dout.chunk(2, dim=-1)
-        residual = z - mean
-        torch.mul(residual, torch.exp(-log_variance), out=dmean)
-        torch.mul(residual, dmean, out=dlog_variance).sub_(1).mul_(0.5)
-        return value, gradient | _net_gradient(p, "encoder", fantasy, h, dout.div_(self.draws))[0]
-
-    def _fantasy(self, decoded: Tensor, noise: Tensor) -> Tensor:
-        """x ~ p(x|z) from uniform (Bernoulli) or standard normal (Gaussian) noise, (..., L*M,
-        D). Overwrites `decoded`."""
-        if self.likelihood == "bernoulli":
-            return decoded.sigmoid_().gt_(noise)
-        logits, log_variance = decoded.chunk(2, dim=-1)
-        return torch.exp(log_variance.mul_(0.5)).mul_(noise).add_(logits.sigmoid_())
-
-
-LEARNERS: dict[str, type[Learner]] = {"aevb": AEVB, "wake_sleep": WakeSleep}
-
-
-class MonteCarloEM:
-    """Monte Carlo EM (appendix E): no encoder, a persistent chain for every datapoint, updates on
-    the whole training set.
-
-    The replicas' step sizes `step_size` (R, 1, 1) belong to the leapfrog integrator. Datapoints are
-    visited in chunks, which keeps a chunk's trajectory in cache; their chains are independent, so
-    the order does not matter.
-    """
-
-    def __init__(self, likelihood: str, options, chunk: int = 500):
-        self.likelihood, self.options, self.chunk = likelihood, options, chunk
-
-    def noise(self, generator: np.random.Generator, n: int, latent_dim: int) -> list[np.ndarray]:
-        """Momenta (N, N_z) and uniform numbers (N,) of one transition of one replica."""
-        return [
-            generator.standard_normal((n, latent_dim), dtype=np.float32),
-            generator.random(n, dtype=np.float32),
-        ]
-
-    def _chunks(self, n: int):
-        return (slice(start, start + self.chunk) for start in range(0, n, self.chunk))
-
-    def expectation(
-        self, p: Parameters, x: Tensor, chains: Tensor, noise: list[Tensor], step_size: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """E-step: one HMC transition of `chains` (R, N, N_z), in place, towards p(z|x), x (1, N,
-        D).
-
-        Returns the mean acceptance (R,) and the step size for the next transition (R, 1, 1).
+        x (..., M, D); `noise` are the arrays of `noise()` at this step.
         """
-        accepted = torch.zeros(len(chains), device=x.device)
-        for rows in self._chunks(x.shape[1]):
-            joint = Joint(p, x[:, rows], self.likelihood)
-            momentum, uniform = (array[:, rows] for array in noise)
-            state, info = hmc.transition(
-                joint,
-                hmc.initial(joint, chains[:, rows]),
-                momentum,
-                uniform,
-                step_size,
-                self.options.leapfrog,
-            )
-            chains[:, rows] = state.z
-            accepted += info.accepted.sum(1)
-        acceptance = accepted / x.shape[1]
-        return acceptance, hmc.author_rule(
-            step_size, acceptance.view(-1, 1, 1), self.options.acceptance, x.shape[1]
-        )
 
-    def gradient(self, p: Parameters, x: Tensor, z: Tensor) -> tuple[Tensor, Parameters]:
-        """M-step: mean of log p(x, z) over all datapoints, (R,), and the gradient of its sum for
-        the decoder's parameters."""
-        n, value, gradient = x.shape[1], densities.log_prior(z).sum(1), {}
-        for rows in self._chunks(n):
-            part = z[:, rows]
-            mean, summands, _ = decoder_gradient(
-                p, x[:, rows].expand(len(z), -1, -1), part, self.likelihood
-            )
-            value = value + mean * part.shape[1]
-            gradient = (
-                {name: gradient[name] + summand for name, summand in summands.items()}
-                if gradient
-                else summands
-            )
-        return value / n, gradient
+    def sampled(
+        self,
+        p: Parameters,
+        x: Tensor,
+        mean: Tensor,
+        log_variance: Tensor,
+        generator: np.random.Generator,
+    ) -> Tensor:
+        """One independent sample per datapoint, (R, M), of the bound that evaluations measure.
+
+        x (R, M, D); `mean` and `log_variance` of q(z|x), (R, M, N_z). This one is for estimator B
+        (eq. 7), whatever the learner optimises, as it varies least: log p(x|z) at one z ~ q(z|x),
+        from which the KL divergence will be subtracted. `generator` may be a gpu.DeviceGenerator.
+        """
+        noise = torch.as_tensor(generator.standard_normal(mean.shape, dtype=np.float32)).to(mean)
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        return LIKELIHOODS[self.likelihood].fast_log_density(x, nets.decode(z, p))
+
+
+def _wrong(learner: type[Learner]) -> str:
+    """What a learner lacks, '' if nothing."""
+    if not isinstance(learner, type) or not issubclass(learner, Learner):
+        return "is no class that is derived from Learner; register the class"
+    if missing := sorted(learner.__abstractmethods__):
+        return f"has no {joined(f'`{name}`' for name in missing)}"
+    if learner.Options is not None and not learner.key.isidentifier():
+        return "needs a key that is a name in Python: its section has that name"
+    return lacking(learner, "label", "title", "stack")
+
+
+LEARNERS: Catalogue[type[Learner]] = Catalogue("learner", "aevb.learners", "LEARNER", _wrong)
+
+
+class Appearance(NamedTuple):
+    """How figures draw a learner."""
+
+    colour: str  # #RRGGBB
+    marker: str  # matplotlib's
+    word: str = ""  # what the colour is called
+
+
+# The paper's learners are red, green and blue as in the paper, but apart for colour-blind readers
+# (red leans to orange, green to blue). Those of seaborn's colour-blind palette are equally light,
+# the same grey in print; these are 20 or more apart in CIE lightness. The markers differ too.
+
+#: What learners without an appearance of their own get, in turn: for colour-blind readers too, and
+#: the first as far apart in lightness as those.
+PALETTE = [
+    Appearance("#F2B134", "D", "gold"),
+    Appearance("#CC79A7", "v", "pink"),
+    Appearance("#56B4E9", "P", "light blue"),
+    Appearance("#000000", "X", "black"),
+    Appearance("#F0E442", "p", "yellow"),
+]
+
+
+def appearance(key: str) -> Appearance:
+    """How figures draw the learner `key`.
+
+    A learner without a colour or a marker of its own gets the palette's by its place among such
+    learners in the catalogue; the palette starts again after its end. Raises UserError if there is
+    no such learner.
+    """
+    learner = LEARNERS[key]
+    without = [name for name, other in LEARNERS.items() if not (other.colour and other.marker)]
+    free = PALETTE[without.index(key) % len(PALETTE)] if key in without else Appearance("", "")
+    word = learner.colour_word if learner.colour else free.word
+    return Appearance(learner.colour or free.colour, learner.marker or free.marker, word)

@@ -1,19 +1,23 @@
-"""Hamiltonian Monte Carlo as a pure, batched kernel: every leading index of z (..., D) is a chain
-of its own.
+"""Hamiltonian Monte Carlo as a pure, batched kernel.
 
-The kernel draws nothing: momenta and uniform numbers come in, so that a caller decides from which
-stream (streams.py). Leapfrog integration and acceptance as in R. Neal, MCMC using Hamiltonian
-dynamics (2011), with unit masses.
+Every leading index of z (..., D) is a chain of its own. The kernel draws nothing: momenta and
+uniform numbers come in, so that a caller decides from which stream (core/streams.py). Leapfrog
+integration and acceptance are as in R. Neal, MCMC using Hamiltonian dynamics (2011), with unit
+masses.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import torch
-from torch import Tensor
+from ..core.lazy import lazy
 
-# nats: an energy error beyond this says that the integrator has left the level set for good
+if TYPE_CHECKING:
+    from torch import Tensor
+
+torch = lazy("torch")
+
+# Nats: an energy error beyond this says that the integrator has left the level set for good.
 DIVERGENT = 1000.0
 
 
@@ -28,6 +32,8 @@ class Target(Protocol):
 
 
 class State(NamedTuple):
+    """Where the chains are."""
+
     z: Tensor  # (..., D)
     value: Tensor  # (...), log density at z
     gradient: Tensor  # (..., D), of the log density at z
@@ -38,13 +44,13 @@ class Info(NamedTuple):
 
     acceptance: Tensor  # probability min(1, e^-energy_error)
     accepted: Tensor  # bool
-    energy_error: (
-        Tensor  # H after the trajectory minus H before it; not a number counts as infinite
-    )
+    #: H after the trajectory minus H before it; not a number counts as infinite
+    energy_error: Tensor
     divergent: Tensor  # bool: energy error beyond DIVERGENT
 
 
 def initial(target: Target, z: Tensor) -> State:
+    """The state of chains at z (..., D)."""
     return State(z, *target.value_and_gradient(z))
 
 
@@ -99,7 +105,10 @@ def transition(
 
 def author_rule(step_size: Tensor, acceptance: Tensor, target: float, chains: int) -> Tensor:
     """The step size after a transition with mean `acceptance`, as the author's code adapts it
-    without end: multiplied if the acceptance is at least `target`, else divided, by min(1.25,
-    1.02^min(100, chains))."""
+    without end.
+
+    It is multiplied if the acceptance is at least `target`, else divided, by min(1.25,
+    1.02^min(100, chains)).
+    """
     factor = min(1.25, 1.02 ** min(100, chains))
     return torch.where(acceptance < target, step_size / factor, step_size * factor)

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+from ..core.lazy import lazy
 from . import kernels
+from .likelihoods import LIKELIHOODS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+torch = lazy("torch")
 
 WEIGHTS = (
     "encoder.hidden.weight",
@@ -29,29 +36,26 @@ BIASES = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Shapes of one model: D pixels, H hidden units, N_z latent dimensions, the decoder's
-    likelihood."""
+    """Shapes of the parameters of one model."""
 
-    pixels: int
-    hidden: int
-    latent_dim: int
-    likelihood: str  # "bernoulli" or "gaussian"
+    pixels: int  # D
+    hidden: int  # H
+    latent_dim: int  # N_z
+    likelihood: str  # a key of LIKELIHOODS
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
+        """(in, out) of each weight and (1, out) of each bias, by name, in the order of `view`."""
         d, h, nz = self.pixels, self.hidden, self.latent_dim
-        out = d if self.likelihood == "bernoulli" else 2 * d  # Gaussian: mean, then log-variance
-        weights = (
-            (d, h),
-            (h, 2 * nz),
-            (nz, h),
-            (h, out),
-        )  # encoder's output: mean, then log-variance
+        out = LIKELIHOODS[self.likelihood].width(d)
+        # The encoder's output is the mean, then the log-variance.
+        weights = ((d, h), (h, 2 * nz), (nz, h), (h, out))
         biases = tuple((1, columns) for _, columns in weights)
         return dict(zip(WEIGHTS + BIASES, weights + biases, strict=True))
 
     @property
     def n_parameters(self) -> int:
+        """P."""
         return sum(map(prod, self.shapes.values()))
 
     def view(self, flat: Tensor) -> dict[str, Tensor]:
@@ -62,6 +66,15 @@ class Layout:
             views[name] = flat[..., start : start + rows * columns].unflatten(-1, (rows, columns))
             start += rows * columns
         return views
+
+
+def stored(weights: dict[str, np.ndarray], device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """The parameters of a stored run, (in, out) and (out,), as those of one replica: (1, in, out)
+    and (1, 1, out). With biases (out,) oneDNN would add a scalar without a word."""
+    return {
+        name: torch.from_numpy(value).to(device).view(1, -1, value.shape[-1])
+        for name, value in weights.items()
+    }
 
 
 def hidden(x: Tensor, parameters: dict[str, Tensor], net: str) -> Tensor:
@@ -82,7 +95,6 @@ def encode(x: Tensor, parameters: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def decode(z: Tensor, parameters: dict[str, Tensor]) -> Tensor:
-    """p(x|z) (appendix C.1, C.2): z (..., M, N_z) -> logits (..., M, D), or for a Gaussian
-    decoder (..., M, 2D): the mean's logits (the mean goes through a sigmoid) and the
-    log-variances."""
+    """p(x|z) (appendix C.1, C.2): z (..., M, N_z) -> what the likelihood takes, (..., M, out):
+    the logits of the mean, (..., M, D), and what else it has for each pixel."""
     return output(hidden(z, parameters, "decoder"), parameters, "decoder")

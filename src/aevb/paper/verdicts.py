@@ -1,23 +1,28 @@
 """How a claim is judged: effects measured with a few seeds, their intervals, and the verdict that
 follows from them.
 
-*Intervals* are percentile bootstraps of the mean over seeds. (An effect that compares two runs is
-their difference for each seed, under which they share start, minibatches and evaluation noise.)
-With n seeds the deviations of the resampled means are widened by sqrt(n / (n - 1)), since a
-bootstrap takes the spread about its own mean, and by t / z, the ratio of Student's and the normal
-97.5 % quantiles at n - 1 degrees of freedom (both defects: Hesterberg 2015, The American
-Statistician 69:371-386). For normal effects the true mean then lies inside in 93 to 95 of 100 cases
-with 2 to 5 seeds; plain percentiles reach 50, 75, 81 and 84. What no interval can tell from so few
-seeds is the shape of the distribution. With one seed there is none, except where a Monte Carlo
-error of that one model is known.
+Intervals are percentile bootstraps of the mean over seeds. An effect that compares two runs is
+their difference seed by seed, as they share start, minibatches and evaluation noise.
 
-*Verdicts.* A panel agrees if its interval lies on the claim's side of the threshold and disagrees
-if it lies on the other; it leans if the interval reaches across, or does not exist, but every seed
-is on one side; otherwise it is open. A claim holds if all panels agree, and with a qualification if
-more than half agree or lean towards it, one of them surely, or if there is a remark; it does not
-hold if at least as many disagree or lean against it, one of them surely; else the panels leave it
-undecided, which counts as not tested. The effect shown is that of the panel that speaks least for
-the claim.
+A plain bootstrap is too narrow (Hesterberg 2015, The American Statistician 69:371-386). With n
+seeds, two factors widen the deviations of the resampled means. One is sqrt(n / (n - 1)), since a
+bootstrap takes the spread about its own mean. The other is t / z, the ratio of Student's and the
+normal 97.5 % quantiles at n - 1 degrees of freedom. For normal effects the true mean then
+lies inside in 93 to 95 of 100 cases with 2 to 5 seeds; plain percentiles reach 50, 75, 81 and 84.
+From so few seeds no interval can tell the shape of the distribution. With one seed there is none,
+except where a Monte Carlo error of that one model is known.
+
+Verdicts. A check is in one of these states:
+
+    agrees       its interval lies on the claim's side of the threshold
+    disagrees    its interval lies on the other side
+    leans        the interval reaches across, or does not exist, but every seed is on one side
+    open         otherwise
+
+A claim holds if all checks agree. It holds with a qualification if there is a remark, or if more
+than half agree or lean towards it, one of them surely. It does not hold if at least as many
+disagree or lean against it, one of them surely. Else the checks leave it undecided, which counts as
+not tested. The effect shown is that of the weakest case: the check that supports the claim least.
 """
 
 from __future__ import annotations
@@ -31,82 +36,72 @@ from scipy import stats
 RESAMPLES = 10_000
 
 
-class Panel(NamedTuple):
-    """One comparison: the claim says that the effect is above (side 1) or below (side -1) the
-    threshold."""
+class Check(NamedTuple):
+    """One comparison: the claim says on which side of a threshold the effect is."""
 
     name: str
     values: Sequence[float]  # the effect for each seed; none if the replicas diverged
     threshold: float = 0.0
-    side: int = 1
+    side: int = 1  # 1 above, -1 below
     error: float = np.nan  # Monte Carlo standard error of a single value
 
 
-def interval(panel: Panel) -> tuple[float, float, float]:
+def interval(check: Check) -> tuple[float, float, float]:
     """Mean over the seeds and its 95 % interval (see the top); NaN where there is none."""
-    n, mean = len(panel.values), float(np.mean(panel.values)) if len(panel.values) else np.nan
+    n, mean = len(check.values), float(np.mean(check.values)) if len(check.values) else np.nan
     normal = stats.norm.ppf(0.975)
     if n < 2:
-        return mean, mean - normal * panel.error, mean + normal * panel.error
+        return mean, mean - normal * check.error, mean + normal * check.error
     widen = np.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1) / normal
-    resampled = np.asarray(panel.values)[
+    resampled = np.asarray(check.values)[
         np.random.RandomState(0).randint(n, size=(RESAMPLES, n))
     ].mean(axis=1)
     low, high = mean + widen * (np.quantile(resampled, [0.025, 0.975]) - mean)
     return mean, float(low), float(high)
 
 
-def kind(panel: Panel) -> str:
-    """What the interval of a panel is."""
-    if len(panel.values) > 1:
-        return f"bootstrap over {len(panel.values)} seeds"
-    return (
-        "Monte Carlo error on one model"
-        if np.isfinite(panel.error)
-        else "none: one seed"
-        if len(panel.values)
-        else "none: diverged"
-    )
+def kind(check: Check) -> str:
+    """What the interval of a check is."""
+    if len(check.values) > 1:
+        return f"bootstrap over {len(check.values)} seeds"
+    if np.isfinite(check.error):
+        return "Monte Carlo error on one model"
+    return "none: one seed" if len(check.values) else "none: diverged"
 
 
-STATES = [
-    "disagrees",
-    "leans against",
-    "open",
-    "leans towards",
-    "agrees",
-    "diverged",
-]  # from the one that speaks least for a claim
+#: by how much a check supports the claim, the weakest first
+STATES = ["disagrees", "leans against", "open", "leans towards", "agrees", "diverged"]
 
 
-def state(panel: Panel) -> str:
+def state(check: Check) -> str:
     """One of STATES (see the top)."""
-    if not len(panel.values):
+    if not len(check.values):
         return "diverged"
     ends, seeds = (
-        panel.side * (np.array(values) - panel.threshold)
-        for values in (interval(panel)[1:], panel.values)
+        check.side * (np.array(values) - check.threshold)
+        for values in (interval(check)[1:], check.values)
     )
     if (ends > 0).all() or (ends < 0).all():
         return "agrees" if ends[0] > 0 else "disagrees"
-    if np.isnan(panel.error) and ((seeds > 0).all() or (seeds < 0).all()):
+    if np.isnan(check.error) and ((seeds > 0).all() or (seeds < 0).all()):
         return "leans towards" if seeds[0] > 0 else "leans against"
     return "open"
 
 
-def support(panel: Panel) -> tuple[int, float]:
-    """Sorts panels by how much they speak for the claim: by state, then by how far the interval
-    (or the one value) reaches."""
-    values = panel.side * (np.array(interval(panel)) - panel.threshold)
-    return STATES.index(state(panel)), float(np.nanmin(values)) if len(panel.values) else 0.0
+def support(check: Check) -> tuple[int, float]:
+    """The order of checks from the weakest support to the strongest.
+
+    First by state, then by how far the interval, or the one value, lies on the claim's side.
+    """
+    values = check.side * (np.array(interval(check)) - check.threshold)
+    return STATES.index(state(check)), float(np.nanmin(values)) if len(check.values) else 0.0
 
 
-def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
-    """The verdict on a claim, and the exceptions, panels that disagree (counted in the verdict);
-    `remarks` qualify the verdict."""
+def judge(checks: list[Check], remarks: list[str]) -> tuple[str, str]:
+    """The verdict on a claim, which `remarks` qualify, and the exceptions: checks that disagree."""
     named: dict[str, list[str]] = {}
-    for panel in panels:
-        named.setdefault(state(panel), []).append(panel.name)
+    for check in checks:
+        named.setdefault(state(check), []).append(check.name)
     agree, lean, undecided, lost = (
         named.get(key, []) for key in ("agrees", "leans towards", "open", "diverged")
     )
@@ -119,12 +114,12 @@ def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
     reasons |= {"every replica of an algorithm diverged in": lost}  # these three are exceptions
     reasons |= {"too few seeds to be sure, though all say so, in": lean, "undecided in": undecided}
     why = [
-        f"{text} {_some(names, len(panels), names in (lean, undecided))}"
+        f"{text} {_some(names, len(checks), names in (lean, undecided))}"
         for text, names in reasons.items()
         if names
     ]
     exceptions = "; ".join([*against, *(f"{name} (diverged)" for name in lost)])
-    if agree and 2 * len(agree + lean) > len(panels):
+    if agree and 2 * len(agree + lean) > len(checks):
         return (
             f"holds with a qualification: {'; '.join(why + remarks)}" if why + remarks else "holds"
         ), exceptions
@@ -134,6 +129,6 @@ def judge(panels: list[Panel], remarks: list[str]) -> tuple[str, str]:
 
 
 def _some(names: list[str], total: int, named: bool) -> str:
-    return f"{len(names)} of {total} panels" + (
+    return f"{len(names)} of {total} checks" + (
         f" ({'; '.join(names)})" if named and len(names) <= 3 else ""
     )

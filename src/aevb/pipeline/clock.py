@@ -12,11 +12,10 @@ SLACK = 2.0  # seconds: network file systems stamp by a clock of their own
 
 
 def settle(folder: str | Path) -> None:
-    """Stamp the files below `folder` that come from the future with the present, and say so on
-    stderr.
+    """Stamp the files below `folder` that come from the future with the present.
 
-    Snakemake removes what a job makes of an input that is newer, whatever is in it, and would do so
-    again at every call.
+    It says so on stderr. Snakemake removes what a job makes of an input that is newer, whatever is
+    in it, and would do so again at every call.
     """
     now, found = time.time(), 0
     for path in Path(folder).rglob("*"):
@@ -26,8 +25,8 @@ def settle(folder: str | Path) -> None:
                 found += 1
     if found:
         print(
-            f"{found} files in {folder} came from the future (a clock was set back?); they are of "
-            "now.",
+            f"{found} files in {folder} came from the future (a clock was set back?); their "
+            "timestamps were reset to the present.",
             file=sys.stderr,
             flush=True,
         )

@@ -16,8 +16,10 @@ from . import locks
 
 
 class _Tee:
-    """Writes to a terminal and a log file. That one is full or the other gone is no reason to
-    stop a job."""
+    """What writes to a terminal and a log file.
+
+    That one is gone or the other full is no reason to stop a job.
+    """
 
     def __init__(self, terminal, file):
         self.terminal, self.file = terminal, file
@@ -43,15 +45,18 @@ def pass_on(source: str) -> None:
 
 
 def hide_gpus() -> None:
-    """Let this process and those of the jobs, on whatever node a cluster runs them with this
-    environment, see no GPU: jobs that were planned for a CPU keep to it, and their nodes make
-    the same plan."""
+    """Let this process and those of the jobs see no GPU, on any node with this environment.
+
+    Jobs that were planned for a CPU keep to it, and their nodes make the same plan.
+    """
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def may_remove(folders: list[str], kept: list[str]) -> None:
-    """Let the processes of the jobs remove damaged files under `folders`, which the pipeline
-    makes anew, but for the files `kept`."""
+    """Let the processes of the jobs remove damaged files under `folders`, but not those `kept`.
+
+    The pipeline makes them anew.
+    """
     os.environ["AEVB_MADE"] = json.dumps(
         [[os.path.realpath(path) for path in group] for group in (folders, kept)]
     )
@@ -64,15 +69,18 @@ def _remove(error: Damaged) -> str:
     if {str(folder) for folder in path.parents} & set(made) and str(path) not in kept:
         with contextlib.suppress(OSError):
             Path(error.path).unlink()
-            return f"{error.path} was damaged ({error.reason}) and has been removed; run again, and it is made anew"
+            gone = f"{error.path} was damaged ({error.reason}) and has been removed"
+            return f"{gone}; run again, and it is made anew"
     return str(error)
 
 
 @contextlib.contextmanager
 def job(log: str):
-    """Run a job: what it prints to stderr also goes to the file `log`; a UserError becomes one
-    line and exit status 1, a damaged file that the pipeline makes is removed, and the end of the
-    pipeline's process is that of the job."""
+    """Run a job, whose stderr also goes to the file `log`.
+
+    A UserError becomes one line and exit status 1. A damaged file that the pipeline makes is
+    removed. The end of the pipeline's process is that of the job.
+    """
     terminal = sys.stderr
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +105,10 @@ def job(log: str):
 
 
 def errors_in(folder: str, since: float) -> list[str]:
-    """The error lines that jobs logged under `folder` after the time `since`, for the last word
-    of a failed run."""
+    """The error lines that jobs logged under `folder` after the time `since`.
+
+    They are the last words of a failed run.
+    """
     lines = {}
     for log in Path(folder).rglob("*.log"):
         if log.stat().st_mtime < since:
@@ -109,25 +119,13 @@ def errors_in(folder: str, since: float) -> list[str]:
     return list(lines)
 
 
-#: what the jobs of a rule (the first word of its name) make, for `summary`
-MADE = {
-    "dataset": "data sets prepared",
-    "pilot": "step sizes chosen",
-    "train": "models trained",
-    "evidence": "models with log p(x) estimated",
-    "estimators": "models with estimators graded",
-    "variance": "models with variances measured",
-    "figure": "figures drawn",
-}
-
-
 class Finished(NamedTuple):
-    """A planned job at the end of a pipeline: its rule, how many models (or files) it makes, its
-    log or '', what became of it."""
+    """A planned job at the end of a pipeline, and what became of it."""
 
-    name: str
-    size: int
-    log: str
+    name: str  # of its rule
+    makes: str  # in words; '' for what needs none
+    size: int  # how many of these
+    log: str  # its file, or ''
     done: bool
     failed: bool
 
@@ -135,28 +133,24 @@ class Finished(NamedTuple):
 def summary(jobs: list[Finished], seconds: float) -> str:
     """What a pipeline made, in one sentence, and a line for each job that failed."""
     counts = []
-    for kind, words in MADE.items():
-        of_kind = [job for job in jobs if job.name.split("_")[0] == kind]
-        done, planned = (
-            sum(job.size for job in of_kind if job.done),
-            sum(job.size for job in of_kind),
-        )
-        if planned:
-            counts.append(f"{done} {words}" if done == planned else f"{done} of {planned} {words}")
+    for words in dict.fromkeys(job.makes for job in jobs if job.makes):
+        alike = [job for job in jobs if job.makes == words]
+        done, planned = sum(job.size for job in alike if job.done), sum(job.size for job in alike)
+        counts.append(f"{done} {words}" if done == planned else f"{done} of {planned} {words}")
     done = sum(job.done for job in jobs)
-    lines = [
-        f"{done} of {len(jobs)} jobs done in {duration(seconds)}: "
-        f"{', '.join(counts) or 'no models, no figures'}."
-    ]
-    lines += [
-        f"Failed: {job.name}{f', see {job.log}' if job.log else ''}" for job in jobs if job.failed
-    ]
+    made = ", ".join(counts) or "no models, no figures"
+    lines = [f"{done} of {len(jobs)} jobs done in {duration(seconds)}: {made}."]
+    for job in jobs:
+        if job.failed:
+            lines.append(f"Failed: {job.name}{f', see {job.log}' if job.log else ''}")
     return "\n".join(lines)
 
 
 def command(arguments: list[str]) -> str:
-    """The command line that started this pipeline, to be copied; ./run says in AEVB_RUN that it
-    is what was called."""
+    """The command line that started this pipeline, to be copied.
+
+    ./run says in AEVB_RUN that it is what was called.
+    """
     return shlex.join(
         [*([os.environ["AEVB_RUN"]] if "AEVB_RUN" in os.environ else ["snakemake"]), *arguments]
     )

@@ -1,33 +1,39 @@
-"""What a study is about to do and what it will cost on this machine, from a calibration of a few
-seconds.
-
-`python -m aevb cost` reads {"config": ..., "cores": ..., "due": {"train": runs, "pilot": runs,
-"evidence": runs, "estimators": runs, "variance": runs}} as JSON from stdin and prints to stderr.
-"""
+"""What a study is about to do and what it will cost on this machine, from a short calibration."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import math
 import sys
 import time
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import torch
+from pydantic import ValidationError
 
 from .. import config as configuration
-from ..config import Config, Run
+from ..config import Config
+from ..core.run import Job, Run
 from ..core.words import duration, short
 from ..data import DATASETS
 from ..engine import training
+from ..engine.settings import Settings, device
+from ..engine.stack import stack_of
+from ..learners import LEARNERS
 from ..models import nets
 from ..models.joint import Joint
-from . import plan
+from ..studies import STUDIES
+from ..studies.planning import budgets, nominal_seconds, on_gpu, settings
+from . import local, plan
 
-EVALUATION_COST = (
-    0.5  # of a training step, per datapoint: a forward pass against a forward and a backward pass
-)
+# Of a training step, per datapoint: a forward pass against a forward and a backward pass.
+EVALUATION_COST = 0.5
 SMALLER = (10**8, 10**7, 10**6, 10**5)
+CALIBRATION_SECONDS = 10.0  # after which no further shape is timed
+WORTH_SAYING = 600.0  # seconds from which smaller budgets are offered
 
 
 def shape(config: Config, run: Run) -> tuple:
@@ -40,17 +46,12 @@ def shape(config: Config, run: Run) -> tuple:
 def seconds_per_sample(config: Config, run: Run) -> float:
     """Time of one block of real training steps on stand-in data (uniform noise) of the right
     shape, per sample."""
-    settings = training.Settings.from_dict(plan.settings(config, run))
-    x = (
-        torch.randint(0, 256, (1000, math.prod(DATASETS[settings.experiment.dataset].shape)))
-        .float()
-        .div_(255)
-    )
-    data = SimpleNamespace(train=x, test=x, scale=255.0, sha256="", max_log_density=float("inf"))
-    stack = training.stack_of([run], settings.training.step_sizes[:1], settings, data)
-    stack.train_block(
-        2 if stack.branches is None else stack.block
-    )  # on a GPU this captures the graph, too
+    options = Settings.from_dict(settings(config, [run], config.samples))
+    pixels = math.prod(DATASETS[options.experiment.dataset].shape)
+    x = torch.randint(0, 256, (1000, pixels)).float().div_(255)
+    data = SimpleNamespace(train=x, test=x, scale=255.0, sha256="")
+    stack = stack_of([run], options.training.step_sizes[:1], options, data)
+    stack.train_block(2 if stack.branches is None else stack.block)  # a GPU captures its graph, too
     started = time.perf_counter()
     stack.step = 0
     stack.train_block(stack.block)
@@ -61,20 +62,13 @@ def seconds_per_gradient(config: Config, name: str, latent_dim: int) -> float:
     """Time of one gradient of log p(x, z) with a model of the right shape, many at once as the
     estimators of log p(x) go."""
     experiment = config.experiments[name]
-    where = training.device(config.device, config.threads, tf32=False)
-    layout = nets.Layout(
-        math.prod(DATASETS[experiment.dataset].shape),
-        experiment.hidden,
-        latent_dim,
-        experiment.likelihood,
-    )
+    where = device(config.device, config.threads, tf32=False)
+    pixels = math.prod(DATASETS[experiment.dataset].shape)
+    layout = nets.Layout(pixels, experiment.hidden, latent_dim, experiment.likelihood)
     rows, repeats = 500, 10
     with where:  # new tensors are there
-        joint = Joint(
-            layout.view(0.1 * torch.randn(1, layout.n_parameters)),
-            torch.rand(1, rows, layout.pixels),
-            experiment.likelihood,
-        )
+        parameters = layout.view(0.1 * torch.randn(1, layout.n_parameters))
+        joint = Joint(parameters, torch.rand(1, rows, layout.pixels), experiment.likelihood)
         z = torch.randn(1, rows, latent_dim)
     joint.value_and_gradient(z)[0].cpu()
     started = time.perf_counter()
@@ -87,108 +81,171 @@ def seconds_per_gradient(config: Config, name: str, latent_dim: int) -> float:
 def run_seconds(config: Config, run: Run, per_sample: float, samples: int) -> float:
     """Training and evaluation of one run to `samples`."""
     options = config.evaluation_of(run.experiment)
-    experiment = config.experiment(run.experiment)
-    dataset = DATASETS[experiment.dataset]
-    if run.algorithm == "mcem":  # nothing to evaluate without an encoder
+    if not LEARNERS[run.algorithm].online:  # nothing to evaluate without an encoder
         return per_sample * samples
-    even = plan.settings(config, run, samples).get("snapshots", 0)
+    even = settings(config, [run], samples).get("snapshots", 0)
     evaluations = len(training.grid(options.first, samples, options.points_per_decade, 1, even))
-    return per_sample * (
-        samples
-        + evaluations * ((experiment.n_train or dataset.n_train) + dataset.n_test) * EVALUATION_COST
-    )
+    points = config.n_train(run.experiment)
+    points += DATASETS[config.experiment(run.experiment).dataset].n_test
+    return per_sample * (samples + evaluations * points * EVALUATION_COST)
 
 
-def announce(config: Config, cores: int, due: dict[str, list[Run]]) -> None:
-    """Print what is to be trained, its estimated cost with all that follows, and what smaller
-    budgets would cost.
+class Rates:
+    """Measured times per training sample and per gradient, shape by shape.
 
-    `due` has the runs to train, those of pilots, the models on which log p(x) is estimated
-    (evidence, estimators) and those on which variances are measured (variance).
+    After CALIBRATION_SECONDS further shapes are not timed: their nominal time is taken, by as much
+    longer or shorter as that of the others was on average.
     """
-    started = time.perf_counter()
-    gpu = plan.on_gpu(config)
-    cores_used = 1 if gpu else max(1, cores // config.threads)
-    where = "a GPU, at most (each curve was timed alone)" if gpu else f"{cores} core(s)"
-    todo, pilots = due["train"], due["pilot"]
-    shapes = {shape(config, run): run for run in (*todo, *pilots, *due["variance"])}
-    per_sample = {key: seconds_per_sample(config, run) for key, run in shapes.items()}
-    models = [(kind, run) for kind in ("evidence", "estimators") for run in due[kind]]
-    per_gradient = {
-        shape: seconds_per_gradient(config, *shape)
-        for shape in {(run.experiment, run.latent_dim) for _, run in models}
-    }
-    estimating = sum(
-        plan.gradients(config, kind, run) * per_gradient[run.experiment, run.latent_dim]
-        for kind, run in models
+
+    def __init__(self, config: Config, runs: Iterable[Run], models: Iterable[tuple[str, int]]):
+        started = time.perf_counter()
+        self.config = config
+        self.samples: dict[tuple, float] = {}
+        self.gradients: dict[tuple[str, int], float] = {}
+        factors, self.untimed = [], 0
+        shapes = {shape(config, run): run for run in runs}
+        for key, run in shapes.items():
+            nominal = nominal_seconds(config, run, 10**6) / 10**6
+            if time.perf_counter() - started < CALIBRATION_SECONDS or not factors:
+                self.samples[key] = seconds_per_sample(config, run)
+                factors.append(math.log(self.samples[key] / nominal))
+            else:
+                self.samples[key] = nominal * math.exp(sum(factors) / len(factors))
+                self.untimed += 1
+        for place in dict.fromkeys(models):
+            self.gradients[place] = seconds_per_gradient(config, *place)
+        self.seconds = time.perf_counter() - started
+
+    def sample(self, run: Run) -> float:
+        """Seconds per training sample of `run`."""
+        return self.samples[shape(self.config, run)]
+
+
+def _measuring(config: Config, jobs: list[Job]) -> list[tuple[Job, Run, float, float]]:
+    """Every table that `jobs` measure: its job, run, training samples and gradients."""
+    kinds = {kind: study for study in STUDIES.values() for kind in study.columns}
+    return [
+        (job, run, *kinds[job.kind].effort(config, job.kind, run))
+        for job in jobs
+        if job.kind in kinds
+        for run in job.runs
+    ]
+
+
+def announce(config: Config, cores: int, due: list[Job]) -> None:
+    """Print what the jobs `due` train, what that costs, and what smaller budgets would cost."""
+    cores_used = 1 if on_gpu(config) else max(1, cores // config.threads)
+    where = f"{cores} core(s)"
+    if on_gpu(config):
+        where = "a GPU, at most (each curve was timed alone)"
+    todo = [run for job in due if job.kind == "train" for run in job.runs]
+    pilots = [run for job in due if job.kind == "pilot" for run in job.runs]
+    measuring = _measuring(config, due)
+    rates = Rates(
+        config,
+        [*todo, *pilots, *(run for _, run, samples, _ in measuring if samples)],
+        [(run.experiment, run.latent_dim) for _, run, _, gradients in measuring if gradients],
     )
-    calibration = time.perf_counter() - started
+    known = {job.rule for job, _, samples, gradients in measuring if samples + gradients}
+    kinds = {kind for study in STUDIES.values() for kind in study.columns}
+    nominal = sum(job.seconds for job in due if job.kind in kinds and job.rule not in known)
+    estimating = nominal + sum(
+        gradients * rates.gradients[run.experiment, run.latent_dim]
+        for _, run, _, gradients in measuring
+        if gradients
+    )
 
     def seconds(samples: int) -> float:
-        study = config.model_copy(update={"samples": samples})
-        budgets = study.budgets()
-        curves = sum(
-            run_seconds(config, run, per_sample[shape(config, run)], budgets[run]) for run in todo
-        )
-        piloting = sum(
-            per_sample[shape(config, run)] * plan.pilot_samples(config, run) for run in pilots
-        )
-        measuring = sum(
-            per_sample[shape(config, run)] * plan.variance_work(study) for run in due["variance"]
-        )
-        return (curves + piloting + estimating + measuring) / cores_used
+        """For the study with that budget. Raises ValidationError if it has none."""
+        study = type(config).model_validate({**config.model_dump(), "samples": samples})
+        asked = budgets(study)
+        curves = sum(run_seconds(config, run, rates.sample(run), asked[run]) for run in todo)
+        piloting = sum(rates.sample(run) * plan.pilot_cost(study, run) for run in pilots)
+        effort = _measuring(study, due)
+        anew = sum(rates.sample(run) * samples for _, run, samples, _ in effort if samples)
+        return (curves + piloting + estimating + anew) / cores_used
 
-    algorithms = ", ".join(dict.fromkeys(run.algorithm for run in todo))
-    experiments = ", ".join(dict.fromkeys(run.experiment.partition("+")[0] for run in todo))
-    variants = sum("+" in run.experiment for run in todo)
-    about_variants = (
-        f"; {variants} of them variants, for the ablation or the trade-off" if variants else ""
-    )
-    asked = config.budgets()
-    budgets = [asked[run] for run in todo]
-    wanted = (
-        " to ".join(dict.fromkeys(short(samples) for samples in (min(budgets), max(budgets))))
-        if todo
-        else ""
-    )
-    rates = [1 / value for value in per_sample.values()]
-    for_estimates = (
-        f" ({duration(estimating / cores_used)} of it to estimate log p(x))" if estimating else ""
-    )
-    if not todo:  # pilots or estimates alone
-        print(
-            f"\nEstimated time on {where}: {duration(seconds(config.samples))}{for_estimates}.\n",
-            file=sys.stderr,
-            flush=True,
-        )
+    for_estimates = ""
+    if estimating:
+        spent = duration(estimating / cores_used)
+        for_estimates = f" ({spent} of it to measure on trained models)"
+    whole = seconds(config.samples)
+    if not todo:  # pilots or measurements alone
+        print(f"\nEstimated time on {where}: {duration(whole)}{for_estimates}.\n", file=sys.stderr)
         return
     lines = [
-        f"To train: {len(todo)} models ({experiments}; {algorithms}{about_variants}) of {wanted} "
-        "samples each, "
-        f"{sum(budgets):.2g} in all, after {len(pilots)} pilots.",
-        f"Measured here in {calibration:.0f} s: {min(rates):,.0f} to {max(rates):,.0f} samples/s a "
-        f"process of {config.threads} thread(s).",
-        f"Estimated time on {where}: {duration(seconds(config.samples))}{for_estimates}, results "
-        f"in {config.folder}/.",
+        _to_train(config, todo, pilots),
+        *_idle(config, todo),
+        _measured(config, rates),
+        f"Estimated time on {where}: {duration(whole)}{for_estimates}, results in "
+        f"{config.folder}/.",
     ]
-    smaller = {
-        n: seconds(n)
-        for n in SMALLER
-        if config.training.batch_size < n < config.samples and not config.results
-    }
-    saving = {
-        n: less for n, less in smaller.items() if less < 0.9 * seconds(config.samples)
-    }  # what is extended stays as long
-    if saving and seconds(config.samples) > 600:
-        options = ", ".join(f"samples={short(n)} ({duration(less)})" for n, less in saving.items())
-        lines.append(
-            f"Smaller budgets: --config {options}. Ctrl-C stops; the same command resumes."
-        )
+    smaller = {}
+    for n in SMALLER if not config.results else ():
+        with contextlib.suppress(ValidationError):  # too short for the warm-up, or for a part
+            smaller |= {n: seconds(n)} if n < config.samples else {}
+    # what is extended stays as long
+    saving = {n: less for n, less in smaller.items() if less < 0.9 * whole}
+    if saving and whole > WORTH_SAYING:
+        offers = ", ".join(f"samples={short(n)} ({duration(less)})" for n, less in saving.items())
+        lines.append(f"Smaller budgets: --config {offers}. Ctrl-C stops; the same command resumes.")
     print("\n" + "\n".join(lines) + "\n", file=sys.stderr, flush=True)
 
 
+def _to_train(config: Config, todo: list[Run], pilots: list[Run]) -> str:
+    asked = budgets(config)
+    goals = [asked[run] for run in todo]
+    wanted = " to ".join(dict.fromkeys(map(short, (min(goals), max(goals)))))
+    algorithms = ", ".join(dict.fromkeys(LEARNERS[run.algorithm].label for run in todo))
+    experiments = ", ".join(dict.fromkeys(run.base for run in todo))
+    variants = sum(bool(run.variant) for run in todo)
+    about = f"; {variants} of them variants" if variants else ""
+    piloting = sum(plan.pilot_cost(config, run) for run in pilots)
+    after = f", after {len(pilots)} pilots of {piloting:.2g}" if pilots else ""
+    return (
+        f"To train: {len(todo)} models ({experiments}; {algorithms}{about}) of {wanted} samples "
+        f"each, {sum(goals):.2g} in all{after}."
+    )
+
+
+def _idle(config: Config, todo: list[Run]) -> list[str]:
+    """Curves whose budget ends within their warm-up, as a sentence."""
+    asked, found = budgets(config), {}
+    for run in todo:
+        learner, training = LEARNERS[run.algorithm], config.training_of(run.experiment)
+        options, n_train = config.options_of(run.algorithm), config.n_train(run.experiment)
+        idle = learner.idle_samples(training, options, n_train)
+        if idle >= asked[run]:
+            found[f"{learner.label} on {run.experiment}"] = short(idle)
+    listed = ", ".join(f"{name} (up to {idle})" for name, idle in found.items())
+    return (
+        [f"These budgets end within the warm-up, which trains nothing: {listed}."] if found else []
+    )
+
+
+def _measured(config: Config, rates: Rates) -> str:
+    speeds = [1 / value for value in rates.samples.values()]
+    guessed = (
+        f" ({rates.untimed} of {len(speeds)} shapes estimated by size)" if rates.untimed else ""
+    )
+    return (
+        f"Measured here in {rates.seconds:.0f} s: {min(speeds):,.0f} to {max(speeds):,.0f} "
+        f"samples/s per process of {config.threads} thread(s){guessed}."
+    )
+
+
 def main(arguments: list[str]) -> None:
-    """Read a request from stdin and announce what it will cost."""
-    request = json.load(sys.stdin)
-    due = {kind: [Run(*run) for run in runs] for kind, runs in request["due"].items()}
-    announce(configuration.load(request["config"]), request["cores"], due)
+    """Say what a study trains and how long that takes on this machine."""
+    parser = argparse.ArgumentParser(prog="python -m aevb cost", description=main.__doc__)
+    parser.add_argument("config", help="the configuration file; - for a request of the pipeline")
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
+    options = parser.parse_args(arguments)
+    if options.config == "-":
+        request = json.load(sys.stdin)
+        study, cores, due = configuration.load(request["config"]), request["cores"], request["due"]
+    else:
+        study = configuration.load(local.override(local.read(options.config), options.set))
+        cores, due = options.cores, None
+    jobs = [job for job in plan.jobs(study) if due is None or job.rule in due]
+    announce(study, cores, jobs)

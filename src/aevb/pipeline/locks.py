@@ -1,5 +1,4 @@
-"""One pipeline at a time in a results folder, and jobs that end with the pipeline that started
-them.
+"""One pipeline at a time in a results folder, and jobs that end with their pipeline.
 
 The locks are the kernel's: they end with the process that holds them, however it ends, so that a
 kill or a power cut leaves nothing to clean up. (Snakemake's own lock is a file that stays after a
@@ -32,8 +31,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def _taken(file: int, how: int, byte: int, patience: float = 0.0) -> bool:
-    """Whether the lock became ours within `patience` seconds. Raises OSError where there are no
-    locks."""
+    """Whether the lock became ours within `patience` seconds.
+
+    Raises OSError where there are no locks.
+    """
     end = time.monotonic() + patience
     while True:
         try:
@@ -52,9 +53,10 @@ def _written(file: int) -> str:
 
 
 def claim(folder: str | Path, followed: bool = True) -> int | None:
-    """Reserve `folder` for this process until it ends, or closes the descriptor that is returned
-    (None where there are no locks); first wait for jobs that a killed pipeline left there. Jobs
-    that this process starts from now on will `follow` it, if they are to.
+    """Reserve `folder` for this process until it ends, or closes the descriptor that is returned.
+
+    That is None where there are no locks. First it waits for jobs that a killed pipeline left
+    there. If `followed`, jobs that this process starts from now on will `follow` it.
 
     Raises UserError when another pipeline is at work there, when jobs of a killed one do not end,
     or when the folder cannot be written.
@@ -91,8 +93,10 @@ def claim(folder: str | Path, followed: bool = True) -> int | None:
 
 
 def _reserve(file: int, folder: str | Path) -> None:
-    """Take the first byte, once nobody has the second. Raises UserError as `claim` does, OSError
-    where there are no locks."""
+    """Take the first byte, once nobody has the second.
+
+    Raises UserError as `claim` does, OSError where there are no locks.
+    """
     if not _taken(file, fcntl.LOCK_EX, PIPELINE, PATIENCE):
         raise UserError(
             f"another run is at work in {folder} ({_holder(file)}); let it end or stop it, then "
@@ -117,12 +121,11 @@ def _holder(file: int) -> str:
 
 
 def follow() -> None:
-    """In a job: take a share of its pipeline's lock, and when the pipeline's process has ended,
-    send SIGTERM to this one, at which training writes a checkpoint. On another machine, where the
-    pipeline's own lock may not be seen, the job goes on to its end. Does nothing outside of a
-    pipeline.
+    """In a job: take a share of its pipeline's lock, and end when the pipeline's process ends.
 
-    Raises UserError if the pipeline has ended already.
+    Then SIGTERM is sent to this process, at which training writes a checkpoint. On another machine,
+    where the pipeline's own lock may not be seen, the job goes on to its end. Outside of a pipeline
+    nothing happens. Raises UserError if the pipeline has ended already.
     """
     pipeline, path = os.environ.get("AEVB_PIPELINE", ""), os.environ.get("AEVB_LOCK")
     if not path:

@@ -1,294 +1,363 @@
-"""What a configuration asks for, as jobs: which runs share one, and what each job's settings are.
+"""All jobs of a study, in the order in which they can run.
 
-Imports no torch: Snakemake reads this at every start.
+Imports no torch: Snakemake reads this at every start. What models and measurements cost is in
+studies/planning.py.
 """
 
 from __future__ import annotations
 
-import math
-import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
-from ..config import PILOT_POINTS, Config, Run
+from ..config import Config
+from ..core import plugins
+from ..core.errors import UserError
+from ..core.provenance import exists
+from ..core.run import Job, Run, absolute
 from ..data import DATASETS
-
-# gradients' worth of the search for modes and of the kernel density, per datapoint (measured:
-# MNIST, N_z = 3)
-SEARCH = 1700
-# gradients' worth, per datapoint, of the long annealing that is the reference where quadrature is
-# out of reach
-REFERENCE = 45_000
-GRADIENT_ESTIMATORS = 5  # whose variance is measured, see variance.py
-
-
-START_MINUTES = (
-    15  # of every time limit: Python and torch on a cold node and file system, data, results
-)
-# of a time limit over the nominal time, which is that of one 50-GFLOPS core and leaves evaluations
-# out
-MARGIN = 5
-# cores that a GPU is worth at least when it trains a job's curves together: assumed, not measured
-GPU_CORES = 10
-LONGEST_MINUTES = (
-    24 * 60
-    # a time limit that most sites allow; training that needs more goes on from its checkpoint in the
-    # next attempt
+from ..engine.roots import TRAINING
+from ..learners import LEARNERS
+from ..paper.facts import CURVES
+from ..studies import STUDIES, Figure, Page, Study
+from ..studies.planning import (
+    budgets,
+    data_path,
+    deciding,
+    nominal_seconds,
+    pack,
+    pilot_limits,
+    pilot_path,
+    pilot_runs,
+    pilot_settings,
+    run_path,
+    settings,
 )
 
+Made = TypeVar("Made")
 
-class Job(NamedTuple):
-    name: str  # unique, without slashes
-    experiment: str
-    runs: tuple[Run, ...]
-    seconds: float  # nominal, see nominal_seconds
-    samples: int = 0  # budget of each run, where jobs are packed by it
-
-    @property
-    def curves(self) -> list[str]:
-        return list(dict.fromkeys(run.curve for run in self.runs))
+ROOT = Path(__file__).parents[3]  # of the checkout
+TEMPLATES = {  # what page and paper are filled into
+    name: ROOT / "report" / file
+    for name, file in (("report", "report.html.j2"), ("paper", "paper.typ.j2"))
+}
+SHARED = [ROOT / "report" / name for name in ("texts.j2", "macros.j2", "style.css")]
+UNGATHERED = {"mirror", "redraw", "data", "job_runs"}  # keys that no result depends on
 
 
-def nominal_seconds(config: Config, run: Run, samples: int) -> float:
-    """Rough time of training one replica on one CPU core, for packing small runs into jobs; never
-    shown to anyone.
-
-    Multiplications of M x D x H at 50 GFLOPS (AEVB needs 2 and 3 for each draw, wake-sleep 1 and 6,
-    a gradient of Monte Carlo EM 2; a Gaussian decoder's output is twice as wide) and half a
-    millisecond a step for all else.
-    """
-    experiment, options = config.experiment(run.experiment), config.training_of(run.experiment)
-    gaussian = experiment.likelihood == "gaussian"
-    fixed, per_draw = {
-        "aevb": (2, 3 + 3 * gaussian),
-        "wake_sleep": (1, 6 + 4 * gaussian),
-        "mcem": (2, 0),
-    }[run.algorithm]
-    products = fixed + options.draws * per_draw
-    pixels = math.prod(DATASETS[experiment.dataset].shape)
-    steps = samples / options.batch_size
-    return samples * products * 2 * pixels * experiment.hidden / 50e9 + steps * 5e-4
-
-
-def on_gpu(config: Config) -> bool:
-    """Whether jobs will run on a GPU: asked for, or left open where the system shows an NVIDIA
-    device. (torch, which decides, is not imported here.)"""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES") != "" and any(
-        Path("/dev").glob("nvidia[0-9]*")
-    )
-    return config.device == "cuda" or (config.device == "auto" and visible)
-
-
-def _pack(
-    config: Config,
-    runs: Iterable[Run],
-    seconds: Callable[[Run], float],
-    budgets: dict[Run, int] | None = None,
-) -> list[Job]:
-    """Consecutive runs of one experiment, and of one of `budgets` if they matter, share a job
-    until it is config.job_seconds long or has config.job_runs of them; on a GPU, which trains
-    them all at once, its length does not matter."""
-    longest = math.inf if on_gpu(config) else config.job_seconds
-    most = config.job_runs or math.inf
-
-    def settings(run: Run) -> tuple[str, int]:
-        return run.experiment, budgets[run] if budgets else 0
-
-    packs: list[list[Run]] = []
-    spent: list[float] = []
-    for run in sorted(runs, key=settings):
-        nominal = seconds(run)
-        full = (
-            not packs
-            or settings(packs[-1][0]) != settings(run)
-            or spent[-1] + nominal > longest
-            or len(packs[-1]) == most
+def dataset_jobs(config: Config) -> list[Job]:
+    """One per data set: download (or copy from the mirror), verify and prepare it."""
+    return [
+        Job(
+            "dataset",
+            name,
+            "pipeline.work:dataset",
+            [f"{config.data}/{name}.h5"],
+            {"private": [*map(str, DATASETS[name].private)]},
+            {"dataset": name, "mirror": config.mirror},
+            # A new source gives the same images, and makes nothing stale: downloads are no part.
+            code=("aevb.data:prepare", DATASETS[name].module),
+            makes="data sets prepared",
+            local=True,
         )
-        if full:
-            packs.append([])
-            spent.append(0.0)
-        packs[-1].append(run)
-        spent[-1] += nominal
-    jobs: list[Job] = []
-    numbers: Counter[str] = Counter()  # of the jobs of each experiment so far
-    for members, nominal in zip(packs, spent, strict=True):
-        experiment, samples = settings(members[0])
-        jobs.append(
-            Job(f"{experiment}_{numbers[experiment]}", experiment, tuple(members), nominal, samples)
-        )
-        numbers[experiment] += 1
-    return jobs
+        for name in config.datasets
+    ]
 
 
-def minutes(config: Config, job: Job, together: bool = False) -> int:
-    """Time limit of a job on a cluster, in minutes: generous, as the nominal time is rough;
-    `together` if a GPU, where there is one, advances all its runs at once."""
-    seconds = job.seconds / (GPU_CORES if together and on_gpu(config) else 1)
-    return min(LONGEST_MINUTES, math.ceil(START_MINUTES + MARGIN * seconds / 60))
-
-
-def train_jobs(config: Config) -> list[Job]:
-    """Every run of the configuration, in jobs."""
-    budgets = config.budgets()
-    return _pack(config, budgets, lambda run: nominal_seconds(config, run, budgets[run]), budgets)
-
-
-def pilot_runs(config: Config) -> list[Run]:
-    """One run a curve: the pilot has the curve's first seed."""
-    return list({run.curve: run for run in reversed(config.runs())}.values())[::-1]
-
-
-def pilot_samples(config: Config, run: Run) -> int:
+def pilot_cost(config: Config, run: Run) -> int:
     """Training samples of a curve's pilot, all its step sizes together."""
-    training, mcem = config.training_of(run.experiment), config.mcem
-    samples = training.pilot_samples
-    if run.algorithm == "mcem":
-        n_train = (
-            config.experiments[run.experiment].n_train
-            or DATASETS[config.experiments[run.experiment].dataset].n_train
-        )
-        samples = (
-            min(n_train, PILOT_POINTS) * mcem.pilot_iterations * (mcem.leapfrog + mcem.updates)
-        )
+    training, options = pilot_limits(config, run)
+    samples = LEARNERS[run.algorithm].pilot_samples(
+        training, options, config.n_train(run.experiment)
+    )
     return samples * len(training.step_sizes)
 
 
 def pilot_jobs(config: Config) -> list[Job]:
-    """Every pilot of the configuration, in jobs."""
-    return _pack(
-        config,
-        pilot_runs(config),
-        lambda run: nominal_seconds(config, run, pilot_samples(config, run)),
-    )
+    """Every pilot, in jobs."""
 
+    def seconds(run: Run) -> float:
+        return nominal_seconds(config, run, pilot_cost(config, run))
 
-def gradients(config: Config, kind: str, run: Run) -> int:
-    """About how many gradients of log p(x, z) the estimates on the model `run` cost: `kind`
-    "evidence" (a run of Figure 3) or "estimators" (a model of the estimator study)."""
-    options = config.evidence
-    if kind == "evidence":
-        evaluations = (
-            1.7 * config.figure3.points
-        )  # those before the first even one lie more densely
-        per_point = (
-            (options.draws + options.warmup) * (options.leapfrog + 1)
-            + options.importance_draws
-            + SEARCH
+    return [
+        Job(
+            "pilot",
+            part.name,
+            "pipeline.work:pilots",
+            [pilot_path(config, run.curve) for run in part],
+            {"data": [data_path(config, part[0].experiment)]},
+            pilot_settings(config, part),
+            _deciding(config, part),
+            tuple(part),
+            part.seconds,
+            "step sizes chosen",
+            gpu=True,
         )
-        return round(evaluations * 2 * options.datapoints * per_point)
-    study = config.estimators
-    # a chain; for each number of samples two importance samplers, and annealing of a pilot and two
-    # chains, on simulated data both ways
-    annealing = 1.5 * 3 * options.leapfrog
-    per_replicate = max(study.draws) * (options.leapfrog + 1) + sum(study.draws) * (2 + annealing)
-    reference = 0 if run.latent_dim <= 3 else REFERENCE
-    return round(2 * study.datapoints * (study.replicates * per_replicate + reference))
+        for part in pack(config, pilot_runs(config), seconds)
+    ]
 
 
-def _estimate_jobs(config: Config, runs: list[Run], kind: str) -> list[Job]:
-    def seconds(run: Run) -> float:  # many rows at once cost less than the small steps of training
-        return (
-            nominal_seconds(config, run._replace(algorithm="mcem"), gradients(config, kind, run))
-            / 3
+def _deciding(config: Config, runs: list[Run]) -> tuple[str, ...]:
+    """Roots of the code that decides `runs` and their pilots."""
+    return tuple(dict.fromkeys(root for run in runs for root in deciding(config, run, *TRAINING)))
+
+
+def train_jobs(config: Config) -> list[Job]:
+    """Every run, in jobs. An interrupted job resumes from its checkpoint."""
+    samples = budgets(config)
+
+    def seconds(run: Run) -> float:
+        return nominal_seconds(config, run, samples[run])
+
+    return [
+        Job(
+            "train",
+            part.name,
+            "pipeline.work:train",
+            [run_path(config, run) for run in part],
+            {
+                "data": [data_path(config, part[0].experiment)],
+                "pilots": [pilot_path(config, c) for c in dict.fromkeys(run.curve for run in part)],
+            },
+            settings(config, part, part.samples),
+            _deciding(config, part),
+            tuple(part),
+            part.seconds,
+            "models trained",
+            gpu=True,
+            together=True,
         )
-
-    return _pack(config, runs, seconds)
-
-
-def evidence_jobs(config: Config) -> list[Job]:
-    """The runs of Figure 3, in jobs that estimate log p(x) at their evaluations."""
-    return _estimate_jobs(config, config.figure3_runs(), "evidence")
+        for part in pack(config, samples, seconds, samples)
+    ]
 
 
-def estimator_jobs(config: Config) -> list[Job]:
-    """The models of the estimator study, in jobs."""
-    return _estimate_jobs(config, config.estimator_models(), "estimators")
+def active(config: Config) -> list[Study]:
+    """The studies that the configuration asks for."""
+    return [study for study in STUDIES.values() if study.active(config)]
 
 
-def variance_work(config: Config) -> int:
-    """About how many training samples' worth of time the measurements on one model cost, its
-    training to the last of them included."""
-    study, points = config.variance, config.variance_samples
-    per_point = (
-        study.minibatches * study.replicates * config.training.batch_size * GRADIENT_ESTIMATORS
+def study_jobs(config: Config) -> list[Job]:
+    """What the studies measure. Raises UserError if a study does not describe it."""
+    made = []
+    for study in active(config):
+        for job in study.jobs(config):
+            if job.kind not in study.columns:
+                raise UserError(
+                    f"the study '{study.key}' has jobs of the kind '{job.kind}', which its "
+                    "`columns` do not describe; add them"
+                )
+            made.append(job)
+    return made
+
+
+def gather_job(config: Config, made: list[Job]) -> Job:
+    """All results of a study in one HDF5 file, and all curves in one tidy table."""
+    tables = {output: job.kind for job in made for output in job.outputs}
+    kinds: dict[str, list[str]] = {}
+    for path, kind in tables.items():
+        if kind not in ("dataset",):
+            kinds.setdefault({"train": "runs", "pilot": "pilots"}.get(kind, kind), []).append(path)
+    return Job(
+        "gather",
+        "",
+        "pipeline.work:gather",
+        [f"{config.folder}/gathered.h5", f"{config.folder}/curves.csv"],
+        kinds,
+        {"config": config.model_dump(exclude=UNGATHERED)},
+        ("aevb.results.gather:gather", "aevb.results.gather:curves_table"),
+        caption="curves.rst",
+        category="Tables",
     )
-    return max(points, default=0) + round(1.5 * len(points) * per_point)  # by autograd
 
 
-def variance_jobs(config: Config) -> list[Job]:
-    """The models on which variances are measured, in jobs."""
-    return _pack(
-        config,
-        config.variance_models(),
-        lambda run: nominal_seconds(config, run, variance_work(config)),
+def figures(config: Config) -> dict[str, Figure]:
+    """The figures of a study by file name."""
+    return _together(active(config), lambda study: study.figures(config))
+
+
+def numbers(config: Config) -> dict[str, str]:
+    """Its CSV tables: name -> place of the function that makes it."""
+    told = [study for study in STUDIES.values() if study.told(config)]
+    return _together(told, lambda study: study.numbers(config))
+
+
+def pages(config: Config) -> dict[str, Page]:
+    """Its pages beside the report by file name."""
+    return _together(active(config), lambda study: study.pages(config))
+
+
+def _together(studies: list[Study], what: Callable[[Study], dict[str, Made]]) -> dict[str, Made]:
+    """`what` each study makes, by file name. Raises UserError if two make a file of one name."""
+    found: dict[str, Made] = {}
+    for study in studies:
+        for name, made in what(study).items():
+            if name in found:
+                raise UserError(f"another study makes '{name}'; rename that of '{study.key}'")
+            found[name] = made
+    return found
+
+
+def figure_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
+    """One per figure, from the gathered results and the paper's curves (`source`)."""
+    return [
+        Job(
+            "figure",
+            name,
+            "pipeline.work:figure",
+            [f"{config.folder}/figures/{name}.{suffix}" for suffix in ("svg", "pdf", "png")],
+            source,
+            {"place": figure.draw},
+            (absolute(figure.draw),),
+            makes="figures drawn",
+            memory_mb=1000,
+            caption=figure.caption or "figure.rst",
+            category="Figures",
+        )
+        for name, figure in figures(config).items()
+    ]
+
+
+def numbers_job(config: Config, source: dict[str, list[str]]) -> Job:
+    """The CSV tables: verdicts on the claims, distances to the paper's curves, and the studies'."""
+    tables = numbers(config)
+    # claims of a plug-in need no study, so each plug-in may hold some
+    claims = [*(study.claims for study in STUDIES.values() if study.claims), *plugins.modules()]
+    return Job(
+        "claims",
+        "",
+        "pipeline.work:numbers",
+        [f"{config.folder}/{name}.csv" for name in tables],
+        {**source, "others": [str(ROOT / path) for path in config.beside]},
+        {"tables": tables},
+        tuple(map(absolute, [*tables.values(), *claims])),
+        memory_mb=1000,
     )
 
 
-def settings(config: Config, run: Run, samples: int | None = None) -> dict:
-    """The slice of the configuration that decides `run`, and all others of its experiment and
-    budget, as plain values (see training.Settings). `samples` is that budget, looked up unless
-    given: over all runs, so not for each of thousands."""
-    names = ["training", "evaluation", "device", "threads", "tf32"]
-    of_figure3 = config.figure3 is not None and run.experiment in config.figure3.experiments
-    chosen = config.model_dump(include={*names, *(["mcem"] if of_figure3 else [])})
-    chosen["training"] = config.training_of(run.experiment).model_dump()
-    chosen["evaluation"] = config.evaluation_of(run.experiment).model_dump()
-    if of_figure3:
-        chosen["snapshots"] = config.figure3.points
-    budget = config.budget(run) if samples is None else samples
-    return {
-        "experiment": config.experiment(run.experiment).model_dump(),
-        "samples": budget,
-        **chosen,
-    }
+def page_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
+    """One per page beside the report."""
+    return [
+        Job(
+            "page",
+            Path(name).stem,
+            "pipeline.work:page",
+            [f"{config.folder}/{name}"],
+            source,
+            {"place": page.write},
+            (absolute(page.write),),
+            memory_mb=1000,
+            caption=page.caption,
+            category="Report" if page.caption else "",
+        )
+        for name, page in pages(config).items()
+    ]
 
 
-def pilot_settings(config: Config, run: Run) -> dict:
-    """The slice that decides its pilot: the budget and the evaluations do not."""
-    samples = config.training_of(run.experiment).pilot_samples
-    chosen = {
-        name: value for name, value in settings(config, run, samples).items() if name != "snapshots"
-    }
-    return {**chosen, "evaluation": {}}
-
-
-def variance_settings(config: Config, run: Run) -> dict:
-    """The slice that decides the variances measured on the model of `run`: `training` (see
-    training.Settings) and the arguments of variance.study."""
-    options = config.model_dump(include={"variance": {"minibatches", "replicates"}})["variance"]
-    return {
-        "training": {**pilot_settings(config, run), "samples": config.variance_samples[-1]},
-        "points": config.variance_samples,
-        **options,
-    }
-
-
-def estimate_settings(config: Config, kind: str, experiment: str) -> dict:
-    """The slice that decides estimates of log p(x), `kind` "evidence" or "estimators" (see
-    estimates.py)."""
-    chosen = config.model_dump(include={"evidence", kind, "threads"})
-    if kind == "estimators":  # which have datapoints and numbers of samples of their own
-        chosen["evidence"] = {
-            name: chosen["evidence"][name]
-            for name in ("warmup", "leapfrog", "acceptance", "memory_mb")
+def document_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
+    """The report as a page and as a paper, of figures, tables and texts."""
+    told = [study for study in STUDIES.values() if study.told(config)]
+    parts = [place for study in told if (place := study.part())]
+    texts = {study.key: study.text() for study in told if study.text()}
+    files = [str(text) for text in texts.values() if isinstance(text, Path)]
+    own = {key: text for key, text in texts.items() if isinstance(text, str)}
+    folder, jobs = config.folder, []
+    for kind, suffix, pictures in (("report", "html", "svg"), ("paper", "pdf", "pdf")):
+        inputs = {
+            **source,
+            "figures": [f"{folder}/figures/{name}.{pictures}" for name in figures(config)],
+            "tables": [f"{folder}/{name}.csv" for name in numbers(config)],
+            "template": [str(TEMPLATES[kind])],
+            "texts": [*map(str, SHARED), *files],
         }
-    return {
-        "experiment": config.experiments[experiment].model_dump(),
-        "where": config.device,
-        **chosen,
-    }
+        code = tuple(map(absolute, ["report.pages", *parts]))
+        more = {"memory_mb": 1000, "caption": "report.rst", "category": "Report"}
+        output = f"{folder}/report.{suffix}"
+        made = {"texts": own} if own else {}
+        jobs.append(Job(kind, "", "pipeline.work:document", [output], inputs, made, code, **more))
+    return jobs
 
 
-def run_path(config: Config, run: Run) -> str:
-    return f"{config.folder}/runs/{run.name}.h5"
+def drawing_jobs(config: Config) -> list[Job]:
+    """Figures, tables, pages and documents, from the gathered results alone."""
+    source = {"gathered": [f"{config.folder}/gathered.h5"], "paper": [str(CURVES)]}
+    return [
+        *figure_jobs(config, source),
+        numbers_job(config, source),
+        *page_jobs(config, source),
+        *document_jobs(config, source),
+    ]
 
 
-def pilot_path(config: Config, curve: str) -> str:
-    return f"{config.folder}/pilots/{curve}.h5"
+def check_job(config: Config) -> Job:
+    """Make small parts of the committed reference runs anew and compare.
+
+    The job makes no file, and fails if a number differs.
+    """
+    return Job(
+        "check",
+        "",
+        "pipeline.check:work",
+        [],
+        {
+            "reference": [f"{ROOT}/{config.reference}/gathered.h5"],
+            "data": [f"{config.data}/{name}.h5" for name in config.datasets],
+        },
+        {"root": str(ROOT)},
+        memory_mb=3000,
+    )
 
 
-def table_path(config: Config, kind: str, run: Run) -> str:
-    """The file of what is measured on a model: `kind` is "evidence", "estimators" or "variance"."""
-    return f"{config.folder}/{kind}/{run.name}.h5"
+def _check(config: Config, planned: list[Job]) -> None:
+    """Raise UserError, before any job runs, if what a study names is not there."""
+    seen: set[str] = set()
+    for job in planned:
+        if job.rule in seen:
+            raise UserError(f"two jobs are called {job.rule}; rename one of them")
+        seen.add(job.rule)
+    places = {job.work: f"job {job.rule}" for job in planned}
+    places |= {figure.draw: f"figure {name}" for name, figure in figures(config).items()}
+    places |= {place: f"table {name}" for name, place in numbers(config).items()}
+    places |= {page.write: f"page {name}" for name, page in pages(config).items()}
+    for study in STUDIES.values():
+        if study.told(config):
+            mine = [place for place in (study.part(), study.claims) if place]
+            places |= {place: f"study {study.key}" for place in mine}
+    for study in active(config):
+        text = study.text()
+        words = text.read_text(encoding="utf-8") if isinstance(text, Path) else text
+        there = re.findall(r"^== (\S+)$", words, flags=re.MULTILINE)
+        for name in study.figures(config):
+            if name not in there:
+                raise UserError(
+                    f"the figure {name} has no caption; add a section '== {name}' to the texts of "
+                    f"the study '{study.key}'"
+                )
+    needed = {root: f"code of {job.rule}" for job in planned for root in job.code}
+    needed |= {absolute(place): what for place, what in places.items()}
+    for place, what in needed.items():
+        if not exists(place):
+            raise UserError(f"the {what} needs {place}, which is not there; mend its name")
+
+
+def jobs(config: Config) -> list[Job]:
+    """Every job of a study, each after those whose outputs it reads. Raises UserError if a study
+    lacks what it names."""
+    with plugins.blamed():
+        if config.redraw:
+            planned = drawing_jobs(config)
+        else:
+            made = [*dataset_jobs(config), *pilot_jobs(config), *train_jobs(config)]
+            made += study_jobs(config)
+            check = [check_job(config)] if config.reference else []
+            planned = [*made, gather_job(config, made), *drawing_jobs(config), *check]
+        _check(config, planned)
+    logs = f"{config.folder}/logs"
+    return [job._replace(log=f"{logs}/{job.kind}/{job.name or job.kind}.log") for job in planned]
+
+
+def targets(config: Config) -> list[str]:
+    """The files that a study is asked for."""
+    gathered = [f"{config.folder}/gathered.h5", f"{config.folder}/curves.csv"]
+    wanted = [] if config.redraw else gathered
+    return wanted + [output for job in drawing_jobs(config) for output in job.outputs]

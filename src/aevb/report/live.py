@@ -1,5 +1,7 @@
-"""Figures 2 and 3 to look into, as Bokeh plots; and how such plots get into a page: fetching
-nothing, equal bytes for equal plots."""
+"""Figures to look into, as Bokeh plots, and how such plots get into a page.
+
+A page fetches nothing; equal plots give equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,17 @@ from bokeh.models import (
     NoOverlap,
     Range1d,
     ResetTool,
-    Span,
 )
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
-from ..config import load
 from ..core.words import short
-from ..paper.distance import completed, paper_curve, replicas, shown
+from ..learners import LEARNERS, appearance
+from ..paper.curves import paper_curve
 from ..results import Gathered
-from .figures import ALGORITHMS, COLOURS, MARKERS, SEEDS_FOR_SD, mean_and_beyond, value_range
+from ..results.curves import completed, replicas, shown
+from .panels import mean_and_beyond
+from .style import SEEDS_FOR_SD, value_range
 
 #: what Bokeh counts up or draws at random: ids of models and of elements
 IDS = re.compile(r'(?<=")p\d{4,}(?=")|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
@@ -51,7 +54,19 @@ def embed(plots: dict[str, Model]) -> tuple[str, dict[str, str]]:
 
 
 DASHES = {"train": "solid", "test": [6, 3]}
-SHAPES = {"o": "circle", "^": "triangle", "s": "square"}
+#: Matplotlib's markers as Bokeh calls them; it has fewer, and draws the others as dotted circles
+SHAPES = {
+    "o": "circle",
+    "^": "triangle",
+    "s": "square",
+    "D": "diamond",
+    "v": "inverted_triangle",
+    "P": "plus",
+    "X": "x",
+    "p": "star",
+    "*": "asterisk",
+    "h": "hex",
+}
 TICKS = "return tick >= 1e4 ? Number(tick.toPrecision(3)).toExponential().replace('+', '') : tick"
 FORMAT = {
     "samples": lambda x: f"{short(int(float(f'{x:.3g}')))} samples",
@@ -80,9 +95,9 @@ def curves(
     seconds."""
     found = []
     for algorithm, split in itertools.product(algorithms, ("train", "test")):
-        name, tags = f"{ALGORITHMS[algorithm]}, {split}", [algorithm, split]
+        name, tags = f"{LEARNERS[algorithm].label}, {split}", [algorithm, split]
         theirs = (
-            paper_curve(paper, load(gathered.config), experiment, latent_dim, algorithm, split)
+            paper_curve(paper, gathered.study, experiment, latent_dim, algorithm, split)
             if x == "samples"
             else None
         )
@@ -110,7 +125,7 @@ def curves(
                 values.index if x == "samples" else part.groupby("samples")["seconds"].mean()
             )
             found.append(
-                Curve(name + ", where some seeds go on" * bool(more), [*tags, *more], frame)
+                Curve(name + ", seeds trained further" * bool(more), [*tags, *more], frame)
             )
         for run in runs:
             if run.status == "diverged":
@@ -120,7 +135,7 @@ def curves(
     return found
 
 
-def _range(panels: list[list[Curve]], first: float, last: float, fence: float) -> Range1d:
+def value_axis(panels: list[list[Curve]], first: float, last: float, fence: float) -> Range1d:
     """The y axis of a row of panels, by the rule of figures.py: from `first` to `last`, without
     diverged and the paper's train curves."""
     counted = [
@@ -141,8 +156,8 @@ def _range(panels: list[list[Curve]], first: float, last: float, fence: float) -
     )
 
 
-def _panel(panel: list[Curve], x: str, ends: Range1d, heights: Range1d, log: bool) -> Model:
-    plot = figure(
+def plot(panel: list[Curve], x: str, ends: Range1d, heights: Range1d, log: bool) -> Model:
+    axes = figure(
         x_range=ends,
         y_range=heights,
         x_axis_type="log" if log else "linear",
@@ -152,95 +167,43 @@ def _panel(panel: list[Curve], x: str, ends: Range1d, heights: Range1d, log: boo
         tools=[BoxZoomTool(), ResetTool()],
         active_drag=None,
     )
-    plot.toolbar.logo, plot.min_border_right = None, 12
-    plot.xaxis.update(formatter=CustomJSTickFormatter(code=TICKS), major_label_policy=NoOverlap())
+    axes.toolbar.logo, axes.min_border_right = None, 12
+    axes.xaxis.update(formatter=CustomJSTickFormatter(code=TICKS), major_label_policy=NoOverlap())
     ours, theirs = [], []
     for curve in panel:
         algorithm, split, *kind = curve.tags
         data = {name: values.to_list() for name, values in curve.frame.items()} | {
             "at": [*map(FORMAT[x], curve.frame["x"])]
         }
-        style = {"source": ColumnDataSource(data), "color": COLOURS[algorithm], "name": curve.name}
+        style = {
+            "source": ColumnDataSource(data),
+            "color": appearance(algorithm).colour,
+            "name": curve.name,
+        }
         width, alpha = (1, 0.45 if kind == ["paper"] else 1) if kind else (2, 1)
         drawn = [
-            plot.line("x", "value", line_dash=DASHES[split], line_width=width, alpha=alpha, **style)
+            axes.line("x", "value", line_dash=DASHES[split], line_width=width, alpha=alpha, **style)
         ]
         if not kind:
             drawn.append(
-                plot.scatter("x", "value", size=5, marker=SHAPES[MARKERS[algorithm]], **style)
+                axes.scatter(
+                    "x",
+                    "value",
+                    size=5,
+                    marker=SHAPES.get(appearance(algorithm).marker, "circle_dot"),
+                    **style,
+                )
             )
-            drawn.append(plot.varea("x", "low", "high", alpha=0.22, **style))
+            drawn.append(axes.varea("x", "low", "high", alpha=0.22, **style))
         elif kind == ["diverged"]:
             style["source"] = ColumnDataSource({name: values[-1:] for name, values in data.items()})
-            drawn.append(plot.scatter("x", "value", size=10, marker="x", **style))
+            drawn.append(axes.scatter("x", "value", size=10, marker="x", **style))
         (ours if "seeds" in data else theirs).append(drawn[0])
         for renderer in drawn:
             renderer.tags = curve.tags
     for lines, more in ((ours, "<br>@seeds"), (theirs, "")):
         tooltips = f"<b>$name</b><br>@at: @value{{0.00}} nats{more}"
-        plot.add_tools(
+        axes.add_tools(
             HoverTool(renderers=lines, tooltips=tooltips, line_policy="nearest", visible=False)
         )
-    return plot
-
-
-def figure2(gathered: Gathered, paper: pd.DataFrame) -> dict[str, Model]:
-    """The panels of Figure 2, by experiment and N_z: 'mnist-3'; see figures.figure2."""
-    study, panels = load(gathered.config), {}
-    for row in study.figure2:
-        ends = Range1d(
-            0.9 * min(study.evaluation.first, study.samples), 1.5 * study.longest(row.experiment)
-        )
-        drawn = {
-            d: curves(gathered, paper, row.experiment, d, row.algorithms, "samples")
-            for d in row.latent_dims
-        }
-        heights = _range([*drawn.values()], ends.start**0.8 * ends.end**0.2, ends.end, fence=3)
-        for d, panel in drawn.items():
-            plot = panels[f"{row.experiment}-{d}"] = _panel(
-                panel, "samples", ends, heights, log=True
-            )
-            for split, value in gathered.baselines.get(row.experiment, {}).items():
-                plot.add_layout(
-                    Span(
-                        location=value,
-                        dimension="width",
-                        line_dash=DASHES[split],
-                        line_color="#737373",
-                        name="ignoring z",
-                    )
-                )
-    return panels
-
-
-def figure3(gathered: Gathered, paper: pd.DataFrame) -> dict[str, Model]:
-    """The panels of Figure 3, by x axis and experiment: 'samples-mnist_1000'; see
-    figures.figure3."""
-    study = load(gathered.config)
-    if (part := study.figure3) is None:
-        return {}
-    drawn = {
-        (x, name): curves(gathered, paper, name, part.latent_dim, part.algorithms, x)
-        for x in FORMAT
-        for name in part.experiments
-    }
-    ours = {
-        key: [curve.frame for curve in panel if "seeds" in curve.frame]
-        for key, panel in drawn.items()
-    }
-    whole = 1.02 * max(
-        run.samples for run in gathered.runs.values() if run.experiment in part.experiments
-    )
-    heights = _range(
-        [drawn["samples", name] for name in part.experiments], whole / 2, whole, fence=20
-    )
-    timed = [frame for name in part.experiments for frame in ours["seconds", name]]
-    seconds = [at for frame in timed for at in frame["x"][frame["value"] >= heights.start]] or [1.0]
-    ends = {
-        "samples": Range1d(0, whole),
-        "seconds": Range1d(0.7 * min(seconds), 1.4 * max(seconds)),
-    }
-    return {
-        f"{x}-{name}": _panel(panel, x, ends[x], heights, log=x == "seconds")
-        for (x, name), panel in drawn.items()
-    }
+    return axes

@@ -1,7 +1,7 @@
-"""The documents of a study: the report as a page and as a paper, and the README's table. Their
-texts, tables and numbers are the same.
+"""The documents of a study: the report as a page and as a paper, with the same texts and tables.
 
-Identical results give identical bytes.
+Identical results give identical bytes. Each study adds its part (report/parts.py); what every study
+has is in general.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
@@ -20,30 +21,30 @@ from markupsafe import Markup, escape
 
 from ..core.errors import UserError
 from ..core.files import atomic
-from ..core.words import count, number
-from ..paper.distance import read
-from ..results import Gathered, read_gathered
-from . import live, tables
-from .figures import ALGORITHMS, COLOURS, label
-from .findings import _curves_of, _sizes, closest, findings
+from ..core.run import found
+from ..learners import LEARNERS, appearance
+from ..results import Gathered
+from ..results.csv import read
+from ..studies import STUDIES
+from . import general, live
+from .parts import LAST, Part, Section, markdown
 
+TEMPLATES = Path(__file__).parents[3] / "report"
 BLOCKS = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
 HTML = {"N_z": "<i>N<sub>z</sub></i>", "N_train": "<i>N</i><sub>train</sub>"}
 TYPST = {"N_z": "$N_z$", "N_train": '$N_"train"$'}
 
+Tables = Mapping[str, pd.DataFrame]
+
 
 def _symbols(text: str, symbols: dict[str, str], other) -> Markup:
     """`text` with N_z and N_train set as `symbols` has them, and the rest as `other` makes it."""
-    return Markup(
-        "".join(
-            symbols.get(part) or other(part)
-            for part in re.split(r"(N_z|N_train)", str(text))
-            if part
-        )
-    )
+    parts = re.split(r"(N_z|N_train)", str(text))
+    return Markup("".join(symbols.get(part) or other(part) for part in parts if part))
 
 
 def html(text: str) -> Markup:
+    """Text as HTML, whatever is in it."""
     return _symbols(text, HTML, escape)
 
 
@@ -54,131 +55,150 @@ def typeset(text) -> Markup:
     return _symbols(text, TYPST, lambda part: '#"{}";'.format(re.sub(r'([\\"])', r"\\\1", part)))
 
 
-def texts(template: Path, found: dict) -> dict[str, str]:
-    """The sections "== NAME" of the Jinja file `template`, filled with what report.findings
-    found."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    filled = environment.from_string(template.read_text(encoding="utf-8")).render(**found)
+def texts(template: Path | str, facts: dict) -> dict[str, str]:
+    """The sections "== NAME" of `template`, a Jinja file or its text, filled with `facts`."""
+    folders = [template.parent] if isinstance(template, Path) else []
+    loader = jinja2.FileSystemLoader([*folders, TEMPLATES])
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)
+    if isinstance(template, Path):
+        filled = environment.get_template(template.name).render(**facts)
+    else:
+        filled = environment.from_string(template).render(**facts)
     parts = re.split(r"^== (\S+)$", filled, flags=re.MULTILINE)
     return {
         name: " ".join(text.split()) for name, text in zip(parts[1::2], parts[2::2], strict=True)
     }
 
 
-def _contents(
-    gathered: Gathered, paper: pd.DataFrame, folder: Path, more: dict[str, pd.DataFrame]
-) -> dict:
-    """What every document is made of: findings, tables and texts."""
-    found = findings(gathered, paper) | {"number": number, "count": count, "rate": tables.rate}
-    found |= {"closest": closest(more["readings"]) if "readings" in more else ""}
-    made = tables.tables(found) | {name: tables.plain(frame) for name, frame in more.items()}
-    if "claims" in more:
-        made |= {"claims": tables.claims(more["claims"]), "rules": tables.rules(more["claims"])}
-    return {**found, "tables": made, "texts": texts(folder / "texts.j2", found)}
+class _Texts(dict[str, str]):
+    """Texts by name; one that is asked for and missing is an error in a sentence."""
+
+    def __missing__(self, name: str) -> str:
+        raise UserError(f"the text {name} is missing; add '== {name}' to the texts of its study")
 
 
-def _live(gathered: Gathered, paper: pd.DataFrame, study) -> dict:
-    """Figures 2 and 3 to look into: `live`, by figure: algorithms, whether the paper has curves,
-    panels; and the scripts for them."""
-    titles = {
-        f"{row.experiment}-{d}": f"{label(row.experiment)}, N_z = {d}"
-        for row in study.figure2
-        for d in row.latent_dims
-    }
-    for name, _, _ in _curves_of(study, 3):
-        titles |= {
-            f"{x}-{name}": f"{_sizes(study, name)}, against {x}" for x in ("samples", "seconds")
-        }
-    plots = {2: live.figure2(gathered, paper), 3: live.figure3(gathered, paper)}
-    script, elements = live.embed(
-        {
-            f"{figure}/{name}": plot
-            for figure, panels in plots.items()
-            for name, plot in panels.items()
-        }
+def parts(gathered: Gathered, paper: pd.DataFrame, numbers: Tables) -> list[Part]:
+    """What every study has, then what each adds, in the order of their sections."""
+    told = [study for study in STUDIES.values() if study.told(gathered.study) and study.part()]
+    made = [found(study.part())(gathered, paper, numbers) for study in told]
+    made.sort(key=lambda part: min((s.order for s in part.sections), default=LAST))
+    return [general.part(gathered, paper, numbers), *made]
+
+
+def _contents(gathered: Gathered, paper: pd.DataFrame, numbers: Tables) -> dict:
+    """What page and paper are made of: facts, tables, texts, sections and figures."""
+    study, made = gathered.study, parts(gathered, paper, numbers)
+    facts = {name: value for part in made for name, value in part.facts.items()}
+    tables = {name: table for part in made for name, table in part.tables.items()}
+    active = [entry for entry in STUDIES.values() if entry.told(study)]
+    words = _Texts(texts(TEMPLATES / "texts.j2", facts))
+    for entry in active:
+        words |= texts(entry.text(), facts) if entry.text() else {}
+    sections = sorted(
+        (s for part in made for s in part.sections), key=lambda section: section.order
     )
+    placed = {name for section in sections for kind, name in section.blocks if kind == "figure"}
+    drawn = {name: figure for entry in active for name, figure in entry.figures(study).items()}
+    absent = [e.absent for e in STUDIES.values() if e.absent and not e.told(study)]
+    missing = [sentence for part in made[1:] for sentence in part.missing]
+    return {
+        **facts,
+        "tables": tables,
+        "texts": words,
+        "sections": [section for section in sections if _shows(section, tables, drawn)],
+        "titles": {name: drawn[name].title for name in drawn},
+        # those that no section shows; their names put the paper's in order
+        "figures": sorted(name for name in drawn if name not in placed),
+        "summary": [sentence for part in made for sentence in part.summary],
+        "not_run": absent + missing + made[0].missing,
+        "pages": {name: page for entry in active for name, page in entry.pages(study).items()},
+        "live": {name: figure for part in made for name, figure in part.live.items()},
+    }
+
+
+def _shows(section: Section, tables: Mapping, figures: Mapping) -> bool:
+    """Whether a section has more than words that point to a missing table or figure."""
+    wanted = [(kind, name) for kind, name in section.blocks if kind in ("table", "figure")]
+    there = {"table": tables, "figure": figures}
+    return not wanted or any(name in there[kind] for kind, name in wanted)
+
+
+def _live(plots: dict) -> dict:
+    """Figures to look into, and the scripts for them."""
+    flat = {f"{name}/{title}": p for name, fig in plots.items() for title, p in fig.panels.items()}
+    script, elements = live.embed(flat)
     shown = {}
-    for figure, panels in plots.items():
-        algorithms = [
-            algorithm for _, _, algorithms in _curves_of(study, figure) for algorithm in algorithms
-        ]
-        drawn = {tag for plot in panels.values() for curve in plot.renderers for tag in curve.tags}
-        about = {"algorithms": list(dict.fromkeys(algorithms)), "paper": "paper" in drawn}
-        shown[f"figure{figure}"] = {
-            **about,
-            "panels": [
-                {"title": titles[name], "element": elements[f"{figure}/{name}"]} for name in panels
-            ],
+    for name, fig in plots.items():
+        drawn = {
+            tag for plot in fig.panels.values() for curve in plot.renderers for tag in curve.tags
         }
+        panels = [{"title": title, "element": elements[f"{name}/{title}"]} for title in fig.panels]
+        shown[name] = {"algorithms": fig.algorithms, "paper": "paper" in drawn, "panels": panels}
+    names = {key: learner.label for key, learner in LEARNERS.items()}
+    colours = {key: appearance(key).colour for key in LEARNERS}
     return {
         "live": shown,
         "script": script,
         "library": live.library(),
-        "algorithms": ALGORITHMS,
-        "colours": COLOURS,
+        "algorithms": names,
+        "colours": colours,
     }
 
 
-def filled(template, context: dict) -> str:
+def filled(template: Path, context: dict) -> str:
     """The page that the Jinja file `template` makes of `context`; it may include files of its
     folder."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(template).parent), autoescape=True, **BLOCKS
-    )
+    loader = jinja2.FileSystemLoader(template.parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, **BLOCKS)
     environment.filters["said"] = html
-    return environment.get_template(Path(template).name).render(**context)
+    return environment.get_template(template.name).render(**context)
 
 
 def render(
-    gathered_path, paper_path, figure_paths: dict[str, str], template, output, **more: pd.DataFrame
+    gathered: Gathered, paper: pd.DataFrame, figures: Mapping[str, str], numbers: Tables, output
 ) -> None:
     """Write the report of a study as one HTML file that fetches nothing.
 
-    `paper_path`: the paper's curves (CSV); `figure_paths`: name (see Config.figures) -> SVG file;
-    `template`: Jinja, with texts.j2 and style.css beside it; `more`: tables by name, which are left
-    out unless given: claims (columns of claims.verdicts), panels (of claims.details), distances,
-    units, ... Raises UserError for a bad gathered file or an output that cannot be written.
+    `paper`: the paper's curves; `figures`: name -> SVG file; `numbers`: CSV tables by name, which
+    are left out unless given. Raises UserError if the output cannot be written.
     """
-    gathered, paper = read_gathered(gathered_path), pd.read_csv(paper_path)
-    context = _contents(gathered, paper, Path(template).parent, more)
+    context = _contents(gathered, paper, numbers)
     pictures = {
-        name: base64.b64encode(Path(path).read_bytes()).decode()
-        for name, path in figure_paths.items()
+        n: base64.b64encode(Path(path).read_bytes()).decode() for n, path in figures.items()
     }
-    context |= _live(gathered, paper, context["study"]) | {"pictures": pictures}
+    context |= _live(context["live"]) | {"pictures": pictures}
     with atomic(output) as temporary:
-        temporary.write_text(filled(template, context), encoding="utf-8")
+        text = filled(TEMPLATES / "report.html.j2", context)
+        temporary.write_text(text, encoding="utf-8")
 
 
-def source(gathered_path, paper_path, template, **more: pd.DataFrame) -> str:
-    """The paper in Typst's language, of the Jinja file `template`; it shows the figures
-    FIGURE.pdf beside it. Otherwise as `render`."""
+def source(
+    gathered: Gathered, paper: pd.DataFrame, figures: Mapping[str, str], numbers: Tables
+) -> str:
+    """The paper in Typst's language; it shows the figures NAME.pdf beside it. As `render`."""
     environment = jinja2.Environment(autoescape=True, finalize=typeset, **BLOCKS)
-    context = _contents(
-        read_gathered(gathered_path), pd.read_csv(paper_path), Path(template).parent, more
-    ) | {"raw": Markup}
-    return environment.from_string(Path(template).read_text(encoding="utf-8")).render(**context)
+    context = _contents(gathered, paper, numbers) | {"raw": Markup, "pictures": figures}
+    text = (TEMPLATES / "paper.typ.j2").read_text(encoding="utf-8")
+    return environment.from_string(text).render(**context)
 
 
 def typeset_paper(
-    gathered_path, paper_path, figure_paths: dict[str, str], template, output, **more: pd.DataFrame
+    gathered: Gathered, paper: pd.DataFrame, figures: Mapping[str, str], numbers: Tables, output
 ) -> None:
-    """Write the report as a PDF in a paper's form; `figure_paths` name PDF files, all else as in
-    `render`."""
-    text = source(gathered_path, paper_path, template, **more)
+    """Write the report as a PDF in a paper's form; `figures`: name -> PDF file. See `render`."""
+    text = source(gathered, paper, figures, numbers)
     with tempfile.TemporaryDirectory() as folder, atomic(output) as temporary:
         (Path(folder) / "paper.typ").write_text(text, encoding="utf-8")
-        for name, path in figure_paths.items():
+        for name, path in figures.items():
             shutil.copyfile(path, Path(folder) / f"{name}.pdf")
         # Only the fonts that Typst carries: the same bytes everywhere.
-        temporary.write_bytes(
-            typst.compile(Path(folder) / "paper.typ", root=folder, ignore_system_fonts=True)
-        )
+        made = typst.compile(Path(folder) / "paper.typ", root=folder, ignore_system_fonts=True)
+        temporary.write_bytes(made)
 
 
 def with_fragment(text: str, name: str, fragment: str) -> str:
-    """`text` with `fragment` between the lines <!-- NAME --> and <!-- /NAME -->. Raises
-    UserError unless each is there once."""
+    """`text` with `fragment` between the lines <!-- NAME --> and <!-- /NAME -->. Raises UserError
+    unless each is there once."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
         raise UserError(
@@ -190,10 +210,12 @@ def with_fragment(text: str, name: str, fragment: str) -> str:
 
 def main(arguments: list[str]) -> None:
     """Put the table of claims CLAIMS.csv between the marks of README.md."""
+    from ..studies.paper.findings import claims
+
     parser = argparse.ArgumentParser(prog="python -m aevb readme", description=main.__doc__)
     parser.add_argument("readme", type=Path)
     parser.add_argument("claims", type=Path)
     options = parser.parse_args(arguments)
-    made = tables.markdown(tables.claims(read(options.claims)))
+    made = markdown(claims(read(options.claims)))
     readme = options.readme.read_text(encoding="utf-8")
     options.readme.write_text(with_fragment(readme, "claims", made), encoding="utf-8")

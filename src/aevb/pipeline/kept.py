@@ -1,0 +1,158 @@
+"""Finished results that a job which is due need not make anew.
+
+Snakemake removes all outputs of a job before it starts, also those that are as the job would make
+them: where jobs are packed differently, seeds are added, or Snakemake's records are lost. Its own
+flag `update` is no way out: it puts back the old files of a job that failed, and takes them from
+then on for files of the new settings. So those that stay get a second name in FOLDER/.kept before
+any job starts. A job takes its own back, and makes the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import UserError
+from ..core.files import atomic
+from ..core.run import Job
+from . import made
+
+KEPT = ".kept"
+RECORD = "record.json"
+#: kind of job -> what one of its outputs is; others are tables of their kind
+WORDS = {"pilot": "pilot", "train": "model"}
+
+
+def _link(folder: str, output: str) -> Path:
+    return Path(folder) / KEPT / Path(output).relative_to(folder)
+
+
+def _record(folder: str) -> dict[str, dict[str, Any]]:
+    """What `hold` found: output -> its time, and why it is made anew ('' if it stays)."""
+    try:
+        return json.loads((Path(folder) / KEPT / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _second_name(path: str | Path, name: str | Path) -> None:
+    """Give the file `path` the `name` besides; a copy where a file system has no hard links."""
+    try:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, name)
+        except OSError:
+            shutil.copy2(path, name)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {name}: {error.strerror}; make room or make the folder writable, then "
+            "run again"
+        ) from None
+
+
+def hold(folder: str, jobs: Iterable[Job]) -> Counter[tuple[str, str]]:
+    """Give a second name to the outputs of the due `jobs` that are as they would make them.
+
+    Reads the files of these jobs alone. Returns how many others lie there, by why they are made
+    anew (made.OTHER_SETTINGS or made.OTHER_CODE) and what they are. Raises UserError if `folder`
+    cannot be written.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    others: Counter[tuple[str, str]] = Counter()
+    for job in jobs:
+        for k, output in enumerate(job.outputs if job.kind in made.measured() else ()):
+            if (stored := made.attributes(output)) is None:
+                continue
+            problem = made.problem(job, k, stored)
+            found[output] = {"time": os.stat(output).st_mtime_ns, "problem": problem}
+            if problem:
+                other = problem if problem == made.OTHER_SETTINGS else made.OTHER_CODE
+                others[other, WORDS.get(job.kind, f"{job.kind} table")] += 1
+                continue
+            _second_name(output, _link(folder, output))
+    if found:
+        with atomic(Path(folder) / KEPT / RECORD) as temporary:
+            temporary.write_text(json.dumps(found), encoding="utf-8")
+    return others
+
+
+def said(folder: str, others: Counter[tuple[str, str]]) -> list[str]:
+    """What to say of the `others` that `hold` found: one line for each reason."""
+    lines = []
+    for reason, words in (
+        (made.OTHER_SETTINGS, "with other settings"),
+        (made.OTHER_CODE, "by other code"),
+    ):
+        counts = [
+            f"{n:,} {what}{'s' if n > 1 else ''}"
+            for (why, what), n in others.items()
+            if why == reason
+        ]
+        if counts:
+            lines.append(
+                f"Finished results in {folder} were made {words} and will be made anew: "
+                f"{', '.join(counts)}. To keep both, stop and add --config results=results/NAME."
+            )
+    return lines
+
+
+def _stays(folder: str, job: Job, k: int, record: dict[str, dict[str, Any]]) -> bool:
+    """Whether output `k`, which `hold` found to fit, still does: its data, pilot or model are the
+    same."""
+    output = job.outputs[k]
+    link = _link(folder, output)
+    if not link.exists() or not made.same_inputs(job, k, made.attributes(link) or {}):
+        return False
+    if not (source := made.measured_on(job, k)):
+        return True
+    kept = _link(folder, source)
+    if kept.exists() and os.path.samefile(kept, source):
+        return True
+    return os.stat(source).st_mtime_ns <= record[output]["time"]
+
+
+def put_back(folder: str, job: Job) -> tuple[Job | None, list[str]]:
+    """Put the outputs of `job` that stay back in their place.
+
+    Returns the job with the others (None if there are none), and a line for each finished file
+    that it makes anew.
+    """
+    if job.kind not in made.measured():
+        return job, []
+    record = _record(folder)
+    lines = [
+        f"{output} was there, but does not fit ({problem}): made anew"
+        for output in job.outputs
+        if (problem := record.get(output, {}).get("problem"))
+    ]
+    rows = [k for k in range(len(job.outputs)) if not _stays(folder, job, k, record)]
+    for output in (output for k, output in enumerate(job.outputs) if k not in rows):
+        if not Path(output).exists():
+            _second_name(_link(folder, output), output)
+        # of a job that was killed between two curves
+        Path(output).with_suffix(".checkpoint.h5").unlink(missing_ok=True)
+    return made.part(job, rows), lines
+
+
+def release(folder: str, finished: bool) -> None:
+    """Forget what `hold` kept, once no job runs.
+
+    Unless all jobs `finished`, files that are missing are put back, and those that a job put back
+    get the time that they had: what was measured on them is no older than they are.
+    """
+    for output, entry in () if finished else _record(folder).items():
+        link = _link(folder, output)
+        if not link.exists():
+            continue
+        if not Path(output).exists():
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(link, output)
+        elif not os.path.samefile(link, output):
+            continue
+        os.utime(output, ns=(entry["time"], entry["time"]))
+    shutil.rmtree(Path(folder) / KEPT, ignore_errors=True)

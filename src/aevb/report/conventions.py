@@ -1,0 +1,90 @@
+"""How data were prepared, and where a study departs from the default reading of the paper."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from ..config import Config
+from ..data import DATASETS
+from ..models.likelihoods import LIKELIHOODS
+from ..paper.facts import PAPER_FIGURE3, PAPER_HIDDEN
+from ..results import Gathered
+from ..results.curves import in_figure3
+from ..results.words import label
+
+
+def changed_settings(model: BaseModel, names=None) -> list[str]:
+    """Settings (all, or those of `names`) that are not the default, as 'name = value (default)'."""
+    names = list(type(model).model_fields) if names is None else names
+    defaults = {name: type(model).model_fields[name].default for name in names}
+    return [
+        f"{name} = {getattr(model, name)} (default {defaults[name]})"
+        for name in names
+        if getattr(model, name) != defaults[name]
+    ]
+
+
+def hidden_of_paper(study: Config, name: str) -> int | None:
+    """The paper's number of hidden units where experiment `name` has another; else None."""
+    experiment = study.experiments[name]
+    hidden = PAPER_HIDDEN.get(experiment.dataset)
+    if in_figure3(study, name) and experiment.dataset == PAPER_FIGURE3["dataset"]:
+        hidden = PAPER_FIGURE3["hidden"]
+    return hidden if hidden != experiment.hidden else None
+
+
+def departures(study: Config, name: str) -> list[str]:
+    """Settings of experiment `name` that are not the project's default reading of the paper, as
+    'name = value (default)'."""
+    experiment, third = study.experiments[name], in_figure3(study, name)
+    found = []
+    if (hidden := hidden_of_paper(study, name)) is not None:
+        found.append(f"hidden = {experiment.hidden} (the paper: {hidden})")
+    if experiment.n_train and not third:
+        found.append(f"n_train = {experiment.n_train} (the paper: all)")
+    names = ["binarise", "dequantise"]
+    if type(experiment).model_fields["scale"].default in DATASETS[experiment.dataset].scales:
+        names.insert(0, "scale")
+    return found + changed_settings(experiment, names) + changed_settings(study.training_of(name))
+
+
+def conventions(gathered: Gathered, study: Config) -> dict[str, dict]:
+    """For each experiment: sizes of its data, how they were prepared (part of every statement of
+    a bound), departures."""
+    entries = {}
+    for run in gathered.runs.values():
+        experiment = study.experiments[run.experiment]
+        values = f"grey values / {experiment.scale:g}"
+        if experiment.dequantise:
+            values = f"(grey values + fixed uniform noise of one level) / {experiment.scale:g}"
+        values += ", thresholded at 0.5" if experiment.binarise else ", not binarised"
+        about = {
+            "name": label(run.experiment),
+            "n_train": run.n_train,
+            "n_test": run.n_test,
+            "values": values,
+            "decoder": f"{LIKELIHOODS[experiment.likelihood].title} decoder",
+        }
+        entries[run.experiment] = {
+            **experiment.model_dump(),
+            **about,
+            "departures": departures(study, run.experiment),
+        }
+    return entries
+
+
+def row(item: dict) -> dict:
+    """An entry of `conventions` as a row of a table."""
+    sizes = {
+        "train": f"{item['n_train']:,}",
+        "test": f"{item['n_test']:,}",
+        "values": item["values"],
+        "likelihood": item["likelihood"],
+    }
+    about = {
+        "experiment": item["name"],
+        "data": item["dataset"],
+        **sizes,
+        "hidden units": str(item["hidden"]),
+    }
+    return {**about, "not as by default": "; ".join(item["departures"]) or "nothing"}

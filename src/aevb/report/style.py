@@ -1,0 +1,199 @@
+"""What figures share: style, axes, legends, and how they are written to files.
+
+Identical results give identical bytes: fonts, style and metadata are fixed. Nothing here depends on
+the time, on the user's matplotlib settings or on pyplot's global state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib.style
+import numpy as np
+import seaborn
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from ..config import Config
+from ..core.files import atomic
+from ..core.words import plural, short
+from ..learners import LEARNERS, appearance
+from ..report.conventions import hidden_of_paper
+
+DASHES = {"train": "-", "test": (0, (3.5, 1.6))}
+# Below this many seeds the band is the range: a standard deviation of so few says little.
+SEEDS_FOR_SD = 5
+WIDTH = 7.2  # inches: the text width of an A4 or letter page
+THEME = {
+    **seaborn.plotting_context("paper", font_scale=0.8),
+    **seaborn.axes_style(
+        "ticks", {"axes.grid": True, "grid.color": "0.9", "font.family": ["DejaVu Sans"]}
+    ),  # ships with matplotlib
+    **{
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.minor.width": 0.4,
+        "grid.linewidth": 0.5,
+    },
+    **{
+        "figure.titlesize": 7.5,
+        "svg.hashsalt": "aevb",
+        "svg.fonttype": "path",
+        "pdf.fonttype": 42,
+        "savefig.dpi": 200,
+    },
+}
+# None removes an entry: dates and version strings would change the bytes.
+METADATA = {
+    ".pdf": {"Creator": "aevb", "Producer": None, "CreationDate": None},
+    ".svg": {"Creator": "aevb", "Date": None},
+    ".png": {"Software": None},
+}
+
+
+def style():
+    return matplotlib.style.context(["default", THEME])
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once and for all, on round positions: the layout solver's last digits
+    vary from call to call."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        axis.set_position(np.round(axis.get_position(original=True).bounds, 4))
+    for text in figure.texts:
+        text.set_position(np.round(text.get_position(), 4))
+
+
+def budget_line(samples: int, seeds: list[int]) -> str:
+    """What lines and bands of a figure stand for, in a line."""
+    band = (
+        "mean and ± 1 sd over" if len(seeds) >= SEEDS_FOR_SD else "mean and range (min to max) over"
+    )
+    spread = f"{band} {plural(len(seeds), 'seed')}" if len(seeds) > 1 else "1 seed"
+    return f"Budget: {short(samples)} training samples per curve; {spread}"
+
+
+def beside_paper(study: Config, experiment: str) -> str:
+    """What to add to the title of a panel whose paper's curves have another number of hidden units;
+    '' where they are the same, or the paper has none."""
+    departed = hidden_of_paper(study, experiment)
+    if departed is None:
+        return ""
+    return f"\n{study.experiments[experiment].hidden} hidden units; the paper's have {departed}"
+
+
+def pale(colour: str) -> tuple[float, ...]:
+    return tuple(0.45 * part + 0.55 for part in to_rgb(colour))
+
+
+def make_room(figure: Figure, inches: float) -> float:
+    """Keep the foot of the figure free for legend and label, which the layout engine would lay
+    on each other; its height."""
+    height = figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, inches / height, 1, 1 - inches / height))
+    return height
+
+
+def log_ticks(axis) -> None:
+    axis.xaxis.set_major_locator(LogLocator(numticks=6))
+    axis.xaxis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=100))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def limits(panels: list, skip: float, fence: float) -> tuple[float, float]:
+    """A y range for a row of panels, from the lines in them.
+
+    Three things do not count. The first part of the x axis (`skip`, a share of its length), where
+    values rise steeply, as in the paper's axes. The paper's train curves, which start lower still.
+    Values further from the quartiles than `fence` times their distance, lest one flatten the rest.
+    """
+    values = []
+    for panel in panels:
+        for line in panel.get_lines():
+            x, y = line.get_data(orig=False)
+            place = panel.transLimits.transform(
+                panel.transScale.transform(np.column_stack([x, np.zeros(len(x))]))
+            )[:, 0]
+            theirs = line.get_label().startswith("paper") and line.get_label().endswith("train")
+            values += [] if theirs else list(y[(place >= skip) & (place <= 1)])
+    return value_range(values, fence)
+
+
+def value_range(values: list[float], fence: float) -> tuple[float, float]:
+    """A range for `values`, with a margin: the finite ones not further from the quartiles than
+    `fence` times their distance."""
+    values = [value for value in values if np.isfinite(value)]
+    if not values:
+        return 0.0, 1.0
+    lower, upper = np.quantile(values, [0.25, 0.75])
+    reach = fence * max(upper - lower, 1.0)
+    low, high = max(min(values), lower - reach), min(max(values), upper + reach)
+    pad = 0.05 * max(high - low, 1.0)
+    return low - pad, high + pad
+
+
+def legend(figure: Figure, algorithms: list[str]) -> None:
+    """One legend at the foot of Figure 2 or 3."""
+    drawn = [line.get_label() for axis in figure.axes for line in axis.get_lines()]
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=appearance(a).colour,
+            marker=appearance(a).marker,
+            markersize=3,
+            markeredgewidth=0,
+            label=LEARNERS[a].label,
+        )
+        for a in dict.fromkeys(algorithms)
+    ]
+    handles += [
+        Line2D([], [], color="0.25", linestyle=dashes, label=split)
+        for split, dashes in DASHES.items()
+    ]
+    if any(name.startswith("paper") for name in drawn):
+        handles.append(Line2D([], [], color="0.65", linewidth=0.7, label="the paper (thin, pale)"))
+    if any(name.startswith("ignoring z") for name in drawn):
+        handles.append(Line2D([], [], color="0.45", linewidth=0.7, label="ignoring z"))
+    if any(name.endswith("diverged") for name in drawn):
+        handles.append(
+            Line2D(
+                [], [], color="0.25", marker="x", markersize=5, linestyle="none", label="diverged"
+            )
+        )
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        ncols=7,
+        frameon=False,
+        handlelength=2.4,
+        columnspacing=1.2,
+    )
+
+
+def write(figure: Figure, outputs: Iterable[str | Path]) -> None:
+    """Write a figure into each of `outputs` (.pdf, .svg or .png). Raises UserError if one cannot be
+    written."""
+    for path in map(Path, outputs):
+        with style(), atomic(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])
+
+
+# What markers are called.
+MARKERS = {"o": "circles", "^": "triangles", "s": "squares", "D": "diamonds", "v": "triangles down"}
+MARKERS |= {"P": "crosses", "X": "slanted crosses", "h": "hexagons", "p": "pentagons", "*": "stars"}
+
+
+def in_words(algorithms: Iterable[str]) -> str:
+    """'AEVB red with circles, wake-sleep green with triangles'."""
+    return ", ".join(
+        f"{LEARNERS[key].label} {appearance(key).word} with "
+        f"{MARKERS.get(appearance(key).marker, 'its marker')}"
+        for key in dict.fromkeys(algorithms)
+    )

@@ -1,0 +1,305 @@
+"""Writing and reading result files: what is wrong with one is said in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from ..core.errors import Damaged, UserError
+from ..core.files import new_h5, open_h5
+from ..core.provenance import attributes, fingerprint
+from ..core.run import Job
+from ..studies import STUDIES
+from ..studies.planning import budgets
+from .schema import ATTRIBUTES, CURVE, READABLE, SCHEMA, SPLITS, Gathered, Pilot, RunResult, Table
+
+LATER = {"code_modules": ""}  # attributes that older files lack
+
+
+def write_run(path: str | Path, result: RunResult) -> None:
+    """Write one run.
+
+    Raises UserError if `result` is not of the schema or the file cannot be written.
+    """
+    with new_h5(path) as file:
+        write_run_group(file, result)
+
+
+def write_run_group(group: h5py.Group, result: RunResult) -> None:
+    """Write one run into an HDF5 group. Raises UserError if `result` is not of the schema."""
+    missing = set(ATTRIBUTES) - set(result.attributes)
+    extra = set(result.attributes) - set(ATTRIBUTES)
+    if missing or extra or list(result.curve.columns) != list(CURVE):
+        raise UserError(
+            f"a run does not fit the schema: missing {sorted(missing)}, unknown {sorted(extra)}, "
+            f"columns {list(result.curve.columns)}"
+        )
+    for name in ATTRIBUTES:
+        group.attrs[name] = result.attributes[name]
+    for column in CURVE:
+        group.create_dataset(f"curve/{column}", data=result.curve[column].to_numpy())
+    for name, value in result.weights.items():
+        group.create_dataset(f"weights/{name}", data=value)
+    if result.snapshots is not None:
+        group.create_dataset("snapshots", data=result.snapshots)
+
+
+def read_run(path: str | Path, parameters: bool = True) -> RunResult:
+    """Read and check one run file; without its weights and snapshots if `parameters` is false.
+
+    Those are nearly all of it. Raises UserError: what is wrong with which file, and what to do.
+    """
+    with _open(path) as file:
+        return read_run_group(file, str(path), parameters)
+
+
+def read_run_group(group: h5py.Group, where: str, parameters: bool = True) -> RunResult:
+    """Read and check one run from an HDF5 group, which messages call `where`. Raises UserError."""
+    schema = group.attrs.get("schema")
+    if schema not in READABLE:
+        raise UserError(
+            f"{where} has schema {schema}, this version reads {READABLE}; delete the file and run "
+            "again"
+        )
+    columns = [column for column in CURVE if schema > 1 or column != "seconds"]
+    found = {**(LATER if schema < SCHEMA else {}), **group.attrs}
+    absent = [name for name in ATTRIBUTES if name not in found] + [
+        f"curve/{c}" for c in columns if f"curve/{c}" not in group
+    ]
+    if absent:
+        raise UserError(f"{where} lacks {', '.join(absent)}; delete the file and run again")
+    try:
+        attributes = {name: kind(found[name]) for name, kind in ATTRIBUTES.items()}
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{where} holds an attribute of the wrong kind ({error}); delete the file and run again"
+        ) from None
+    curve = pd.DataFrame({column: group[f"curve/{column}"][:] for column in columns}).reindex(
+        columns=list(CURVE)
+    )
+    weights = (
+        {name: data[:] for name, data in group["weights"].items()}
+        if parameters and "weights" in group
+        else {}
+    )
+    return RunResult(
+        attributes,
+        curve,
+        weights,
+        group["snapshots"][:] if parameters and "snapshots" in group else None,
+    )
+
+
+def write_pilot(path: str | Path, pilot: Pilot) -> None:
+    """Write the pilot of one curve. Raises UserError if the file cannot be written."""
+    with new_h5(path) as file:
+        write_pilot_group(file, pilot)
+
+
+def write_pilot_group(group: h5py.Group, pilot: Pilot) -> None:
+    """Write a pilot into an HDF5 group."""
+    group.attrs["schema"] = SCHEMA
+    for name, value in vars(pilot).items():
+        if isinstance(value, np.ndarray):
+            group.create_dataset(name, data=value)
+        else:
+            group.attrs[name] = value
+
+
+def read_pilot(path: str | Path) -> Pilot:
+    """Read and check one pilot. Raises UserError if the file is missing, damaged or no pilot."""
+    with _open(path) as file:
+        return read_pilot_group(file, str(path))
+
+
+def read_pilot_group(group: h5py.Group, where: str) -> Pilot:
+    """Read and check a pilot from an HDF5 group, which messages call `where`. Raises UserError."""
+    try:
+        if group.attrs["schema"] not in READABLE:
+            raise KeyError(f"schema {group.attrs['schema']}")
+        kinds = {
+            "experiment": str,
+            "algorithm": str,
+            "latent_dim": int,
+            "seed": int,
+            "step_size": float,
+            "seconds": float,
+        }
+        attributes = {name: kind(group.attrs[name]) for name, kind in kinds.items()}
+        origin = {
+            name: str(group.attrs.get(name, ""))
+            for name in ("config", "data_sha256", "code_sha256", "code_modules")
+        }
+        return Pilot(
+            **attributes,
+            **origin,
+            **{name: group[name][:] for name in ("step_sizes", "samples", "bounds")},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{where} is not a pilot of this version ({error}); delete the file and run again"
+        ) from None
+
+
+def write_table(path: str | Path, table: Table) -> None:
+    """Write a table. Raises UserError if the file cannot be written."""
+    with new_h5(path) as file:
+        write_table_group(file, table)
+
+
+def write_table_group(group: h5py.Group, table: Table) -> None:
+    """Write a table into an HDF5 group."""
+    group.attrs["schema"] = SCHEMA
+    for name, value in table.attributes.items():
+        group.attrs[name] = value
+    for column, values in table.frame.items():
+        if values.dtype == object or pd.api.types.is_string_dtype(values):
+            group.create_dataset(column, data=values.to_list(), dtype=h5py.string_dtype())
+        else:
+            group.create_dataset(column, data=values.to_numpy(float))
+
+
+def measured(job: Job, frame: pd.DataFrame, started: float, device: Any = None) -> Table:
+    """A table that `job` measured, with how it was made: settings, code, versions, machine.
+
+    `started`: time.perf_counter() at its beginning; `device`: a torch.device, the CPU unless given.
+    """
+    import torch
+
+    made = attributes(device or torch.device("cpu"), fingerprint(job.code))
+    seconds = time.perf_counter() - started
+    return Table(frame, {"config": json.dumps(job.settings), "seconds": seconds, **made})
+
+
+def read_table(path: str | Path, columns: dict[str, str]) -> Table:
+    """Read and check a table that has at least `columns` (name -> meaning).
+
+    Raises UserError if the file is missing, damaged or another table.
+    """
+    with _open(path) as file:
+        if file.attrs.get("schema") not in READABLE or any(name not in file for name in columns):
+            raise UserError(
+                f"{path} is not a table of {', '.join(columns)} of this version; delete the file "
+                "and run again"
+            )
+        return read_table_group(file, columns)
+
+
+def read_table_group(group: h5py.Group, described: Iterable[str] = ()) -> Table:
+    """A table, its columns in the order of the `described` ones, then any others."""
+    columns = {}
+    for name in dict.fromkeys([*(name for name in described if name in group), *group]):
+        data = group[name]
+        columns[name] = data.asstr()[:] if h5py.check_string_dtype(data.dtype) else data[:]
+    return Table(pd.DataFrame(columns), dict(group.attrs))
+
+
+def read_gathered(path: str | Path) -> Gathered:
+    """Read and check the gathered results of a study.
+
+    Raises UserError if the file is missing, damaged or of another schema.
+    """
+    with _open(path) as file:
+        schema = file.attrs.get("schema")
+        if schema not in READABLE or "config" not in file.attrs:
+            raise UserError(
+                f"{path} is not a gathered result file of schema {READABLE}; delete it and run "
+                "again"
+            )
+        gathered = Gathered(json.loads(file.attrs["config"]), {}, {})
+        if schema >= 3:
+            order = json.loads(file.attrs["order"])
+            groups = dict(file.get("tables", {}))
+        else:
+            order = [run.name for run in budgets(gathered.study)]
+            groups = {k: v for k, v in file.items() if k not in ("runs", "pilots", "baselines")}
+        for name in order:
+            if f"runs/{name}" in file:
+                group = file[f"runs/{name}"]
+                gathered.runs[name] = read_run_group(group, f"{path}, run {name}")
+        for curve in dict.fromkeys(run.run.curve for run in gathered.runs.values()):
+            if f"pilots/{curve}" in file:
+                group = file[f"pilots/{curve}"]
+                gathered.pilots[curve] = read_pilot_group(group, f"{path}, pilot {curve}")
+        for kind, group in groups.items():
+            known = [*order, *gathered.study.experiments]  # with the plug-ins of the study loaded
+            described = {k: c for study in STUDIES.values() for k, c in study.columns.items()}
+            gathered.tables[kind] = {
+                name: read_table_group(group[name], described.get(kind, ()))
+                for name in _tables(group, known)
+            }
+        if schema < 3 and "baselines" in file:
+            gathered.tables["baselines"] = {
+                name: Table(
+                    pd.DataFrame({"split": SPLITS, "value": [float(g.attrs[s]) for s in SPLITS]}),
+                    {"schema": schema},
+                )
+                for name, g in file["baselines"].items()
+            }
+    return gathered
+
+
+def _tables(group: h5py.Group, known: Iterable[str]) -> list[str]:
+    """The names of the tables below `group`: those of `known` first, in their order."""
+    there: set[str] = set()
+
+    def note(name: str, part: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(part, h5py.Group) and "schema" in part.attrs:
+            there.add(name)
+
+    group.visititems(note)
+    first = [name for name in dict.fromkeys(known) if name in there]
+    return [*first, *sorted(there - set(first))]
+
+
+def is_gathered(path: str | Path) -> bool:
+    """Whether a result file is that of a whole study. Raises UserError."""
+    with _open(path) as file:
+        return "runs" in file
+
+
+@contextlib.contextmanager
+def _open(path: str | Path):
+    try:
+        with open_h5(path) as file:
+            if outside := _not_inside(file):
+                raise Damaged(path, f"{outside} is no array that this file holds")
+            yield file
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the pipeline to make it") from None
+    except (OSError, RuntimeError) as error:
+        raise Damaged(path, str(error).splitlines()[0]) from error
+
+
+def _not_inside(group: h5py.Group) -> str:
+    """The name of a dataset below `group` whose bytes are elsewhere, or nowhere; '' if none is.
+
+    They may be in another file, or declared and never written, to fill the memory of who reads
+    them. No file that this project writes has such a dataset.
+    """
+    size = group.file.id.get_filesize()
+    for name in group:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            return f"{group.name}/{name}"
+        entry = group[name]
+        if isinstance(entry, h5py.Group):
+            if found := _not_inside(entry):
+                return found
+        elif (
+            not isinstance(entry, h5py.Dataset)
+            or entry.shape is None
+            or entry.external
+            or entry.is_virtual
+            or entry.nbytes > size
+        ):
+            return f"{group.name}/{name}"
+    return ""

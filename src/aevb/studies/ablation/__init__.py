@@ -1,0 +1,124 @@
+"""The ablation: readings of the paper, one at a time, beside the study's own."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from ...config.messages import sentences
+from ...config.sections import Experiment, Training
+from ...core.files import open_h5
+from ...core.run import Run
+from ...core.sections import Count, Strict, Whole
+from ...core.words import nearest
+from .. import STUDIES, Study
+from ..figure2 import Curves
+
+Reading = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
+FIXED = ("dataset", "likelihood")  # which no reading changes
+
+
+class Ablation(Strict):
+    """Readings of the paper, one at a time against the study's own: all else stays, pilot apart,
+    and random numbers too."""
+
+    curves: list[Curves] = Field(
+        min_length=1,
+        description="what is trained again under every reading: rows as those of figure2",
+    )
+    readings: dict[Reading, dict[str, Any]] = Field(
+        min_length=1,
+        description="name -> what changes: keys of `training`, and of an experiment all but "
+        "`dataset` and `likelihood`. Its runs are those of experiment BASE+NAME; the study's own "
+        "reading, which is called default, is the base itself",
+    )
+    samples: Count = Field(
+        1_000_000, description="budget of a curve, at most the study's `samples`"
+    )
+    seeds: list[Whole] | None = Field(
+        None, min_length=1, description="some of the study's; unless given, the first"
+    )
+
+
+@functools.cache
+def has_ablation(gathered: str) -> bool:
+    """Whether the gathered results of a study beside (path from the checkout) have an ablation."""
+    try:
+        with open_h5(Path(__file__).parents[4] / gathered) as file:
+            return bool(json.loads(file.attrs["config"]).get("ablation"))
+    except (OSError, KeyError, ValueError):  # the job that reads it says what is wrong
+        return False
+
+
+class Readings(Study):
+    """The study; see `Study` for what each method answers."""
+
+    key = "ablation"
+    order = 70
+    listed = False
+    section = Ablation
+
+    def told(self, config):
+        return self.active(config) or any(map(has_ablation, config.beside))
+
+    def names(self, config):
+        return [row.experiment for row in config.ablation.curves]
+
+    def check(self, config):
+        if not set(config.ablation.seeds or []) <= set(config.seeds):
+            raise ValueError("ablation.seeds must be among seeds")
+        valid = [*Training.model_fields, *(n for n in Experiment.model_fields if n not in FIXED)]
+        for reading, changes in config.ablation.readings.items():
+            where = f"ablation.readings.{reading}"
+            others = (s for s in STUDIES.values() if s is not self and s.active(config))
+            if reading == "default" or any(reading in study.variants(config) for study in others):
+                raise ValueError(f"{where} has a name that is taken; give it another")
+            for key in changes:
+                if key not in valid:
+                    raise ValueError(f"unknown key '{where}.{key}'{nearest(key, valid)}")
+            try:
+                pairs = [(f"{base}+{reading}", base) for base in self.names(config)]
+                same = all(
+                    config.experiment(variant) == config.experiment(base)
+                    and config.training_of(variant) == config.training_of(base)
+                    for variant, base in pairs
+                )
+            except ValidationError as error:
+                raise ValueError(sentences(error, prefix=where)) from None
+            if same:
+                raise ValueError(f"{where} changes nothing: its values are the study's own")
+
+    def variants(self, config):
+        return dict(config.ablation.readings) if config.ablation else {}
+
+    def models(self, config) -> list[Run]:
+        """The runs compared: under the study's own reading, then reading by reading."""
+        part = config.ablation
+        return [
+            Run(row.experiment + suffix, algorithm, latent_dim, seed)
+            for suffix in (("", *(f"+{name}" for name in part.readings)) if part else ())
+            for row in part.curves
+            for latent_dim in row.latent_dims
+            for algorithm in row.algorithms
+            for seed in part.seeds or config.seeds[:1]
+        ]
+
+    def runs(self, config):
+        models = self.models(config)
+        return [(run, min(config.ablation.samples, config.samples)) for run in models]
+
+    def numbers(self, config):
+        return {"readings": "studies.ablation.numbers:readings"}
+
+    def part(self):
+        return "studies.ablation.findings:part"
+
+    def text(self):
+        return Path(__file__).with_name("text.j2")
+
+
+STUDY = Readings()

@@ -1,0 +1,165 @@
+"""Figure 3: estimated log p(x) against training samples and seconds, one panel per experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from ...core.run import Run
+from ...core.sections import Count, Name, ShortName, Size, Strict, Whole
+from ...data import DATASETS
+from ...engine.roots import roots
+from ...learners import LEARNERS
+from ...marginal.options import Evidence
+from ...paper.facts import FIGURE3_SAMPLES
+from .. import STUDIES, Figure, Study
+from ..planning import gradient_seconds, pack, tables_on
+from .columns import EVIDENCE
+
+# Gradients per datapoint that the search for modes and the kernel density cost (measured: MNIST,
+# N_z = 3).
+SEARCH = 1700
+CODE = ("aevb.studies.figure3.work:figure3", "aevb.data:load")  # that decides the estimates
+EARLY = 1.7  # evaluations per even one: those before the first lie more densely
+
+
+class Figure3Section(Strict):
+    """Figure 3: estimated log p(x), one panel per experiment, with these algorithms."""
+
+    experiments: list[ShortName] = Field(
+        min_length=1, description="one panel each; they are of Figure 3 alone"
+    )
+    latent_dim: Size = Field(3, description="N_z")
+    algorithms: list[Annotated[str, AfterValidator(Name(LEARNERS))]] = Field(
+        ["aevb", "wake_sleep", "mcem"],
+        min_length=1,
+        description="learners: files of src/aevb/learners",
+    )
+    samples: Count | None = Field(
+        None,
+        description="budget of a curve; unless given, `samples`, but at most 6e7, the end of the "
+        "paper's axis",
+    )
+    seeds: list[Whole] | None = Field(
+        None, min_length=1, description="unless given, those of the study"
+    )
+    points: Size = Field(
+        20,
+        description="evaluations spread evenly over the budget; before the first of them they lie "
+        "as in Figure 2",
+    )
+
+
+class Figure3(Study):
+    """The study; see `Study` for what each method answers."""
+
+    key = "figure3"
+    order = 45
+    figure = 3
+    section = Figure3Section
+    absent = (
+        "Figure 3 of the paper (Monte Carlo EM, estimated marginal likelihood) is not part of "
+        "this study."
+    )
+    columns = {"evidence": EVIDENCE}
+    work = {"evidence": "estimating log p(x)"}
+    claims = "studies.figure3.claims"
+
+    def fields(self):
+        return {"evidence": (Evidence, Evidence()), **super().fields()}
+
+    def names(self, config):
+        return config.figure3.experiments
+
+    def check(self, config):
+        others = {
+            run.base
+            for study in STUDIES.values()
+            if study is not self and study.active(config)
+            for run, _ in study.runs(config)
+        }
+        for name in config.figure3.experiments:
+            if name in others:
+                raise ValueError(
+                    f"figure3 shares the experiment '{name}' with another figure or study; its "
+                    "budget differs, so give it one of its own"
+                )
+            known = DATASETS[config.experiments[name].dataset]
+            if config.evidence.datapoints > min(config.n_train(name), known.n_test):
+                raise ValueError(
+                    f"evidence.datapoints, {config.evidence.datapoints:,}, is more than {name} has "
+                    f"({config.n_train(name):,} training and {known.n_test:,} test points); give "
+                    "fewer"
+                )
+
+    def models(self, config) -> list[Run]:
+        """Its runs, panel by panel; none without such a section."""
+        part = config.figure3
+        return [
+            Run(experiment, algorithm, part.latent_dim, seed)
+            for experiment in (part.experiments if part else ())
+            for algorithm in part.algorithms
+            for seed in part.seeds or config.seeds
+        ]
+
+    def budget(self, config) -> int:
+        """Training samples of its curves."""
+        return config.figure3.samples or min(config.samples, FIGURE3_SAMPLES)
+
+    def runs(self, config):
+        return [(run, self.budget(config)) for run in self.models(config)]
+
+    def settings(self, config, run):
+        mine = config.figure3 is not None and run.experiment in config.figure3.experiments
+        return {"snapshots": config.figure3.points} if mine else {}
+
+    def gradients(self, config, run) -> int:
+        """About how many gradients of log p(x, z) the estimates on a run cost."""
+        options = config.evidence
+        per_point = (options.draws + options.warmup) * (options.leapfrog + 1)
+        per_point += options.importance_draws + SEARCH
+        return round(EARLY * config.figure3.points * 2 * options.datapoints * per_point)
+
+    def jobs(self, config):
+        def seconds(run: Run) -> float:
+            return gradient_seconds(config, run, self.gradients(config, run))
+
+        return [
+            tables_on(
+                config,
+                "evidence",
+                part,
+                {
+                    "experiment": config.experiment(part[0].experiment).model_dump(),
+                    "evidence": config.evidence.model_dump(),
+                    "where": config.device,
+                    "threads": config.threads,
+                },
+                "studies.figure3.work:work",
+                roots(*CODE, likelihood=config.experiment(part[0].experiment).likelihood),
+                "models with log p(x) estimated",
+            )
+            for part in pack(config, self.models(config), seconds)
+        ]
+
+    def effort(self, config, kind, run):
+        return 0.0, self.gradients(config, run)
+
+    def figures(self, config):
+        draw = "studies.figure3.figures:figure3"
+        return {
+            "figure3": Figure(
+                "Figure 3. log p(x) against training samples and seconds", draw, "figure3.rst"
+            )
+        }
+
+    def part(self):
+        return "studies.figure3.findings:part"
+
+    def text(self):
+        return Path(__file__).with_name("text.j2")
+
+
+STUDY = Figure3()

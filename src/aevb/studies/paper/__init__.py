@@ -1,0 +1,76 @@
+"""The paper itself: its claims, and how far our curves are from its own. It is always there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...data import DATASETS
+from ...paper.facts import begins
+from .. import Figure, Study
+from ..planning import budgets
+
+
+class Paper(Study):
+    """The study; see `Study` for what each method answers."""
+
+    key = "paper"
+    order = 10
+
+    def active(self, config):
+        return True
+
+    def compared(self, config) -> bool:
+        """Whether a curve of the study reaches one of the paper's."""
+        rows = [
+            (2, config.experiments[row.experiment].dataset, 0, latent_dim, key, row.experiment)
+            for row in config.figure2
+            for latent_dim in row.latent_dims
+            for key in row.algorithms
+        ]
+        if part := config.figure3:
+            rows += [
+                (
+                    3,
+                    config.experiments[name].dataset,
+                    config.n_train(name),
+                    part.latent_dim,
+                    key,
+                    name,
+                )
+                for name in part.experiments
+                for key in part.algorithms
+            ]
+        first, asked = begins(), budgets(config)
+        longest: dict[tuple[str, int, str], int] = {}
+        for run, samples in asked.items():
+            curve = run.experiment, run.latent_dim, run.algorithm
+            longest[curve] = max(samples, longest.get(curve, 0))
+        return any(
+            key in first and longest.get((name, key[3], key[4]), 0) >= first[key]
+            for *key, name in rows
+            for key in [tuple(key)]
+        )
+
+    def figures(self, config):
+        if not self.compared(config):
+            return {}
+        draw = "studies.paper.figures:distance"
+        return {"distance": Figure("Distance to the paper's curves", draw, "distance.rst")}
+
+    def numbers(self, config):
+        tables = {"claims": "studies.paper.numbers:claims"}
+        known = any(DATASETS[name].in_paper for name in config.datasets)
+        if known or config.beside or config.plugins:
+            tables["checks"] = "studies.paper.numbers:checks"
+        if self.compared(config) or config.beside:
+            tables["distances"] = "studies.paper.numbers:distances"
+        return tables
+
+    def part(self):
+        return "studies.paper.findings:part"
+
+    def text(self):
+        return Path(__file__).with_name("text.j2")
+
+
+STUDY = Paper()

@@ -1,0 +1,282 @@
+"""Finished results that stay: a job that is due makes only what does not fit it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_workflow import planned, snakemake
+
+from aevb import config
+from aevb.core.run import found
+from aevb.pipeline import kept, local, made, plan
+
+ROOT = Path(__file__).parent.parent
+STUDY = {
+    "name": "tiny",
+    "samples": 4e3,
+    "seeds": [0, 1],
+    "device": "cpu",
+    "results": "results",
+    "experiments": {
+        "digits": {"dataset": "digits", "likelihood": "bernoulli", "hidden": 10, "scale": 16}
+    },
+    "training": {"pilot_samples": 2e3, "step_sizes": [0.02], "warmup_steps": 10},
+    "evaluation": {"first": 2e3},
+    "figure2": [{"experiment": "digits", "latent_dims": [2], "algorithms": ["aevb"]}],
+    "figure4": [{"experiment": "digits", "grid": 2}],
+    "figure5": [{"experiment": "digits", "latent_dims": [2]}],
+}
+MORE = {**STUDY, "seeds": [0, 1, 2]}
+OTHER = {**STUDY, "training": {**STUDY["training"], "batch_size": 50}}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The study, made without Snakemake up to the gathered file."""
+    folder, here = tmp_path_factory.mktemp("whole"), os.getcwd()
+    (folder / "study.json").write_text(json.dumps(STUDY))
+    os.chdir(folder)
+    try:
+        local.main(["study.json", "--until", "gather"])
+    finally:
+        os.chdir(here)
+    return folder
+
+
+@pytest.fixture
+def study(whole, tmp_path, monkeypatch):
+    """A copy of it, where the test works."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def jobs(raw=STUDY):
+    """The jobs of a study that train and measure, by kind."""
+    planned = [job for job in plan.jobs(config.load(raw)) if job.kind in made.measured()]
+    return {job.kind: job for job in planned}
+
+
+def lose(job):
+    """Remove what a job makes, as Snakemake does before it starts."""
+    for output in job.outputs:
+        Path(output).unlink(missing_ok=True)
+
+
+def test_what_fits_stays_and_nothing_is_made_anew(study):
+    mine = jobs()
+    before = {path: Path(path).read_bytes() for job in mine.values() for path in job.outputs}
+    assert kept.hold("results", mine.values()) == {}
+    for job in mine.values():
+        lose(job)
+        assert kept.put_back("results", job) == (None, [])
+        for output in job.outputs:
+            os.utime(output)  # as Snakemake does when a job has ended
+    assert {path: Path(path).read_bytes() for path in before} == before
+    kept.release("results", finished=True)
+    assert not Path("results/.kept").exists()
+    assert all(made.made(job, k) for job in mine.values() for k in range(len(job.outputs)))
+
+
+def test_more_seeds_make_the_new_ones_alone(study):
+    job = jobs(MORE)["train"]
+    first, second, third = job.outputs
+    checkpoint = Path(first).with_suffix(".checkpoint.h5")
+    checkpoint.write_bytes(b"of a job that was killed later")
+    kept.hold("results", [job])
+    lose(job)
+    due, lines = kept.put_back("results", job)
+    assert [run.seed for run in due.runs] == [2] and due.outputs == [third] and lines == []
+    assert Path(first).exists() and Path(second).exists() and not checkpoint.exists()
+
+
+def test_other_settings_are_counted_told_and_made_anew(study):
+    other = jobs(OTHER)
+    others = kept.hold("results", other.values())
+    [line] = kept.said("results", others)
+    assert line.startswith("Finished results in results were made with other settings")
+    assert "1 pilot, 2 models" in line and "--config results=results/NAME" in line
+    lose(other["train"])
+    due, lines = kept.put_back("results", other["train"])
+    assert due == other["train"]
+    assert [words.split(" ")[0] for words in lines] == other["train"].outputs
+    assert all(made.OTHER_SETTINGS in words for words in lines)
+
+
+def test_results_of_other_code_are_counted_and_made_anew(study, monkeypatch):
+    monkeypatch.setattr(made, "differs", lambda stored, code: ["aevb.models.kernels"])
+    job = jobs()["train"]
+    others = kept.hold("results", [job])
+    assert others == {(made.OTHER_CODE, "model"): 2}
+    [line] = kept.said("results", others)
+    assert "by other code" in line and "2 models" in line
+    due, lines = kept.put_back("results", job)
+    assert due == job and "aevb.models.kernels" in lines[0]
+
+
+def test_other_data_are_noticed_once_they_are_there(study, edited):
+    job = jobs()["train"]
+    kept.hold("results", [job])
+    lose(job)
+    with edited("data/digits.h5") as file:
+        file.attrs["sha256"] = "of other images"
+    assert kept.put_back("results", job)[0] == job
+
+
+def test_a_pilot_that_chose_another_step_size_makes_its_models_anew(study, edited):
+    job = jobs()["train"]
+    assert made.made(job, 0)
+    kept.hold("results", [job])
+    lose(job)
+    with edited(job.inputs["pilots"][0]) as file:
+        file.attrs["step_size"] = 0.5
+    assert kept.put_back("results", job)[0] == job
+
+
+def test_a_table_stays_with_its_model_alone(study):
+    """Its model is put back, then made anew."""
+    mine = jobs()
+    train, encoded = mine["train"], mine["encoded"]
+    kept.hold("results", [train, encoded])
+    lose(train)
+    kept.put_back("results", train)
+    for output in train.outputs:
+        os.utime(output)
+    lose(encoded)
+    assert kept.put_back("results", encoded)[0] is None
+    lose(train)
+    found(train.work)([train])
+    lose(encoded)
+    assert kept.put_back("results", encoded)[0] == encoded
+
+
+def test_a_run_that_stops_gives_back_what_it_kept(study):
+    mine = jobs()
+    times = {path: os.stat(path).st_mtime_ns for job in mine.values() for path in job.outputs}
+    kept.hold("results", mine.values())
+    lose(mine["encoded"])  # and its job failed
+    lose(mine["train"])
+    kept.put_back("results", mine["train"])
+    for output in mine["train"].outputs:
+        os.utime(output)
+    kept.release("results", finished=False)
+    assert {path: os.stat(path).st_mtime_ns for path in times} == times
+    assert all(made.made(job, k) for job in mine.values() for k in range(len(job.outputs)))
+
+
+def test_without_hard_links_files_are_copied(study, monkeypatch):
+    def none(*arguments):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", none)
+    job = jobs()["train"]
+    kept.hold("results", [job])
+    lose(job)
+    assert kept.put_back("results", job) == (None, [])
+    kept.release("results", finished=False)
+    assert all(made.made(job, k) for k in range(2))
+
+
+# Through Snakemake.
+
+GATHERED = "results/gathered.h5"
+
+
+def run(folder, raw, *arguments, check=True):
+    """Make `raw` in `folder` up to its gathered file; returns what Snakemake says."""
+    (folder / "study.json").write_text(json.dumps(raw))
+    return snakemake(
+        folder,
+        "--cores",
+        "1",
+        "--configfile",
+        "study.json",
+        *arguments,
+        "--",
+        GATHERED,
+        check=check,
+    )
+
+
+def runs(folder):
+    """The bytes of every trained model, in which its seconds of training are."""
+    return {path.name: path.read_bytes() for path in folder.glob("results/runs/*/*.h5")}
+
+
+def test_snakemake_makes_what_is_missing_and_says_what_it_replaces(study):
+    before = runs(study)
+    (study / GATHERED).unlink()  # Snakemake has no record of it
+    output = run(study, {**MORE, "job_seconds": 1, "job_runs": 2})
+    after = runs(study)
+    assert len(after) == 3 and {name: after[name] for name in before} == before
+    assert "will be made anew" not in output and not (study / "results/.kept").exists()
+    (study / "results/runs/digits/aevb-nz2-seed0.h5").unlink()
+    (study / GATHERED).unlink()
+    shutil.rmtree(study / "results/pilots")
+    shutil.rmtree(study / ".snakemake")
+    run(study, MORE)
+    again = runs(study)
+    assert {name for name in after if again[name] != after[name]} == {"aevb-nz2-seed0.h5"}
+
+    # A job that fails under other settings leaves nothing that is taken for its results.
+    data = (study / "data/digits.h5").read_bytes()
+    (study / "data/digits.h5").write_bytes(data[:1000])
+    os.utime(study / "data/digits.h5", (1, 1))
+    other = {**MORE, "training": OTHER["training"]}
+    output = run(study, other, check=False)
+    assert "were made with other settings and will be made anew: 1 pilot, 3 models" in output
+    run(study, other)
+    assert all(new != again[name] for name, new in runs(study).items()) and len(runs(study)) == 3
+    assert "Nothing to be done" in run(study, other)
+
+
+def test_forced_jobs_are_done(study):
+    before = runs(study)
+    run(study, STUDY, "--forcerun", "train_digits_0")
+    after = runs(study)
+    assert after.keys() == before.keys() and all(after[name] != before[name] for name in before)
+
+
+# Of a copy of the repository, which is edited.
+
+
+def test_a_job_is_due_when_its_code_says_something_else(study, tmp_path_factory):
+    """Not when times or comments change, in sources, the script or the rules."""
+    copy = tmp_path_factory.mktemp("copy")
+    for name in ("src", "workflow", "profiles", "report", "config"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, copy)
+
+    def due(*arguments):
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(copy / "Snakefile")]
+        command += ["--cores", "1", "--configfile", "study.json", *arguments, "--", GATHERED]
+        done = subprocess.run(command, cwd=study, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return set(planned(done.stdout + done.stderr))
+
+    due()
+    assert due("--dry-run") == set()
+    for name in ("src/aevb/models/kernels.py", "workflow/scripts/job.py"):
+        with open(copy / name, "a") as file:
+            file.write("\n# A new comment.\n")
+    rules = copy / "workflow/rules/jobs.smk"
+    rules.write_text(rules.read_text().replace("script:", "# A new comment.\n        script:"))
+    for path in copy.rglob("*"):
+        path.touch()
+    assert due("--dry-run") == set()
+    # Without the profile Snakemake asks for every job whose script is newer: nothing is made anew.
+    before = runs(study)
+    assert "train_digits_0" in due("--dry-run", "--workflow-profile", "none")
+    due("--workflow-profile", "none")
+    assert runs(study) == before and due("--dry-run") == set()
+
+    kernels = copy / "src/aevb/models/kernels.py"
+    text = kernels.read_text()
+    kernels.write_text(text.replace("addcmul_(g, g)", "add_(g * g)"))
+    assert kernels.read_text() != text
+    assert {"pilot_digits_0", "train_digits_0", "gather"} <= due("--dry-run")
