@@ -12,7 +12,7 @@ from test_workflow import planned, snakemake
 
 from aevb import config
 from aevb.core.run import found
-from aevb.pipeline import kept, local, made, plan
+from aevb.pipeline import kept, made, plan
 
 ROOT = Path(__file__).parent.parent
 STUDY = {
@@ -37,13 +37,10 @@ OTHER = {**STUDY, "training": {**STUDY["training"], "batch_size": 50}}
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The study, made without Snakemake up to the gathered file."""
-    folder, here = tmp_path_factory.mktemp("whole"), os.getcwd()
+    folder = tmp_path_factory.mktemp("whole")
     (folder / "study.json").write_text(json.dumps(STUDY))
-    os.chdir(folder)
-    try:
-        local.main(["study.json", "--until", "gather"])
-    finally:
-        os.chdir(here)
+    command = [sys.executable, "-m", "aevb", "run", "study.json", "--until", "gather"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return folder
 
 
