@@ -49,7 +49,7 @@ def test_the_lock_holds_every_dependency_within_its_range():
         if name == "python":
             continue
         assert canonicalize_name(name) in versions, (
-            f"{name} is not in requirements.lock: compile it again (README)"
+            f"{name} is not in requirements.lock: compile it again (docs/development.md)"
         )
         for version in versions[canonicalize_name(name)]:
             assert Requirement(f"x{specifier}").specifier.contains(

@@ -19,7 +19,7 @@ from aevb.pipeline import plan
 from aevb.report import general, pages
 from aevb.report.parts import markdown
 from aevb.results import csv
-from aevb.studies.paper.findings import claims
+from aevb.studies.paper.findings import brief, claims
 from aevb.studies.planning import codes
 
 EVIL = 'a "b" \\ $x$ #panic("no") *c* _d_ // e /* f <g> @h [i] ~ ] )'
@@ -193,7 +193,7 @@ def test_the_readme_takes_a_table_between_its_marks(tmp_path):
         subprocess.run(
             [sys.executable, "-m", "aevb", "readme", readme, tmp_path / "claims.csv"], check=True
         )
-        table = markdown(claims(CLAIMS))
+        table = markdown(brief(CLAIMS))
         assert readme.read_text() == f"before\n<!-- claims -->\n{table}\n<!-- /claims -->\nafter\n"
     with pytest.raises(UserError, match="needs one line <!-- claims -->"):
         pages.with_fragment("no marks", "claims", "x")
@@ -252,6 +252,6 @@ def test_results_of_code_that_has_changed_are_marked(tmp_path):
 
 def test_the_readme_shows_the_verdicts_of_the_reference_run():
     root = Path(__file__).parent.parent
-    table = markdown(claims(csv.read(root / "results/reference/claims.csv")))
+    table = markdown(brief(csv.read(root / "results/reference/claims.csv")))
     readme = (root / "README.md").read_text(encoding="utf-8")
     assert pages.with_fragment(readme, "claims", table) == readme

@@ -209,13 +209,13 @@ def with_fragment(text: str, name: str, fragment: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Put the table of claims CLAIMS.csv between the marks of README.md."""
-    from ..studies.paper.findings import claims
+    """Put a short table of CLAIMS.csv between the marks of README.md."""
+    from ..studies.paper.findings import brief
 
     parser = argparse.ArgumentParser(prog="python -m aevb readme", description=main.__doc__)
     parser.add_argument("readme", type=Path)
     parser.add_argument("claims", type=Path)
     options = parser.parse_args(arguments)
-    made = markdown(claims(read(options.claims)))
+    made = markdown(brief(read(options.claims)))
     readme = options.readme.read_text(encoding="utf-8")
     options.readme.write_text(with_fragment(readme, "claims", made), encoding="utf-8")

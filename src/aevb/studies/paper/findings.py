@@ -40,6 +40,15 @@ def claims(frame: pd.DataFrame) -> Tabular:
     )
 
 
+def brief(frame: pd.DataFrame) -> Tabular:
+    """The same for a README: the verdict without what qualifies it, the effect and its place."""
+    full = claims(frame)
+    rows = [dict(zip(full.head, row, strict=True)) for row in full.rows]
+    shown = ("claim", "verdict", "effect [95 % interval]", "weakest case")
+    cut = [{**row, "verdict": row["verdict"].partition(":")[0]} for row in rows]
+    return tabular([{name: row[name] for name in shown} for row in cut])
+
+
 def rules(frame: pd.DataFrame) -> Tabular:
     """What the paper says and how each claim is judged (columns of claims.verdicts)."""
     return tabular(frame[["claim", "says", "rule"]].rename(columns={"says": "the paper"}))
