@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,23 +21,7 @@ from aevb.studies.estimators import STUDY as GRADING
 from aevb.studies.estimators import EstimatorStudy, figures, findings
 from aevb.studies.estimators.work import study as grade
 
-PLUGIN = '''
-"""Plain Monte Carlo: log p(x) ~ log mean_k p(x|z_k), z_k ~ p(z)."""
-
-from aevb.marginal import ESTIMATORS, Estimator, appearance
-from aevb.marginal.common import (
-    Estimate, as_numpy, log_mean_exp, shared_log_likelihood, standard_normal
-)
-
-
-def prior(task):
-    z = standard_normal(task.generator, (task.draws, task.joint.latent_dim), task.joint.x)
-    value, weights = log_mean_exp(as_numpy(shared_log_likelihood(task.joint, z, task.memory_mb)))
-    return Estimate(value, weights.std(1, ddof=1) / task.draws**0.5, {})
-
-
-ESTIMATORS.register(Estimator("prior", "samples of the prior", prior))
-'''
+PLUGIN = (Path(__file__).parent / "plugins/prior.py").read_text(encoding="utf-8")
 RUN = Run("digits", "aevb", 2, 0)
 STUDY = {
     "name": "tiny",

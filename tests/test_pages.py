@@ -15,6 +15,7 @@ from test_report import Page, render, words
 from aevb import config, results
 from aevb.core.errors import UserError
 from aevb.core.provenance import fingerprint
+from aevb.paper.claims import VERDICTS
 from aevb.pipeline import plan
 from aevb.report import general, pages
 from aevb.report.parts import markdown
@@ -65,19 +66,7 @@ CLAIMS = pd.DataFrame(
             "figure2",
         ],
     ],
-    columns=[
-        "claim",
-        "statement",
-        "verdict",
-        "effect",
-        "low",
-        "high",
-        "unit",
-        "seeds",
-        "checks",
-        "exceptions",
-        "figure",
-    ],
+    columns=[*VERDICTS[:10], "figure"],
 ).assign(
     check=["p", "q", np.nan],
     interval=["bootstrap over 5 seeds", "none: one seed", np.nan],
