@@ -6,6 +6,7 @@ tables and claims are named by place ("module:function" below aevb) and imported
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,9 +117,11 @@ class Study:
     def text(self) -> Path | str:
         """The Jinja file of its paragraphs and captions, or its text: sections "== NAME".
 
-        Each figure needs a section of its name, each table one called cap-NAME.
+        Each figure needs a section of its name, each table one called cap-NAME. Without `texts`
+        of its own it is the file text.j2 beside the study's module, if there is one.
         """
-        return self.texts
+        beside = Path(sys.modules[type(self).__module__].__file__ or "").with_name("text.j2")
+        return beside if not self.texts and beside.exists() else self.texts
 
 
 def _wrong(study: Study) -> str:

@@ -117,8 +117,5 @@ class Readings(Study):
     def part(self):
         return "studies.ablation.findings:part"
 
-    def text(self):
-        return Path(__file__).with_name("text.j2")
-
 
 STUDY = Readings()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -145,9 +144,6 @@ class Estimators(Study):
 
     def part(self):
         return "studies.estimators.findings:part"
-
-    def text(self):
-        return Path(__file__).with_name("text.j2")
 
 
 STUDY = Estimators()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -100,9 +99,6 @@ class Figure2(Study):
 
     def part(self):
         return "studies.figure2.findings:part"
-
-    def text(self):
-        return Path(__file__).with_name("text.j2")
 
 
 STUDY = Figure2()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -157,9 +156,6 @@ class Figure3(Study):
 
     def part(self):
         return "studies.figure3.findings:part"
-
-    def text(self):
-        return Path(__file__).with_name("text.j2")
 
 
 STUDY = Figure3()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
 from ...core.run import Run
@@ -80,9 +78,6 @@ class Figure4(Study):
 
     def part(self):
         return "studies.figure4.findings:part"
-
-    def text(self):
-        return Path(__file__).with_name("text.j2")
 
 
 STUDY = Figure4()

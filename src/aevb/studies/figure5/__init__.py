@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
 from ...core.run import Run
@@ -50,9 +48,6 @@ class Figure5(Study):
 
     def part(self):
         return "studies.figure5.findings:part"
-
-    def text(self):
-        return Path(__file__).with_name("text.j2")
 
 
 STUDY = Figure5()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ...data import DATASETS
 from ...paper.facts import begins
 from .. import Figure, Study
@@ -68,9 +66,6 @@ class Paper(Study):
 
     def part(self):
         return "studies.paper.findings:part"
-
-    def text(self):
-        return Path(__file__).with_name("text.j2")
 
 
 STUDY = Paper()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
 from ...core.run import Run, split
@@ -92,9 +90,6 @@ class DrawsAgainstMinibatches(Study):
 
     def part(self):
         return "studies.tradeoff.findings:part"
-
-    def text(self):
-        return Path(__file__).with_name("text.j2")
 
 
 STUDY = DrawsAgainstMinibatches()

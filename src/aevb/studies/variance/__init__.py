@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -135,9 +134,6 @@ class Variance(Study):
 
     def part(self):
         return "studies.variance.findings:part"
-
-    def text(self):
-        return Path(__file__).with_name("text.j2")
 
 
 STUDY = Variance()
