@@ -98,6 +98,9 @@ class Config(Strict):
         description="experiment -> the step sizes its pilots choose from, instead of "
         "training.step_sizes",
     )
+    batch_sizes: dict[ShortName, Count] = Field(
+        {}, description="experiment -> its minibatch size M, instead of training.batch_size"
+    )
     evaluation: Evaluation = Evaluation()
     extended: Extended | None = None
 
@@ -125,6 +128,7 @@ class Config(Strict):
         """Every part names experiments that exist."""
         named = {study.key: study.names(self) for study in STUDIES.values() if study.active(self)}
         named["step_sizes"] = list(self.step_sizes)
+        named["batch_sizes"] = list(self.batch_sizes)
         named["extended"] = self.extended.experiments or [] if self.extended else []
         for part, names in named.items():
             for name in names:
@@ -153,7 +157,7 @@ class Config(Strict):
     def _check_budget(self, name: str, algorithm: str, samples: int) -> None:
         """Budget and pilot of a learner go beyond the warm-up, in which nothing is trained."""
         training, learner = self.training_of(name), LEARNERS[algorithm]
-        options, n_train = self.options_of(algorithm), self.n_train(name)
+        options, n_train = self.options_of(algorithm, name), self.n_train(name)
         what = f" of {name}" if split(name)[1] else ""
         if learner.online and training.batch_size > min(samples, training.pilot_samples):
             raise ValueError(
@@ -216,7 +220,11 @@ class Config(Strict):
     def training_of(self, name: str) -> Training:
         """How the runs of the experiment or variant `name` are optimised."""
         base = split(name)[0]
-        own = {"step_sizes": self.step_sizes[base]} if base in self.step_sizes else {}
+        own: dict[str, Any] = {}
+        if base in self.step_sizes:
+            own["step_sizes"] = self.step_sizes[base]
+        if base in self.batch_sizes:
+            own["batch_size"] = self.batch_sizes[base]
         return changed(self.training, own | self._changes(name))
 
     def evaluation_of(self, name: str) -> Evaluation:
@@ -233,9 +241,11 @@ class Config(Strict):
             raise KeyError(f"no study has the variant {name}")
         return {}
 
-    def options_of(self, algorithm: str) -> Strict | None:
-        """The options of a learner; None if it has none."""
-        return getattr(self, algorithm) if LEARNERS[algorithm].Options is not None else None
+    def options_of(self, algorithm: str, name: str = "") -> Strict | None:
+        """The options of a learner, for the experiment or variant `name`; None if it has none."""
+        if LEARNERS[algorithm].Options is None:
+            return None
+        return changed(getattr(self, algorithm), self._changes(name).get(algorithm, {}))
 
     def n_train(self, name: str) -> int:
         """N_train: datapoints that the models of an experiment or variant are trained on."""

@@ -63,16 +63,31 @@ class Training(Strict):
         description="sd of the initial parameters; 0.1 is the paper's N(0, 0.01) read as a "
         "variance",
     )
+    log_variance_start: Literal["random", "zero"] = Field(
+        "random",
+        description="start of the encoder's log-variance, weights and biases: as all parameters, "
+        "or zero (the author's code)",
+    )
+    log_variance_factor: Positive = Field(
+        1.0,
+        description="the encoder's log-variance is b + this times W h; 0.1 in the author's code. "
+        "Start, step and prior are those of W",
+    )
+    decoder_log_variance_bias: Literal["random", "zero"] = Field(
+        "random",
+        description="start of the biases of a decoder's log-variance (Gaussian likelihood): as all "
+        "parameters, or zero (the author's code)",
+    )
     warmup_steps: Whole = Field(
         100,
-        description="first steps that only accumulate squared gradients (the author's code); 0 for "
-        "none",
+        description="first steps that only accumulate squared gradients (the author's code, whose "
+        "100 may be read as 101); 0 for none",
     )
     epsilon: Positive = Field(1e-8, description="Adagrad's epsilon, inside the square root")
-    prior: Literal["weights", "all", "none"] = Field(
+    prior: Literal["weights", "but_decoder_hidden", "all", "none"] = Field(
         "weights",
-        description="N(0, I) prior of the MAP estimate: on weight matrices only (the author's "
-        "code), on biases too, or none",
+        description="N(0, I) prior of the MAP estimate: on weight matrices only, on these but the "
+        "decoder's first (the author's code), on biases too, or none",
     )
     step_sizes: list[Positive] = Field(
         [0.01, 0.02, 0.1], min_length=1, description="Adagrad step sizes the pilot chooses from"

@@ -62,6 +62,7 @@ class _Branch:
         self.theta, self.accumulator = stack.theta, stack.accumulator
         self.layout, self.learner, self.rows = stack.layout, stack.learner, stack.rows
         self.decay, self.regularised = stack.decay, stack.regularised
+        self.factors = stack.factors
         self.parameters, self.accumulators = (
             {
                 name: part.clone(memory_format=torch.contiguous_format)
@@ -109,18 +110,14 @@ class _Branch:
         indices, *noise = self.draws
         x = self.rows[indices[:, :steps]]
         for i in range(steps):
-            value, gradient = self.learner.gradient(
-                self.parameters, x[:, i], [array[:, i] for array in noise]
-            )
-            kernels.adagrad(
+            self.total += self.learner.step(
                 self.parameters,
-                gradient,
-                self.accumulators,
-                self.rates[i],
-                self.decay,
-                self.regularised,
+                x[:, i],
+                [array[:, i] for array in noise],
+                lambda p, g, rate=self.rates[i]: kernels.adagrad(
+                    p, g, self.accumulators, rate, self.decay, self.regularised, self.factors
+                ),
             )
-            self.total += value
 
     def state(self) -> list[Tensor]:
         """What a step changes."""

@@ -25,7 +25,7 @@ from ..data import Data
 from ..learners import LEARNERS
 from ..models import kernels, nets
 from ..models.likelihoods import LIKELIHOODS
-from . import evaluation, gpu
+from . import evaluation, gpu, start
 from .settings import Settings, device, full_precision
 
 # Steps: fine enough for the evaluation grid (2,000 samples at M = 100), coarse enough to cost
@@ -65,9 +65,11 @@ class Stack:
             training, self.learner.options, len(data.train)
         )
         self.decay = self.batch / len(data.train)
-        self.regularised = {"weights": nets.WEIGHTS, "all": nets.WEIGHTS + nets.BIASES, "none": ()}[
-            training.prior
-        ]
+        self.regularised = nets.REGULARISED[training.prior]
+        self.factors = {
+            name: factor.to(self.device)
+            for name, factor in start.factors(self.layout, training).items()
+        }
 
         self.step = 0
         # Rows of the tensors -> replicas; diverged ones are taken out.
@@ -81,9 +83,8 @@ class Stack:
         self.train_seconds = np.zeros(len(runs))
         self.evaluation_seconds = np.zeros(len(runs))
         starts = [stream("initial", r.experiment, r.latent_dim, r.seed) for r in runs]
-        size = self.layout.n_parameters
-        theta = np.stack([start.standard_normal(size, dtype=np.float32) for start in starts])
-        self.theta = torch.from_numpy(theta * np.float32(training.initial_sd)).to(self.device)
+        theta = [start.initial(self.layout, training, generator) for generator in starts]
+        self.theta = torch.stack(theta).to(self.device)
         self.accumulator = torch.full_like(self.theta, training.epsilon)
         self.step_sizes = list(step_sizes)
 
@@ -120,13 +121,14 @@ class Stack:
         warmup = self.settings.training.warmup_steps - self.step
         total = torch.zeros(())
         for i in range(steps):
-            value, gradient = self.learner.gradient(
-                parameters, self.rows[indices[i]], [array[i] for array in noise]
-            )
-            total += value
             step_size = None if i < warmup else self.step_sizes[row]
-            kernels.adagrad(
-                parameters, gradient, accumulators, step_size, self.decay, self.regularised
+            total += self.learner.step(
+                parameters,
+                self.rows[indices[i]],
+                [array[i] for array in noise],
+                lambda p, g, rate=step_size: kernels.adagrad(
+                    p, g, accumulators, rate, self.decay, self.regularised, self.factors
+                ),
             )
         return total
 

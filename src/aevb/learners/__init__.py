@@ -13,6 +13,7 @@ l*M + m. Planning and drawing import these modules, so torch is imported at its 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -135,6 +136,21 @@ class OnlineLearner(Learner):
 
         x (..., M, D); `noise` are the arrays of `noise()` at this step.
         """
+
+    def step(
+        self,
+        p: Parameters,
+        x: Tensor,
+        noise: list[Tensor],
+        ascend: Callable[[Parameters, Parameters], None],
+    ) -> Tensor:
+        """One step of training: `ascend(p, gradient)` changes the parameters `p` in place.
+
+        Arrays are as for `gradient`. Returns the minibatch's mean bound per datapoint, (...).
+        """
+        value, gradient = self.gradient(p, x, noise)
+        ascend(p, gradient)
+        return value
 
     def sampled(
         self,

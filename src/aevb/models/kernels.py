@@ -99,6 +99,7 @@ def adagrad(
     step_size: float | Tensor | None,
     decay: float,
     regularised,
+    factors: Parameters | None = None,
 ) -> None:
     """One Adagrad step of ascent, in place, on named parameters.
 
@@ -106,17 +107,34 @@ def adagrad(
     in `regularised`. `accumulator` starts at epsilon, which puts epsilon inside the square root.
     `step_size` is one number, or None to accumulate only (warm-up). For stacked parameters it may
     be (R, 1, 1), and a tensor () on their device where fused_adagrad_takes says so.
+
+    `factors` names parameters theta = f w of which w is trained, and has the prior and the
+    accumulator; f is (1, out). The step of theta is f times that of w, as d/dw = f d/dtheta.
     """
+    if factors:
+        scaled = {name: theta[name] for name in factors if name in theta}
+        _plain_adagrad(scaled, gradient, accumulator, step_size, decay, regularised, factors)
+        theta = {name: parameter for name, parameter in theta.items() if name not in factors}
     first = next(iter(theta.values()))
     if first.dim() == 2 and first.device.type == "cpu" and first.dtype == torch.float32:
         return _fused_adagrad(theta, gradient, accumulator, step_size or 0.0, decay, regularised)
     if isinstance(step_size, torch.Tensor) and step_size.dim() == 0:
         return _fused_adagrad(theta, gradient, accumulator, step_size, decay, regularised)
+    _plain_adagrad(theta, gradient, accumulator, step_size, decay, regularised, {})
+
+
+def _plain_adagrad(theta, gradient, accumulator, step_size, decay, regularised, factors) -> None:
+    """The same as the rule is written."""
     for name, parameter in theta.items():
-        g = gradient[name] - decay * parameter if name in regularised else gradient[name]
+        f, g = factors.get(name), gradient[name]
+        if f is not None:
+            g = f * g
+        if name in regularised:
+            g = g - decay * (parameter if f is None else parameter / f)
         accumulator[name].addcmul_(g, g)
         if step_size is not None:
-            parameter.add_(step_size * g * torch.rsqrt(accumulator[name]))
+            step = step_size * g * torch.rsqrt(accumulator[name])
+            parameter.add_(step if f is None else f * step)
 
 
 def _fused_adagrad(theta, gradient, accumulator, rate, decay, regularised) -> None:

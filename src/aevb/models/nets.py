@@ -32,6 +32,13 @@ BIASES = (
     "decoder.hidden.bias",
     "decoder.output.bias",
 )
+#: option `training.prior` -> the parameters that have the prior N(0, I)
+REGULARISED = {
+    "weights": WEIGHTS,
+    "but_decoder_hidden": tuple(name for name in WEIGHTS if name != "decoder.hidden.weight"),
+    "all": WEIGHTS + BIASES,
+    "none": (),
+}
 
 
 @dataclass(frozen=True)

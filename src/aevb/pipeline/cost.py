@@ -213,7 +213,10 @@ def _idle(config: Config, todo: list[Run]) -> list[str]:
     asked, found = budgets(config), {}
     for run in todo:
         learner, training = LEARNERS[run.algorithm], config.training_of(run.experiment)
-        options, n_train = config.options_of(run.algorithm), config.n_train(run.experiment)
+        options, n_train = (
+            config.options_of(run.algorithm, run.experiment),
+            config.n_train(run.experiment),
+        )
         idle = learner.idle_samples(training, options, n_train)
         if idle >= asked[run]:
             found[f"{learner.label} on {run.experiment}"] = short(idle)

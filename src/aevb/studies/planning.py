@@ -68,7 +68,7 @@ def settings(config: Config, runs: Sequence[Run], samples: int) -> dict:
     chosen["training"] = config.training_of(name).model_dump()
     chosen["evaluation"] = config.evaluation_of(name).model_dump()
     for key in dict.fromkeys(run.algorithm for run in runs):
-        if (options := config.options_of(key)) is not None:
+        if (options := config.options_of(key, name)) is not None:
             chosen[key] = options.model_dump()
     for study in STUDIES.values():
         chosen |= study.settings(config, runs[0])
@@ -80,7 +80,7 @@ def pilot_limits(config: Config, run: Run) -> tuple[Training, Strict | None]:
     largest budget of the experiment or variant."""
     name, learner = run.experiment, LEARNERS[run.algorithm]
     most = max(samples for run, samples in budgets(config).items() if run.experiment == name)
-    training, options = config.training_of(name), config.options_of(run.algorithm)
+    training, options = config.training_of(name), config.options_of(run.algorithm, name)
     capped = training.model_copy(update={"pilot_samples": min(training.pilot_samples, most)})
     return capped, learner.pilot_options(training, options, config.n_train(name), most)
 
@@ -106,7 +106,8 @@ def nominal_seconds(config: Config, run: Run, samples: int) -> float:
     """
     experiment, options = config.experiment(run.experiment), config.training_of(run.experiment)
     outputs, learner = LIKELIHOODS[experiment.likelihood].outputs, LEARNERS[run.algorithm]
-    products = learner.products(outputs, options.draws, config.options_of(run.algorithm))
+    own = config.options_of(run.algorithm, run.experiment)
+    products = learner.products(outputs, options.draws, own)
     pixels = math.prod(DATASETS[experiment.dataset].shape)
     steps = samples / options.batch_size
     return samples * products * 2 * pixels * experiment.hidden / 50e9 + steps * 5e-4

@@ -5,21 +5,15 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ...config.messages import sentences
-from ...config.sections import Experiment, Training
 from ...core.files import open_h5
 from ...core.run import Run
 from ...core.sections import Count, Strict, Whole
-from ...core.words import nearest
-from .. import STUDIES, Study
+from .. import Study
 from ..figure2 import Curves
-
-Reading = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
-FIXED = ("dataset", "likelihood")  # which no reading changes
+from ..readings import CHANGES, Readings, check, decided
 
 
 class Ablation(Strict):
@@ -30,10 +24,9 @@ class Ablation(Strict):
         min_length=1,
         description="what is trained again under every reading: rows as those of figure2",
     )
-    readings: dict[Reading, dict[str, Any]] = Field(
+    readings: Readings = Field(
         min_length=1,
-        description="name -> what changes: keys of `training`, and of an experiment all but "
-        "`dataset` and `likelihood`. Its runs are those of experiment BASE+NAME; the study's own "
+        description=f"{CHANGES}. Its runs are those of experiment BASE+NAME; the study's own "
         "reading, which is called default, is the base itself",
     )
     samples: Count = Field(
@@ -54,7 +47,7 @@ def has_ablation(gathered: str) -> bool:
         return False
 
 
-class Readings(Study):
+class ReadingsOneByOne(Study):
     """The study; see `Study` for what each method answers."""
 
     key = "ablation"
@@ -71,26 +64,15 @@ class Readings(Study):
     def check(self, config):
         if not set(config.ablation.seeds or []) <= set(config.seeds):
             raise ValueError("ablation.seeds must be among seeds")
-        valid = [*Training.model_fields, *(n for n in Experiment.model_fields if n not in FIXED)]
-        for reading, changes in config.ablation.readings.items():
-            where = f"ablation.readings.{reading}"
-            others = (s for s in STUDIES.values() if s is not self and s.active(config))
-            if reading == "default" or any(reading in study.variants(config) for study in others):
-                raise ValueError(f"{where} has a name that is taken; give it another")
-            for key in changes:
-                if key not in valid:
-                    raise ValueError(f"unknown key '{where}.{key}'{nearest(key, valid)}")
-            try:
-                pairs = [(f"{base}+{reading}", base) for base in self.names(config)]
-                same = all(
-                    config.experiment(variant) == config.experiment(base)
-                    and config.training_of(variant) == config.training_of(base)
-                    for variant, base in pairs
+        check(config, self, config.ablation.readings, self.names(config))
+        for reading in config.ablation.readings:
+            if all(
+                decided(config, f"{base}+{reading}") == decided(config, base)
+                for base in self.names(config)
+            ):
+                raise ValueError(
+                    f"ablation.readings.{reading} changes nothing: its values are the study's own"
                 )
-            except ValidationError as error:
-                raise ValueError(sentences(error, prefix=where)) from None
-            if same:
-                raise ValueError(f"{where} changes nothing: its values are the study's own")
 
     def variants(self, config):
         return dict(config.ablation.readings) if config.ablation else {}
@@ -118,4 +100,4 @@ class Readings(Study):
         return "studies.ablation.findings:part"
 
 
-STUDY = Readings()
+STUDY = ReadingsOneByOne()
