@@ -19,6 +19,15 @@ os.environ["PYTHONPATH"] = str(
 )  # for the processes that tests start
 
 
+#: files that take longest: they go first, lest one process is left with them at the end
+LONG = ("test_workflow.py", "test_kept.py", "test_pages.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The long files first; the order within a file stays."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(autouse=True)
 def no_pipeline_left(monkeypatch):
     """A pipeline that a test runs in this process names itself to its jobs: not to later tests."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PARALLEL = ["--numprocesses", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_a_built_environment_is_reused_and_arguments_are_handed_on(checkout):
     shutil.copy(checkout / "requirements.lock", checkout / ".run-venv")
     said = {
         (): ["-m", "snakemake", "--cores", "all", "--configfile", "config/quick.yaml"],
-        ("test", "-k", "a b"): ["-m", "pytest", "-k", "a b"],
+        ("test", "-k", "a b"): ["-m", "pytest", *PARALLEL, "-k", "a b"],
         ("--cores", "2", "--config", "samples=1e6"): [
             "-m",
             "snakemake",

@@ -26,6 +26,15 @@ from aevb.studies.planning import budgets
 
 ROOT = Path(__file__).parent.parent
 QUICK = str(ROOT / "config/quick.yaml")
+# The study that tests train: quick.yaml with less to measure.
+LESS = {
+    "samples": "6e4",
+    "evidence": {"datapoints": 30},
+    "figure3": {"points": 3},
+    "estimators": {"datapoints": 10, "replicates": 2, "draws": [20, 50]},
+    "variance": {"replicates": 100},
+}
+SMALL = ("--configfile", QUICK, "--config", *(f"{k}={json.dumps(v)}" for k, v in LESS.items()))
 FIGURES = ["figure2", "figure3", "figure4", "figure5", "estimators"]
 
 
@@ -158,7 +167,7 @@ def test_data_that_cannot_be_had_is_one_sentence_at_the_end(tmp_path):
 def study(tmp_path_factory):
     """A whole quick study with a small budget; (folder, results folder, output of the run)."""
     folder = tmp_path_factory.mktemp("a study with spaces")
-    output = snakemake(folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=6e4")
+    output = snakemake(folder, "--cores", "2", *SMALL)
     return folder, folder / "results/quick-6e4", output
 
 
@@ -262,9 +271,7 @@ def test_quick_study_end_to_end(study):
 
 def test_a_second_run_does_nothing(study):
     folder, _, _ = study
-    assert "Nothing to be done" in snakemake(
-        folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=6e4"
-    )
+    assert "Nothing to be done" in snakemake(folder, "--cores", "2", *SMALL)
 
 
 def test_data_that_was_deleted_and_made_again_makes_nothing_stale(study):
@@ -274,26 +281,18 @@ def test_data_that_was_deleted_and_made_again_makes_nothing_stale(study):
         folder,
         "--cores",
         "1",
-        "--configfile",
-        QUICK,
-        "--config",
-        "samples=6e4",
+        *SMALL,
         "--",
         "data/digits.h5",
     )
-    assert "Nothing to be done" in snakemake(
-        folder, "--cores", "2", "--configfile", QUICK, "--config", "samples=6e4"
-    )
+    assert "Nothing to be done" in snakemake(folder, "--cores", "2", *SMALL)
 
 
 def test_snakemakes_own_report(study, tmp_path):
     folder, _, _ = study
     snakemake(
         folder,
-        "--configfile",
-        QUICK,
-        "--config",
-        "samples=6e4",
+        *SMALL,
         "--report",
         str(tmp_path / "report.html"),
     )
@@ -309,10 +308,7 @@ def test_interrupted_as_by_ctrl_c_it_resumes_to_the_same_numbers(study, tmp_path
     arguments = [
         "--cores",
         "2",
-        "--configfile",
-        QUICK,
-        "--config",
-        "samples=6e4",
+        *SMALL,
         "--",
         *map(str, runs),
     ]
@@ -366,9 +362,7 @@ def test_redraw_needs_gathered_results_alone_and_gives_the_same_bytes(study, tmp
     target = tmp_path / "results/quick-6e4"
     target.mkdir(parents=True)
     shutil.copy(made / "gathered.h5", target)
-    output = snakemake(
-        tmp_path, "--cores", "2", "--configfile", QUICK, "--config", "samples=6e4", "redraw=true"
-    )
+    output = snakemake(tmp_path, "--cores", "2", *SMALL, "redraw=true")
     assert planned(output) == {
         **{f"figure_{name}": 1 for name in FIGURES},
         "claims": 1,
@@ -394,11 +388,10 @@ def test_a_gathered_file_is_enough_to_go_on_with_more_seeds(study, tmp_path):
     target = tmp_path / "results/quick-6e4"
     target.mkdir(parents=True)
     shutil.copy(made / "gathered.h5", target)
-    more = yaml.safe_load(Path(QUICK).read_text()) | {
-        "samples": "6e4",
-        "seeds": [0, 1, 2],
-        "job_seconds": 0,
-    }
+    more = yaml.safe_load(Path(QUICK).read_text())
+    for name, value in LESS.items():
+        more[name] = more[name] | value if isinstance(value, dict) else value
+    more |= {"seeds": [0, 1, 2], "job_seconds": 0}
     (tmp_path / "more.json").write_text(json.dumps(more))
     command = [sys.executable, "-m", "aevb", "unpack", "more.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
