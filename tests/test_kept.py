@@ -184,8 +184,10 @@ GATHERED = "results/gathered.h5"
 
 
 def run(folder, raw, *arguments, check=True):
-    """Make `raw` in `folder` up to its gathered file; returns what Snakemake says."""
-    (folder / "study.json").write_text(json.dumps(raw))
+    """Make the models of `raw` in `folder`, up to its gathered file; returns what Snakemake
+    says."""
+    models = {key: value for key, value in raw.items() if key not in ("figure4", "figure5")}
+    (folder / "study.json").write_text(json.dumps(models))
     return snakemake(
         folder,
         "--cores",

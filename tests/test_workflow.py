@@ -303,7 +303,7 @@ def test_snakemakes_own_report(study, tmp_path):
 def test_interrupted_as_by_ctrl_c_it_resumes_to_the_same_numbers(study, tmp_path):
     _, made, _ = study
     runs = sorted(
-        path.relative_to(made.parent.parent) for path in made.glob("runs/digits_bernoulli/*.h5")
+        path.relative_to(made.parent.parent) for path in made.glob("runs/digits_gaussian/*.h5")
     )
     arguments = [
         "--cores",
