@@ -62,3 +62,10 @@ def test_the_nominal_time_of_what_measures_on_no_model_counts(capsys):
     job = Job("baselines", "digits", "", [], seconds=7200.0)
     cost.announce(study, 2, [job, job._replace(name="others", kind="gather")])
     assert "Estimated time on 2 core(s): 1.0 h" in capsys.readouterr().err
+
+
+def test_starting_jobs_is_in_the_time(capsys):
+    study = config.load(STUDY)
+    job = Job("baselines", "digits", "", [], seconds=7200.0)
+    cost.announce(study, 2, [job, *[job._replace(kind="gather")] * 3], start=1800.0)
+    assert "Estimated time on 2 core(s): 2.0 h" in capsys.readouterr().err

@@ -7,6 +7,18 @@ from pydantic import BaseModel, ValidationError
 from ..core.words import brief, nearest
 
 MOST_PROBLEMS = 3  # that one message names
+#: pydantic's kind of error -> what to write, where its own words say less
+PLAIN = {
+    "too_short": "it must not be empty",
+    "list_type": "it must be a list, in brackets",
+    "dict_type": "it must be a section, as {KEY: VALUE}",
+    "model_type": "it must be a section, as {KEY: VALUE}",
+    "model_attributes_type": "it must be a section, as {KEY: VALUE}",
+    "int_parsing": "it must be a whole number",
+    "int_type": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_parsing": "it must be a number",
+}
 
 
 def sentences(
@@ -33,7 +45,9 @@ def sentences(
         elif item["type"] == "missing":
             problems.append(f"'{where}' is missing{_wanted(model, item['loc'])}")
         else:
-            problems.append(f"'{where}' is {found}: {item['msg'][0].lower()}{item['msg'][1:]}")
+            words = item["msg"].replace("Input should be", "it must be")
+            what = PLAIN.get(item["type"], words[0].lower() + words[1:])
+            problems.append(f"'{where}' is {found}: {what}{_wanted(model, item['loc'])}")
     more = len(problems) - MOST_PROBLEMS
     return "; ".join([*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])])
 
@@ -60,7 +74,9 @@ def _fields(model: type[BaseModel] | None, path) -> list[str]:
 
 
 def _wanted(model: type[BaseModel] | None, path) -> str:
-    """What to write for the missing key at `path`: its meaning, in brackets."""
+    """What to write for the key at `path`: its meaning, in brackets."""
+    while path and isinstance(path[-1], int):  # an item of a list
+        path = path[:-1]
     field = (section := _at(model, path)) and section.model_fields.get(path[-1])
     return f" ({field.description})" if field and field.description else ""
 

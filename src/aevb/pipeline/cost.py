@@ -132,8 +132,11 @@ def _measuring(config: Config, jobs: list[Job]) -> list[tuple[Job, Run, float, f
     ]
 
 
-def announce(config: Config, cores: int, due: list[Job]) -> None:
-    """Print what the jobs `due` train, what that costs, and what smaller budgets would cost."""
+def announce(config: Config, cores: int, due: list[Job], start: float = 0.0) -> None:
+    """Print what the jobs `due` train, what that costs, and what smaller budgets would cost.
+
+    Each job takes `start` seconds of a core to start.
+    """
     cores_used = 1 if on_gpu(config) else max(1, cores // config.threads)
     where = f"{cores} core(s)"
     if on_gpu(config):
@@ -163,7 +166,7 @@ def announce(config: Config, cores: int, due: list[Job]) -> None:
         piloting = sum(rates.sample(run) * plan.pilot_cost(study, run) for run in pilots)
         effort = _measuring(study, due)
         anew = sum(rates.sample(run) * samples for _, run, samples, _ in effort if samples)
-        return (curves + piloting + estimating + anew) / cores_used
+        return (curves + piloting + estimating + anew) / cores_used + len(due) * start / cores
 
     for_estimates = ""
     if estimating:
@@ -239,6 +242,7 @@ def _measured(config: Config, rates: Rates) -> str:
 
 def main(arguments: list[str]) -> None:
     """Say what a study trains and how long that takes on this machine."""
+    start = time.process_time()  # of Python with torch, which a job loads too
     parser = argparse.ArgumentParser(prog="python -m aevb cost", description=main.__doc__)
     parser.add_argument("config", help="the configuration file; - for a request of the pipeline")
     parser.add_argument("--cores", type=int, default=1)
@@ -251,4 +255,4 @@ def main(arguments: list[str]) -> None:
         study = configuration.load(local.override(local.read(options.config), options.set))
         cores, due = options.cores, None
     jobs = [job for job in plan.jobs(study) if due is None or job.rule in due]
-    announce(study, cores, jobs)
+    announce(study, cores, jobs, start)
