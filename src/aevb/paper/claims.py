@@ -100,6 +100,7 @@ def _row(entry: Claim, check: Check) -> dict:
         "unit": entry.unit,
         "seeds": len(check.values),
         "check": check.name,
+        "limit": check.limit,
     }
     return {
         **row,
@@ -127,6 +128,7 @@ VERDICTS += [
     "threshold",
     "side",
     "interval",
+    "limit",
     "median",
     "agreeing",
     "study",
@@ -146,6 +148,7 @@ DETAILS = [
     "interval",
     "threshold",
     "side",
+    "limit",
     "study",
 ]
 
@@ -159,11 +162,11 @@ def verdicts(
 
         claim                     number and name
         says, statement, rule     as the claim has them; figure and unit too
-        verdict                   "holds", "holds with a qualification: ...", "does not hold" or
-                                  "not tested: why"
+        verdict                   a word and what qualifies it, see verdicts.py
         effect, low, high         mean and 95 % interval of the weakest case (verdicts.support)
         check, seeds, interval    that case, the seeds behind its effect, what its interval is
         threshold, side           where the claim says that the effect lies
+        limit                     whether that case's effect is a lower limit
         checks, agreeing          how many there are, and how many agree
         exceptions                checks that disagree
         median                    of the effects of the checks

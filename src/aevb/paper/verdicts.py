@@ -19,10 +19,16 @@ Verdicts. A check is in one of these states:
     leans        the interval reaches across, or does not exist, but every seed is on one side
     open         otherwise
 
-A claim holds if all checks agree. It holds with a qualification if there is a remark, or if more
-than half agree or lean towards it, one of them surely. It does not hold if at least as many
-disagree or lean against it, one of them surely. Else the checks leave it undecided, which counts as
-not tested. The effect shown is that of the weakest case: the check that supports the claim least.
+The verdict is a word, and what qualifies it. A claim
+
+    holds           if no check disagrees, and more than half agree or lean towards it, one of
+                    them surely ("with a qualification" if not all agree, or if there is a remark)
+    is mixed        if some checks agree and others disagree: it says where
+    does not hold   if some disagree, none agrees, and no more lean towards it than are against
+    is undecided    otherwise: it was tested, with too little power to tell
+    is not tested   if what it needs was not run
+
+The effect shown is that of the weakest case: the check that supports the claim least.
 """
 
 from __future__ import annotations
@@ -44,6 +50,8 @@ class Check(NamedTuple):
     threshold: float = 0.0
     side: int = 1  # 1 above, -1 below
     error: float = np.nan  # Monte Carlo standard error of a single value
+    freedom: float = np.inf  # degrees of freedom of that error, for Student's t
+    limit: bool = False  # whether the effect is a lower limit: "more than"
 
 
 def interval(check: Check) -> tuple[float, float, float]:
@@ -51,7 +59,8 @@ def interval(check: Check) -> tuple[float, float, float]:
     n, mean = len(check.values), float(np.mean(check.values)) if len(check.values) else np.nan
     normal = stats.norm.ppf(0.975)
     if n < 2:
-        return mean, mean - normal * check.error, mean + normal * check.error
+        half = stats.t.ppf(0.975, check.freedom) * check.error
+        return mean, mean - half, mean + half
     widen = np.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1) / normal
     resampled = np.asarray(check.values)[
         np.random.RandomState(0).randint(n, size=(RESAMPLES, n))
@@ -107,28 +116,29 @@ def judge(checks: list[Check], remarks: list[str]) -> tuple[str, str]:
     )
     disagree, opposed = named.get("disagrees", []), named.get("leans against", [])
     against = disagree + opposed
-    reasons = {
-        "not in": disagree,
-        "too few seeds to be sure, though all say the opposite, in": opposed,
-    }
-    reasons |= {"every replica of an algorithm diverged in": lost}  # these three are exceptions
-    reasons |= {"too few seeds to be sure, though all say so, in": lean, "undecided in": undecided}
-    why = [
-        f"{text} {_some(names, len(checks), names in (lean, undecided))}"
-        for text, names in reasons.items()
-        if names
-    ]
     exceptions = "; ".join([*against, *(f"{name} (diverged)" for name in lost)])
+    reasons = {
+        "too few seeds to be sure, though all say the opposite, in": opposed,
+        "every replica of an algorithm diverged in": lost,
+        "too few seeds to be sure, though all say so, in": lean,
+        "the interval reaches across in": undecided,
+    }
+    why = [f"{text} {_some(names, len(checks))}" for text, names in reasons.items() if names]
+    why += remarks
+    if agree and disagree:
+        where = f"holds in {_some(agree, len(checks))}, fails in {_some(disagree, len(checks))}"
+        return _said("mixed", [where, *why]), exceptions
     if agree and 2 * len(agree + lean) > len(checks):
-        return (
-            f"holds with a qualification: {'; '.join(why + remarks)}" if why + remarks else "holds"
-        ), exceptions
-    if disagree and len(against) >= len(agree + lean):
-        return ": ".join(["does not hold", *(["; ".join(remarks)] if remarks else [])]), exceptions
-    return f"not tested (undecided): {'; '.join(why + remarks)}", exceptions
+        return _said("holds with a qualification" if why else "holds", why), exceptions
+    if disagree and len(against) >= len(lean):
+        return _said("does not hold", why), exceptions
+    return _said("undecided", why), exceptions
 
 
-def _some(names: list[str], total: int, named: bool) -> str:
-    return f"{len(names)} of {total} checks" + (
-        f" ({'; '.join(names)})" if named and len(names) <= 3 else ""
-    )
+def _said(word: str, why: list[str]) -> str:
+    return f"{word}: {'; '.join(why)}" if why else word
+
+
+def _some(names: list[str], total: int) -> str:
+    named = f" ({'; '.join(names)})" if len(names) <= 3 else ""
+    return f"{len(names)} of {total} checks{named}"

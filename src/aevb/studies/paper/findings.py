@@ -20,6 +20,7 @@ def claims(frame: pd.DataFrame) -> Tabular:
             for value in entry[["effect", "low", "high"]]
         )
         interval = f" [{low}, {high}]" if np.isfinite(entry["low"]) else ""
+        effect = f"more than {effect}" if entry.get("limit") is True else effect
         beside = not str(entry.get("link", "#")).startswith(
             "#"
         )  # judged on another study, to whose report it leads

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ...paper.claims import Found, claim
-from ...paper.verdicts import Check, judge
+from ...paper.verdicts import Check
 from ...results import Gathered
-from .numbers import PARTS, measured
+from .numbers import measured
 
 # Times the variance: so many times the samples for the same precision of a gradient.
 USELESS = 100.0
@@ -32,28 +32,35 @@ def _ratios(gathered: Gathered, part: str, estimator: str, threshold: float = 0.
     "estimator B has the lower variance",
     says="Estimator B, with the KL divergence in closed form, typically varies less than estimator "
     "A (section 2.3, equations 6 and 7).",
-    statement="Estimator A's variance is above estimator B's, for the bound and for the encoder's "
-    "gradient (the decoder's is the same).",
-    rule="Ratio of the variances, A over B, at each model and point of training that was measured. "
-    "Above 1 everywhere.",
+    statement="Estimator A's variance is above estimator B's, for the bound, of which the paper "
+    "speaks.",
+    rule="Ratio of the variances of the bound of the training set from one draw per datapoint, A "
+    "over B, at each model and point of training that was measured. Above 1 everywhere.",
     needs="the variance study on data of the paper",
     unit="times the variance",
     figure="variance",
     logarithmic=True,
 )
 def lower_variance(gathered: Gathered, paper: pd.DataFrame) -> Found:
-    parts = {
-        name: _ratios(gathered, part, "A") for part, name in PARTS.items() if part != "bound_all"
-    }
-    apart = {
-        name: judge(checks, [])[0].partition(":")[0] for name, checks in parts.items() if checks
-    }
-    remarks = (
-        [f"{name} alone: {verdict}" for name, verdict in apart.items()]
-        if len(set(apart.values())) > 1
-        else []
-    )
-    return [check for checks in parts.values() for check in checks], remarks
+    return _ratios(gathered, "bound_all", "A"), []
+
+
+@claim(
+    11,
+    "estimator B's gradient has the lower variance",
+    says="The paper says it of the bound alone; what training needs is the gradient (section 2.3, "
+    "algorithm 1).",
+    statement="Estimator A's variance is above estimator B's, for the encoder's gradient (the "
+    "decoder's is the same).",
+    rule="Ratio of the variances of the encoder's gradient, A over B, at each model and point of "
+    "training that was measured. Above 1 everywhere.",
+    needs="the variance study on data of the paper",
+    unit="times the variance",
+    figure="variance",
+    logarithmic=True,
+)
+def lower_variance_of_gradient(gathered: Gathered, paper: pd.DataFrame) -> Found:
+    return _ratios(gathered, "encoder", "A"), []
 
 
 @claim(
