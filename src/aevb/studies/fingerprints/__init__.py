@@ -17,6 +17,9 @@ class Row(Curves):
     readings: list[Reading] | None = Field(
         None, min_length=1, description="names of them; unless given, all"
     )
+    samples: Count | None = Field(
+        None, description="budget of a curve; unless given, `samples` of the study"
+    )
 
 
 class Fingerprints(Strict):
@@ -83,15 +86,17 @@ class FirstPoints(Study):
         part = config.fingerprints
         if part is None:
             return []
-        models = [
-            Run(f"{row.experiment}+{reading}", algorithm, latent_dim, seed)
+        return [
+            (
+                Run(f"{row.experiment}+{reading}", algorithm, latent_dim, seed),
+                min(row.samples or part.samples, config.samples),
+            )
             for row in part.curves
             for reading in row.readings or part.readings
             for latent_dim in row.latent_dims
             for algorithm in row.algorithms
             for seed in part.seeds or config.seeds
         ]
-        return [(run, min(part.samples, config.samples)) for run in dict.fromkeys(models)]
 
     def figures(self, config):
         title = "Fingerprints. Each reading of the paper against each of its curves"
