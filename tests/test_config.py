@@ -139,9 +139,22 @@ def test_the_reference_grid_is_the_papers():
         ),
         (reading(initial_sd=-1), ["'ablation.readings.mine.initial_sd' is -1", "greater than 0"]),
         (reading(dataset="mnist"), ["'ablation.readings.mine.dataset'"]),
+        (
+            reading(wake_sleep={"slep": "after"}),
+            ["unknown key 'ablation.readings.mine.wake_sleep.slep'; did you mean 'sleep'?"],
+        ),
+        (
+            reading(wake_sleep={"sleep": "late"}),
+            ["'ablation.readings.mine.wake_sleep.sleep' is 'late': it must be 'same' or 'after'"],
+        ),
+        (reading(wake_sleep=5), ["'ablation.readings.mine.wake_sleep' must be a section"]),
+        (reading(mcem={"leapfrog": 3}), ["ablation.readings.mine changes nothing"]),
         (reading(scale=255), ["experiments.digits_bernoulli+mine.scale must be 16"]),
         (reading(binarise=True, dequantise=True), ["experiments.digits_bernoulli+mine.binarise"]),
-        (reading(batch_size=10**6), ["training.batch_size of digits_bernoulli+mine is larger"]),
+        (
+            reading(batch_size=10**6),
+            ["the batch size of digits_bernoulli+mine, 1,000,000, is larger", "batch_sizes"],
+        ),
         (reading(warmup_steps=100.0), ["ablation.readings.mine changes nothing"]),
         (reading(), ["ablation.readings.mine changes nothing"]),
         (reading("default", prior="all"), ["ablation.readings.default has a name that is taken"]),
@@ -163,7 +176,7 @@ def test_the_reference_grid_is_the_papers():
         (tradeoff(draws=[0]), ["'tradeoff.draws.0'", "greater than 0"]),
         (
             tradeoff(batch_sizes=[100, 50_000]),
-            ["training.batch_size of digits_bernoulli+l1-m50000 is larger"],
+            ["the batch size of digits_bernoulli+l1-m50000, 50,000, is larger"],
         ),
         (
             {"variance": {"experiment": "digits_gaussian", "latent_dims": [10]}},
@@ -173,7 +186,8 @@ def test_the_reference_grid_is_the_papers():
             {"variance": {"experiment": "digits_gaussian", "latent_dims": [2], "samples": [10**6]}},
             ["variance.samples are all beyond"],
         ),
-        ({"training": {"batch_size": 1}}, ["variance needs a training.batch_size of at least 2"]),
+        ({"training": {"batch_size": 1}}, ["variance needs a batch size", "of at least 2"]),
+        ({"batch_sizes": {"digit": 5}}, ["batch_sizes names the experiment 'digit'"]),
         (
             {"extended": {"samples": 5e5, "seeds": [0]}},
             ["extended.samples must be more than samples, 5e5"],

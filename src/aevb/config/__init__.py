@@ -158,10 +158,10 @@ class Config(Strict):
         """Budget and pilot of a learner go beyond the warm-up, in which nothing is trained."""
         training, learner = self.training_of(name), LEARNERS[algorithm]
         options, n_train = self.options_of(algorithm, name), self.n_train(name)
-        what = f" of {name}" if split(name)[1] else ""
         if learner.online and training.batch_size > min(samples, training.pilot_samples):
             raise ValueError(
-                f"training.batch_size{what} is larger than the sample budget or the pilot"
+                f"the batch size of {name}, {training.batch_size:,}, is larger than the sample "
+                "budget or the pilot; give a smaller one (training.batch_size, batch_sizes)"
             )
         idle = learner.idle_samples(training, options, n_train)
         step = learner.samples_per_step(training, options, n_train)

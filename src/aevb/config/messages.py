@@ -47,6 +47,8 @@ def sentences(
         else:
             words = item["msg"].replace("Input should be", "it must be")
             what = PLAIN.get(item["type"], words[0].lower() + words[1:])
+            if item["type"] == "too_short" and item["ctx"]["min_length"] > 1:
+                what = f"it must have {item['ctx']['min_length']} entries or more"
             problems.append(f"'{where}' is {found}: {what}{_wanted(model, item['loc'])}")
     more = len(problems) - MOST_PROBLEMS
     return "; ".join([*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])])

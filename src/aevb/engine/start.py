@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def factors(layout: Layout, training: Training) -> dict[str, Tensor]:
-    """What `kernels.adagrad` takes: name -> (1, out), by which a parameter is more than the one
-    that is trained. Empty where none is.
+    """What `kernels.adagrad` takes: name -> f, (1, out); the networks use f times the parameter
+    that is trained. Empty where all are trained as they are.
 
     The encoder's output is the mean, then the log-variance b + f W h with f =
     `training.log_variance_factor`.

@@ -24,6 +24,8 @@ COMPARE_AT = {2: (3e5, 1e6, 1e7, 1e8), 3: (1e6, 3e6, 1e7, 3e7, 6e7)}
 NEAR = 1.5
 # So does its first point where the curve begins later than that, by this factor at most.
 FIRST = 2
+# Up to this share of a value, noise is small enough for "within the noise" to say something.
+TELLING = 0.03
 COLUMNS = [
     "experiment",
     "latent_dim",
@@ -170,6 +172,12 @@ def _beside(
     }
 
 
+def tells(tolerance, paper):
+    """Whether seeds say enough of the noise for "within the noise" to mean something: the
+    half-width `tolerance` is at most TELLING of the size of the paper's value. Elementwise."""
+    return np.asarray(tolerance) <= TELLING * np.abs(paper)
+
+
 def _tolerance(sd: float, replicas: int, reading: float) -> float:
     """Half-width of the 95 % interval for the paper's one run minus the mean of ours.
 
@@ -212,9 +220,13 @@ def closeness(table: pd.DataFrame, study: Config, what: str) -> str:
             worst = part.loc[sizes.idxmax()]
             within = "one seed: noise not known"
             if part["tolerance"].notna().any():
-                half = number(part["tolerance"].median(), digits)
-                inside = sum(sizes <= part["tolerance"])
-                within = f"{inside} within the noise, of half-width {half} (median)"
+                known = tells(part["tolerance"], part["paper"])
+                half = number(part["tolerance"][known].median(), digits)
+                inside = sum((sizes <= part["tolerance"]) & known)
+                said = [f"{inside} within the noise, of half-width {half} (median)"] * any(known)
+                few = sum(~known)
+                said += [f"for {few} too few seeds to tell"] * bool(few)
+                within = ", ".join(said)
             parts.append(
                 f"on {where}, near {count(target)} samples, by a median of "
                 f"{number(sizes.median(), digits)} nats "

@@ -40,7 +40,8 @@ def shape(config: Config, run: Run) -> tuple:
     """What decides the speed of training `run`; most variants have that of their base."""
     experiment, options = config.experiment(run.experiment), config.training_of(run.experiment)
     model = (experiment.dataset, experiment.likelihood, experiment.hidden, run.latent_dim)
-    return (*model, run.algorithm, options.batch_size, options.draws)
+    own = str(config.options_of(run.algorithm, run.experiment))
+    return (*model, run.algorithm, own, options.batch_size, options.draws)
 
 
 def seconds_per_sample(config: Config, run: Run) -> float:

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from ..config import Config
 from ..data import DATASETS
+from ..learners import LEARNERS
 from ..models.likelihoods import LIKELIHOODS
 from ..paper.facts import PAPER_FIGURE3, PAPER_HIDDEN
 from ..results import Gathered
@@ -45,32 +46,37 @@ def departures(study: Config, name: str) -> list[str]:
     names = ["binarise", "dequantise"]
     if type(experiment).model_fields["scale"].default in DATASETS[experiment.dataset].scales:
         names.insert(0, "scale")
-    return found + changed_settings(experiment, names) + changed_settings(study.training_of(name))
+    found += changed_settings(experiment, names) + changed_settings(study.training_of(name))
+    for key in LEARNERS:
+        if (options := study.options_of(key, name)) is not None:
+            found += [f"{key}: {change}" for change in changed_settings(options)]
+    return found
 
 
 def conventions(gathered: Gathered, study: Config) -> dict[str, dict]:
     """For each experiment: sizes of its data, how they were prepared (part of every statement of
     a bound), departures."""
     entries = {}
-    for run in gathered.runs.values():
-        experiment = study.experiments[run.experiment]
+    # Those of variants first: where the experiment itself was trained, its own stand.
+    for run in sorted(gathered.runs.values(), key=lambda run: not run.run.variant):
+        experiment, name = study.experiments[run.run.base], run.run.base
         values = f"grey values / {experiment.scale:g}"
         if experiment.dequantise:
             values = f"(grey values + fixed uniform noise of one level) / {experiment.scale:g}"
         values += ", thresholded at 0.5" if experiment.binarise else ", not binarised"
         about = {
-            "name": label(run.experiment),
+            "name": label(name),
             "n_train": run.n_train,
             "n_test": run.n_test,
             "values": values,
             "decoder": f"{LIKELIHOODS[experiment.likelihood].title} decoder",
         }
-        entries[run.experiment] = {
+        entries[name] = {
             **experiment.model_dump(),
             **about,
-            "departures": departures(study, run.experiment),
+            "departures": departures(study, name),
         }
-    return entries
+    return {name: entries[name] for name in study.experiments if name in entries}
 
 
 def row(item: dict) -> dict:

@@ -159,13 +159,13 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     rows, total = cost(gathered)
     kinds = kinds_of(total, gathered)
     # Variants cost, and are listed nowhere else.
-    gathered = gathered.without_variants()
+    whole, gathered = gathered, gathered.without_variants()
     variants = [run for name, run in everything.items() if name not in gathered.runs]
     known = {name: DATASETS[part.dataset] for name, part in study.experiments.items()}
     stand_ins = [name for name, part in known.items() if part.stand_in]
     pilots = _pilots(gathered)
     algorithms = dict.fromkeys(run.algorithm for run in gathered.runs.values())
-    made, said = code(gathered)
+    made, said = code(whole)
     facts = {
         "study": study,
         "budget": short(study.samples) + further(study),
@@ -185,10 +185,10 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         else "",
         "errors": _errors(gathered),
         "curves": len(curves_of(gathered)),
-        "devices": joined(distinct(gathered, "device")),
-        "processors": joined(distinct(gathered, "processor")),
-        "threads": joined(distinct(gathered, "threads", text=lambda n: plural(n, "thread"))),
-        "conventions": conventions(gathered, study),
+        "devices": joined(distinct(whole, "device")),
+        "processors": joined(distinct(whole, "processor")),
+        "threads": joined(distinct(whole, "threads", text=lambda n: plural(n, "thread"))),
+        "conventions": conventions(whole, study),
         "pilots": pilots,
         "pilot_steps": list(dict.fromkeys(step for pilot in pilots for step in pilot["cells"])),
         "ends": _ends(gathered),
@@ -202,7 +202,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "paper_minutes": PAPER_MINUTES,
         "given": _given(study),
         "settings": settings(study),
-        "provenance": origins(gathered),
+        "provenance": origins(whole),
         "code": made,
         "code_said": said,
         "commands": commands(study),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from ..config.messages import sentences
 from ..config.sections import Experiment, Training
+from ..core.sections import Strict
 from ..core.words import nearest
 from ..learners import LEARNERS
 from . import STUDIES, Study
@@ -38,17 +40,27 @@ def check(config: Config, study: Study, readings: Readings, bases: list[str]) ->
         for key in changes:
             if key not in valid:
                 raise ValueError(f"unknown key '{where}.{key}'{nearest(key, valid)}")
-            if key in LEARNERS and not isinstance(changes[key], dict):
-                raise ValueError(f"'{where}.{key}' must be a section, as {key}: {{KEY: VALUE}}")
+        for key in [key for key in changes if key in LEARNERS]:
+            _check_options(f"{where}.{key}", LEARNERS[key].Options, changes[key])
         try:
             for base in bases:
-                decided(config, f"{base}+{reading}")
+                decided(config, f"{base}+{reading}", LEARNERS)
         except ValidationError as error:
             raise ValueError(sentences(error, prefix=where)) from None
 
 
-def decided(config: Config, name: str) -> tuple:
-    """All that decides the runs of the experiment or variant `name` and that a reading may
-    change. Raises ValidationError."""
-    options = (config.options_of(key, name) for key in LEARNERS)
+def _check_options(where: str, options: type[Strict], changes: object) -> None:
+    """Raise ValueError if `changes` is no section of `options`."""
+    if not isinstance(changes, dict):
+        raise ValueError(f"'{where}' must be a section, as {{KEY: VALUE}}")
+    try:
+        options.model_validate(changes)
+    except ValidationError as error:
+        raise ValueError(sentences(error, options, changes, where)) from None
+
+
+def decided(config: Config, name: str, algorithms: Iterable[str]) -> tuple:
+    """All that decides the runs of the experiment or variant `name` by `algorithms` and that a
+    reading may change. Raises ValidationError."""
+    options = (config.options_of(key, name) for key in algorithms)
     return config.experiment(name), config.training_of(name), *options

@@ -67,8 +67,9 @@ class ReadingsOneByOne(Study):
         check(config, self, config.ablation.readings, self.names(config))
         for reading in config.ablation.readings:
             if all(
-                decided(config, f"{base}+{reading}") == decided(config, base)
-                for base in self.names(config)
+                decided(config, f"{row.experiment}+{reading}", row.algorithms)
+                == decided(config, row.experiment, row.algorithms)
+                for row in config.ablation.curves
             ):
                 raise ValueError(
                     f"ablation.readings.{reading} changes nothing: its values are the study's own"

@@ -17,6 +17,7 @@ from ...paper.comparison import (
     done_curves,
     missing_curves,
     shared,
+    tells,
 )
 from ...paper.curves import paper_curve
 from ...paper.distance import CURVE_COLUMNS, distances
@@ -103,7 +104,8 @@ def _explain_test(row: pd.Series, theirs: pd.DataFrame, digits: int) -> str:
     side = "above" if difference > 0 else "below"
     text = f"at {count(row['samples'])}: {number(abs(difference), digits)} nats {side} the paper"
     if abs(difference) <= tolerance:
-        return f"{text}; too few seeds to tell (± {number(tolerance, digits)})."
+        within = "within the noise" if tells(tolerance, row["paper"]) else "too few seeds to tell"
+        return f"{text}; {within} (± {number(tolerance, digits)})."
     text += (
         f", beyond the noise (± {number(tolerance, digits)})."
         if np.isfinite(tolerance)

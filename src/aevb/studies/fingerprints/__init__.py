@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ...core.run import Run
 from ...core.sections import Count, Strict, Whole
+from ...core.words import nearest
 from .. import Figure, Study
 from ..figure2 import Curves
 from ..readings import CHANGES, Reading, Readings, check
@@ -16,6 +17,11 @@ class Row(Curves):
 
     readings: list[Reading] | None = Field(
         None, min_length=1, description="names of them; unless given, all"
+    )
+    steps: list[Reading] = Field(
+        [],
+        description="readings that differ in the step size alone: that of each curve is recovered "
+        "from them, and the pilot that would have chosen it",
     )
     samples: Count | None = Field(
         None, description="budget of a curve; unless given, `samples` of the study"
@@ -34,11 +40,6 @@ class Fingerprints(Strict):
     readings: Readings = Field(
         min_length=1,
         description=f"{CHANGES}. Its runs are those of experiment BASE+NAME",
-    )
-    steps: list[Reading] = Field(
-        [],
-        description="readings that differ in the step size alone: that of each curve is recovered "
-        "from them, and the pilot that would have chosen it",
     )
     samples: Count = Field(
         1_000_000, description="budget of a curve, at most the study's `samples`"
@@ -69,15 +70,21 @@ class FirstPoints(Study):
         if len(seeds) < 2:
             raise ValueError("fingerprints needs two seeds or more: its unit is their spread")
         check(config, self, part.readings, self.names(config))
-        for name in [*part.steps, *(name for row in part.curves for name in row.readings or [])]:
-            if name not in part.readings:
-                raise ValueError(
-                    f"fingerprints names the reading '{name}', which is not under "
-                    "fingerprints.readings"
-                )
-        for name in part.steps:
-            if len(config.training_of(f"{part.curves[0].experiment}+{name}").step_sizes) > 1:
-                raise ValueError(f"fingerprints.steps: '{name}' must have one step size")
+        for row in part.curves:
+            for name in [*(row.readings or []), *row.steps]:
+                if name not in part.readings:
+                    raise ValueError(
+                        f"fingerprints names the reading '{name}', which is not under "
+                        f"fingerprints.readings{nearest(name, part.readings)}"
+                    )
+            for name in row.steps:
+                if row.readings and name not in row.readings:
+                    raise ValueError(
+                        f"fingerprints.steps names '{name}', which is not among the readings of "
+                        f"its row of {row.experiment}"
+                    )
+                if len(config.training_of(f"{row.experiment}+{name}").step_sizes) > 1:
+                    raise ValueError(f"fingerprints.steps: '{name}' must have one step size")
 
     def variants(self, config):
         return dict(config.fingerprints.readings) if config.fingerprints else {}

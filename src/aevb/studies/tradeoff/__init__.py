@@ -48,13 +48,16 @@ class DrawsAgainstMinibatches(Study):
 
     def sizes(self, config) -> dict[str, tuple[int, int]]:
         """L and M by the name of their experiment or variant; the study's own are the base."""
-        part, own = config.tradeoff, (config.training.draws, config.training.batch_size)
+        if (part := config.tradeoff) is None:
+            return {}
+        training = config.training_of(part.experiment)
+        own = (training.draws, training.batch_size)
         return {
             part.experiment + ("" if (draws, batch) == own else f"+l{draws}-m{batch}"): (
                 draws,
                 batch,
             )
-            for draws in (part.draws if part else ())
+            for draws in part.draws
             for batch in part.batch_sizes
         }
 

@@ -31,13 +31,14 @@ from . import STUDY
 )
 def one_draw(gathered: Gathered, paper: pd.DataFrame) -> Found:
     study, checks, remarks, sizes = gathered.study, [], [], {}
-    training, known = study.training, STUDY.sizes(study)
+    known = STUDY.sizes(study)
     for run in gathered.runs.values():
         if run.dataset in PAPER_HIDDEN and run.experiment in known and run.run.variant:
             curve = (run.run.base, run.latent_dim)
             sizes.setdefault(curve, {})[known[run.experiment]] = run.experiment
     for (base, latent_dim), names in sizes.items():
         # The study's own L and M have no name of their own.
+        training = study.training_of(base)
         names.setdefault((training.draws, training.batch_size), base)
         one = completed(gathered, names[1, 100], "aevb", latent_dim) if (1, 100) in names else {}
         for draws in (

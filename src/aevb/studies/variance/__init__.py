@@ -81,16 +81,17 @@ class Variance(Study):
                 )
         if not self.points(config):
             raise ValueError("variance.samples are all beyond samples")
-        if config.training.batch_size < 2:
+        if config.training_of(config.variance.experiment).batch_size < 2:
             raise ValueError(
-                "variance needs a training.batch_size of at least 2: a baseline is the mean over "
-                "the other datapoints"
+                "variance needs a batch size (training.batch_size, batch_sizes) of at least 2: a "
+                "baseline is the mean over the other datapoints"
             )
 
     def cost(self, config) -> int:
         """About how many training samples' worth of time one model costs, training included."""
         part, points = config.variance, self.points(config)
-        per_point = part.minibatches * part.replicates * config.training.batch_size
+        batch = config.training_of(part.experiment).batch_size
+        per_point = part.minibatches * part.replicates * batch
         measuring = AUTOGRAD * len(points) * per_point * GRADIENT_ESTIMATORS
         return max(points, default=0) + round(measuring)
 
