@@ -55,6 +55,7 @@ def made_run(study, run, test, train=None, samples=GRID, **changes):
     curve = curve.assign(
         samples=np.round(samples), test=test, train=test + 1.0 if train is None else train
     )
+    curve[["train_draws", "test_draws"]] = np.nan  # as in older results
     return results.RunResult(
         {**synthetic_attributes(base, run, int(samples[-1])), **changes}, curve
     )
@@ -574,6 +575,13 @@ def test_variance_of_the_bound(paper):
         and row.effect == pytest.approx(4.0)
         and "Frey Face, N_z = 2, wake-sleep" in row.exceptions
     )
+
+    def known(run, result):
+        result.curve[["train_draws", "test_draws"]] = 5.0
+        return noisy(["frey"])(run, result)
+
+    row = verdict(made(change=known), paper, 4)
+    assert row.verdict == "holds" and row.effect == pytest.approx(0.2**2 * 5)
     raw = {**STUDY, "figure2": [*STUDY["figure2"][:1], {"experiment": "frey", "latent_dims": [2]}]}
     assert "fails in 2 of 6 checks" in verdict(made(raw, change=noisy(["frey"])), paper, 4).verdict
     row = verdict(with_variance(whole=3.0), paper, 4)

@@ -499,6 +499,18 @@ def test_standard_errors_are_calibrated():
         assert abs(scores.mean()) < 0.35, name
 
 
+@pytest.mark.parametrize("density", ["kde", "gaussian"])
+@pytest.mark.parametrize("samples", [20, 50])
+@pytest.mark.parametrize("latent_dim", [2, 3, 5])
+def test_the_reciprocals_error_holds_the_noise_of_the_fit(latent_dim, samples, density):
+    """Its spread over 1,000 copies of a datapoint, at the paper's 50 samples and at fewer."""
+    model, _ = linear(latent_dim, number=1)
+    many = replace(model, x=model.x.expand(1, 1000, -1))
+    estimate = reciprocal(exact(many, samples), density)
+    known = np.sqrt((estimate.standard_error**2).mean())
+    assert 0.8 < estimate.value.std() / known < 1.2
+
+
 def test_k_hat_grows_with_the_tail_and_stands_ties():
     model, _ = linear(2, number=3)
     mean, log_variance = _wide(model)

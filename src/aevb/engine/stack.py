@@ -241,6 +241,7 @@ class Stack:
                 split: found.value,
                 f"{split}_se": found.standard_error,
                 f"{split}_kl": found.kl,
+                f"{split}_draws": found.draws,
             }
             values.setdefault("active_units", found.active_units)  # those of the training set
         return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log, pi
+from math import log, pi, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,16 +82,21 @@ def reciprocal(samples: Samples, density: str = "kde", memory_mb: float = 500) -
 
     q is fitted to the first half of the samples, and the mean is over the second half. `density` q:
     "kde" (author's code, see kernel_density) or "gaussian" (full covariance from 4 N_z samples on,
-    else diagonal). The standard error is that of the reciprocal weights, by the delta method and
-    the effective sample size of their chain. It does not contain the bias. Where q reaches beyond
-    the samples in the second half, the mean misses weights and log p(x) comes out too high.
+    else diagonal). Where q reaches beyond the samples in the second half, the mean misses weights
+    and log p(x) comes out too high.
+
+    The standard error does not contain that bias. It is that of the reciprocal weights, by the
+    delta method and the effective sample size of their chain, times a factor for the noise of the
+    fit, which is common to the datapoints: with the halves exchanged the estimate is another, all
+    but independent one, so that half the mean squared difference is its variance. From few
+    datapoints that factor is a rough one.
 
     Diagnostics: ess and rhat, the worst over log p(x, z) and the coordinates of z; weight_ess;
     acceptance; bandwidth (the factor; 1 for "gaussian"); degenerate (1 if a covariance was singular
     and its smallest eigenvalues were raised). Raises UserError with fewer than 8 samples, or an
     unknown density.
     """
-    total, points, _ = samples.z.shape
+    total = len(samples.z)
     if density not in ("kde", "gaussian"):
         raise UserError(f"density is '{density}'; it must be 'kde' or 'gaussian'")
     if total < 8:
@@ -112,17 +117,17 @@ def reciprocal(samples: Samples, density: str = "kde", memory_mb: float = 500) -
             "more, or thin the samples"
         )
     fitted = kernel_density if density == "kde" else _gaussian_density
-    parts = []
-    for start in range(0, points, step):
-        z = samples.z[:, start : start + step].double().transpose(0, 1)
-        parts.append(fitted(z[:, :half].contiguous(), z[:, half:].contiguous()))
-    log_q, factor, degenerate = (as_numpy(torch.cat(part)) for part in zip(*parts, strict=True))
-    log_weights = log_q - as_numpy(samples.log_joint[half:]).T
-    log_mean, weights = log_mean_exp(log_weights)
+    log_joint = as_numpy(samples.log_joint)
+    log_mean, weights, factor, degenerate = _weigh(fitted, samples.z, log_joint, half, step)
+    exchanged = torch.cat([samples.z[half:], samples.z[:half]])
+    log_joint = np.concatenate([log_joint[half:], log_joint[:half]])
+    other, *_ = _weigh(fitted, exchanged, log_joint, total - half, step)
     weight_ess = effective_size(weights)
     # The chain's first half has chosen q, so that these are weights of a fixed q. An ess above the
     # number of draws (antithetic chains) is real, but estimated too roughly to be counted on.
     error = weights.std(1, ddof=1) / np.sqrt(np.minimum(weight_ess, weights.shape[1]))
+    both = ((log_mean - other) ** 2).mean() / 2
+    error *= max(1.0, sqrt(both / (error**2).mean())) if error.any() else 1.0
     chains = np.concatenate(
         [as_numpy(samples.z).transpose(2, 1, 0), as_numpy(samples.log_joint).T[None]]
     )
@@ -135,6 +140,18 @@ def reciprocal(samples: Samples, density: str = "kde", memory_mb: float = 500) -
         "degenerate": degenerate,
     }
     return Estimate(-log_mean, error, diagnostics)
+
+
+def _weigh(fitted, z: Tensor, log_joint: np.ndarray, half: int, step: int) -> tuple:
+    """The mean of the reciprocal weights of the samples after `half`, under a density that is
+    `fitted` to those before: log mean (N,), weights over their mean (N, S - half), and the
+    density's factor and degenerate (N,). z (S, N, N_z) goes through `step` datapoints at a time."""
+    parts = []
+    for start in range(0, z.shape[1], step):
+        part = z[:, start : start + step].double().transpose(0, 1)
+        parts.append(fitted(part[:, :half].contiguous(), part[:, half:].contiguous()))
+    log_q, factor, degenerate = (as_numpy(torch.cat(part)) for part in zip(*parts, strict=True))
+    return *log_mean_exp(log_q - log_joint[half:].T), factor, degenerate
 
 
 def hmc_kde(task: Task) -> Estimate:

@@ -35,10 +35,12 @@ from ..core.errors import UserError
 from ..core.run import Run
 from ..studies.planning import listed
 
-SCHEMA = 3
-# Schema 1 has no seconds in curve/; they are then not a number. 1 and 2 have their tables at the
-# top, baselines as attributes, the order of the configuration, and no code_modules.
-READABLE = (1, 2, 3)
+SCHEMA = 4
+# 1 and 2 have their tables at the top, baselines as attributes, the order of the configuration, and
+# no code_modules.
+READABLE = (1, 2, 3, 4)
+# The schema from which on a column of curve/ is there; before it is not a number.
+SINCE = {"seconds": 2, "train_draws": 4, "test_draws": 4}
 SPLITS = ("train", "test")
 
 # One row per evaluation of a run.
@@ -57,9 +59,11 @@ CURVE = {
     "test_kl": "mean KL(q(z|x) || p(z)) on the test set",
     "active_units": "latent units whose posterior mean varies over the training set by more than "
     "0.01 (variance)",
+    "train_draws": "samples of z per datapoint that train is a mean of",
+    "test_draws": "samples of z per datapoint that test is a mean of",
 }
 
-# Columns from train to active_units, but for running, are not a number for Monte Carlo EM, which
+# Columns from train on, but for running, are not a number for Monte Carlo EM, which
 # has no encoder and no bound.
 
 ATTRIBUTES = {

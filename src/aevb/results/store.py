@@ -19,7 +19,18 @@ from ..core.provenance import attributes, fingerprint
 from ..core.run import Job
 from ..studies import STUDIES
 from ..studies.planning import budgets
-from .schema import ATTRIBUTES, CURVE, READABLE, SCHEMA, SPLITS, Gathered, Pilot, RunResult, Table
+from .schema import (
+    ATTRIBUTES,
+    CURVE,
+    READABLE,
+    SCHEMA,
+    SINCE,
+    SPLITS,
+    Gathered,
+    Pilot,
+    RunResult,
+    Table,
+)
 
 LATER = {"code_modules": ""}  # attributes that older files lack
 
@@ -69,7 +80,7 @@ def read_run_group(group: h5py.Group, where: str, parameters: bool = True) -> Ru
             f"{where} has schema {schema}, this version reads {READABLE}; delete the file and run "
             "again"
         )
-    columns = [column for column in CURVE if schema > 1 or column != "seconds"]
+    columns = [column for column in CURVE if SINCE.get(column, 1) <= schema]
     found = {**(LATER if schema < SCHEMA else {}), **group.attrs}
     absent = [name for name in ATTRIBUTES if name not in found] + [
         f"curve/{c}" for c in columns if f"curve/{c}" not in group

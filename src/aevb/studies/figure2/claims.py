@@ -258,7 +258,7 @@ def _growth(sizes: np.ndarray, curves: list[pd.DataFrame], end: float) -> list[f
     rule="Largest variance over all evaluations of a curve (to where all seeds end, and again "
     "where two or more are trained further), train and test, of "
     "the mean bound over the data set from one draw for each datapoint (ours spends more draws "
-    "where it would be large; where their number "
+    "where it would be large; where their number is not stored, as in older results, and "
     "cannot be told from the standard error, an upper limit); and the same as the variance study "
     "measured it on the training set. Below 1 "
     "in every curve of Figure 2 and at every point of that study.",
@@ -270,8 +270,12 @@ def variance_of_bound(gathered: Gathered, paper: pd.DataFrame) -> Found:
     options = gathered.study.evaluation
 
     def largest(curve: pd.DataFrame, end: float) -> float:
-        errors = curve.loc[curve["samples"] <= end, ["train_se", "test_se"]].to_numpy()
-        return float(np.log(_one_draw(errors, options.standard_error, options.max_draws).max()))
+        before = curve[curve["samples"] <= end]
+        errors, draws = (
+            before[[f"train_{what}", f"test_{what}"]].to_numpy(float) for what in ("se", "draws")
+        )
+        most = _one_draw(errors, options.standard_error, options.max_draws)
+        return float(np.log(np.where(np.isfinite(draws), errors**2 * draws, most).max()))
 
     curves = {
         f"{named(experiment, latent_dim)}, {LEARNERS[algorithm].label}": {
