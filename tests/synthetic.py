@@ -120,6 +120,8 @@ def synthetic_run(study, run, number):
             "test": test,
             "train_se": 0.03,
             "test_se": 0.04,
+            "train_draws": 1,
+            "test_draws": 4,
             "running": test - 20,
         }
     )
@@ -193,6 +195,8 @@ def synthetic_run3(study, run):
             test=-151.0,
             train_se=0.03,
             test_se=0.04,
+            train_draws=1,
+            test_draws=4,
             train_kl=9.0,
             test_kl=8.0,
             active_units=3.0,

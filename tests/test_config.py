@@ -67,7 +67,7 @@ def test_the_default_is_the_papers_grid():
         len(figures) == 18 * 3 + 1 + 18
     )  # three seeds, the model of MNIST with N_z = 2, and Figure 3
     assert (
-        len(budgets(study)) == len(figures) + 8 * 8 + 15
+        len(budgets(study)) == len(figures) + 9 * 8 + 15
     )  # readings x curves of the ablation, and the trade-off
     assert [study.experiments[name].n_train for name in study.figure3.experiments] == [1000, None]
     assert all(

@@ -181,6 +181,9 @@ def test_bounds_stand_beside_the_papers_at_the_same_count(page, path, experiment
             np.isnan(noise) == (row["± noise"] == "–")
             and not abs(value(row["± noise"]) - noise) > half + 1e-4
         )
+        mine = [averaged(c, line.samples) for c in curves] if line.split == "train" else bounds
+        above = sum(bound > theirs for bound in mine)
+        assert row["paper's rank"] == f"{above + 1} of {len(bounds) + 1}"
         error = (0.03 if line.split == "train" else 0.04) / np.sqrt(len(bounds))
         assert abs(value(row["MC error"]) - error) <= 0.0005 + 1e-9
         if line.split == "test":

@@ -6,7 +6,7 @@ project runs unless told otherwise.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -64,14 +64,14 @@ class Training(Strict):
         "variance",
     )
     log_variance_start: Literal["random", "zero"] = Field(
-        "random",
-        description="start of the encoder's log-variance, weights and biases: as all parameters, "
-        "or zero (the author's code)",
+        "zero",
+        description="start of the encoder's log-variance, weights and biases: zero (the author's "
+        "code), or as all parameters, as the paper prints",
     )
     log_variance_factor: Positive = Field(
-        1.0,
-        description="the encoder's log-variance is b + this times W h; 0.1 in the author's code. "
-        "Start, step and prior are those of W",
+        0.1,
+        description="the encoder's log-variance is b + this times W h: 0.1 (the author's code), or "
+        "1, as the paper prints. Start, step and prior apply to W, not to the product",
     )
     decoder_log_variance_bias: Literal["random", "zero"] = Field(
         "random",
@@ -96,6 +96,15 @@ class Training(Strict):
         100_000,
         description="training samples of the pilot per step size; at most the budget",
     )
+
+
+#: what keys of `training` stood for in results that were made before there were such keys
+BEFORE = {"log_variance_start": "random", "log_variance_factor": 1.0}
+
+
+def stored(training: dict[str, Any]) -> dict[str, Any]:
+    """The section `training` as a result holds it, with BEFORE where it holds nothing."""
+    return {**BEFORE, **training}
 
 
 class Evaluation(Strict):

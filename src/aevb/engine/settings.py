@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..config.sections import Evaluation, Experiment, Training
+from ..config.sections import Evaluation, Experiment, Training, stored
 from ..core.errors import UserError
 from ..core.sections import Strict
 from ..learners import LEARNERS
@@ -39,6 +39,7 @@ class Settings:
         """
         parts = {"experiment": Experiment, "training": Training, "evaluation": Evaluation}
         values, options = {}, {}
+        raw = {**raw, "training": stored(raw.get("training", {}))}
         for name, value in raw.items():
             if name in cls.__dataclass_fields__:
                 values[name] = parts[name](**value) if name in parts else value

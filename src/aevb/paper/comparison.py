@@ -39,7 +39,7 @@ COLUMNS = [
     "replicas",
     "averaged",
 ]
-COLUMNS += ["hmc", "paper", "difference", "tolerance", "interpolated"]
+COLUMNS += ["hmc", "paper", "difference", "tolerance", "rank", "interpolated"]
 
 
 def done_curves(
@@ -67,6 +67,9 @@ def comparison(gathered: Gathered, paper: pd.DataFrame, figure: int = 2) -> pd.D
         paper             NaN where it has no curve
         difference        ours - paper
         tolerance         see `_tolerance`
+        rank              the place of the paper's one run among it and ours, from the highest: 1 is
+                          above all replicas, replicas + 1 below; of train in Figure 2 among running
+                          averages, as the paper's most likely are
         interpolated      whether `paper` lies between two points of the paper's curve
     """
     study = gathered.study
@@ -146,10 +149,8 @@ def _beside(
     # bound.
     error = np.sqrt(sum(at(curve, f"{split}_se", samples) ** 2 for curve in done)) / len(done)
     bounds, estimates = "running" in done[0], f"{split}_hmc" in done[0]
-    averaged = (
-        float(np.mean([averaged_bound(curve, samples) for curve in done]))
-        if split == "train" and bounds
-        else np.nan
+    averages = (
+        [averaged_bound(curve, samples) for curve in done] if split == "train" and bounds else []
     )
     hmc = (
         float(np.mean([at(curve, f"{split}_hmc", samples) for curve in done]))
@@ -163,12 +164,14 @@ def _beside(
         "standard_error": error,
         "replicas": len(done),
     }
-    ours |= {"averaged": averaged, "hmc": hmc}
+    ours |= {"averaged": float(np.mean(averages)) if averages else np.nan, "hmc": hmc}
+    above = sum(value > reference for value in averages or values)
     return {
         **ours,
         "paper": reference,
         "difference": ours["ours"] - reference,
         "tolerance": _tolerance(sd, len(done), reading),
+        "rank": np.nan if np.isnan(reference) else above + 1,
     }
 
 
@@ -252,6 +255,8 @@ def beside_cells(row: dict, digits: int, compared: bool, third: bool = False) ->
         cells["paper"] = number(row["paper"], digits) + "*" * row["interpolated"]
         cells["difference"] = number(row["difference"], digits, sign=True)
         cells["± noise"] = number(row["tolerance"], digits)
+        known = np.isfinite(row["rank"])
+        cells["paper's rank"] = f"{row['rank']:.0f} of {row['replicas'] + 1}" if known else "–"
         if third:
             cells["like with like"] = number(row["hmc"] - row["paper"], digits, sign=True)
     return cells

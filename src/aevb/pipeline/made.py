@@ -1,7 +1,7 @@
 """What is there already: whether a file was made with these settings, by this code, of these data.
 
-Settings are compared by their meaning: a key that is not there takes its default, so that a new
-optional key makes no old result one of other settings.
+Settings are compared by their meaning: a key that is not there takes its default, or what it stood
+for before it was there, so that a new key makes no old result one of other settings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..config import Config
-from ..config.sections import Evaluation, Experiment, Training
+from ..config.sections import Evaluation, Experiment, Training, stored
 from ..core.files import open_h5
 from ..core.provenance import differs, fingerprint
 from ..core.run import Job, absolute
@@ -62,6 +62,7 @@ def told(settings: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and name in models and not _whole(value):
             fields = models[name].model_fields
             defaults = {key: field.default for key, field in fields.items()}
+            value = stored(value) if name == "training" else value
             value = {
                 k: v
                 for k, v in value.items()

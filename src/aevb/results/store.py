@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from ..config.sections import stored
 from ..core.errors import Damaged, UserError
 from ..core.files import new_h5, open_h5
 from ..core.provenance import attributes, fingerprint
@@ -225,7 +226,9 @@ def read_gathered(path: str | Path) -> Gathered:
                 f"{path} is not a gathered result file of schema {READABLE}; delete it and run "
                 "again"
             )
-        gathered = Gathered(json.loads(file.attrs["config"]), {}, {})
+        config = json.loads(file.attrs["config"])
+        config["training"] = stored(config.get("training", {}))
+        gathered = Gathered(config, {}, {})
         if schema >= 3:
             order = json.loads(file.attrs["order"])
             groups = dict(file.get("tables", {}))
