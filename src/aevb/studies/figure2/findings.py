@@ -21,7 +21,7 @@ from ...paper.comparison import (
 )
 from ...paper.curves import paper_curve
 from ...paper.distance import CURVE_COLUMNS, distances
-from ...paper.facts import PAPER_WINDOW, READING
+from ...paper.facts import PAPER_SAMPLES, PAPER_WINDOW, READING
 from ...report.conventions import departures
 from ...report.parts import NOTHING, Part, Section, Tabular, plain, tabular
 from ...report.style import SEEDS_FOR_SD, in_words
@@ -215,6 +215,31 @@ def _order(gathered: Gathered, paper: pd.DataFrame, study: Config) -> str:
     return text + "."
 
 
+def _collapsed(gathered: Gathered, paper: pd.DataFrame) -> list[str]:
+    """Where the paper's wake-sleep ends at the bound of a model that ignores z, as sentences."""
+    study, sentences = gathered.study, []
+    for row in study.figure2:
+        curves = [
+            paper_curve(paper, study, row.experiment, latent_dim, "wake_sleep", "test")
+            for latent_dim in row.latent_dims
+        ]
+        ends = [
+            float(curve[curve["samples"] <= PAPER_SAMPLES]["value"].iloc[-1])
+            for curve in curves
+            if curve is not None
+        ]
+        alone = ignoring_z(gathered, row.experiment).get("test", np.nan)
+        reading = READING.get(study.experiments[row.experiment].dataset, 0.0)
+        if ends and max(abs(end - alone) for end in ends) <= 2 * reading:
+            sentences.append(
+                f"The paper's wake-sleep on {label(row.experiment)} ends at a test bound of "
+                f"{number(float(np.median(ends)), 1)} nats for every N_z, where a model that "
+                f"ignores z has {number(alone, 1)}: better than it means better than a collapsed "
+                "baseline there."
+            )
+    return sentences
+
+
 def _mean(curves: list[pd.DataFrame], column: str) -> pd.Series:
     """Mean over replicas, by samples, at the evaluations that all of them have."""
     values = pd.concat(curves).groupby("samples")[column].agg(["mean", "count"])
@@ -266,6 +291,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         closeness(table, study, "Test bounds"),
         _order(gathered, paper, study),
         _readings(gathered, paper),
+        *_collapsed(gathered, paper),
     ]
     tables = {f"bounds-{part['id']}": _bounds(part) for part in experiments}
     if "units" in numbers:
