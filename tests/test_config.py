@@ -128,6 +128,7 @@ def test_the_reference_grid_is_the_papers():
         ({"samples": True}, ["'samples'"]),
         ({"seeds": [1, 1]}, ["seeds lists a seed twice"]),
         ({"seeds": []}, ["'seeds' is []: it must not be empty (such as [0, 1]"]),
+        ({"plugins": [5]}, ["'plugins.0' is 5: it must be a valid string"]),
         ({"seeds": 0}, ["'seeds' is 0: it must be a list, in brackets"]),
         ({"training": {"batch_size": 10**9}}, ["batch_size"]),
         ({"training": {"initial_sd": float("nan")}}, ["'training.initial_sd'"]),
@@ -443,3 +444,10 @@ def test_an_experiment_may_have_step_sizes_of_its_own():
         UserError, match=r"step_sizes names the experiment 'fray'; did you mean 'frey'\?"
     ):
         config.load(raw | {"step_sizes": {"fray": [0.02]}})
+
+
+def test_a_wrong_list_of_plug_ins_hides_what_it_causes():
+    row = {"experiment": "digits_bernoulli", "latent_dims": [2], "algorithms": ["mine"]}
+    with pytest.raises(UserError) as error:
+        config.load({**raw(), "plugins": [5], "figure2": [row]})
+    assert "plugins" in str(error.value) and "mine" not in str(error.value)

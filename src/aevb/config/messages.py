@@ -32,7 +32,10 @@ def sentences(
     That is each key, under `prefix`, what is wrong with it and the nearest valid name.
     """
     problems = []
-    for item in error.errors():
+    items = error.errors()
+    # Without its plug-ins, a configuration names much that is not there.
+    plugins = [item for item in items if item["loc"][:1] == ("plugins",)]
+    for item in plugins or items:
         where = brief(".".join(filter(None, [prefix, *map(str, item["loc"])])), 150)
         found = brief(repr(item["input"]))
         if item["type"] == "extra_forbidden":
