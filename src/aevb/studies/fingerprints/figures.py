@@ -62,6 +62,7 @@ def _panel(axis, part: pd.DataFrame) -> None:
         yticklabels=readings,
         xticklabels=[f"{LEARNERS[a].label}\n$N_z$ = {n:g}" for a, n in columns],
     )
+    axis.grid(False)
     axis.tick_params(length=0)
     axis.set_yticklabels(readings, rotation=0)
     for column in range(len(columns)):
