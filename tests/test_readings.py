@@ -1,25 +1,32 @@
 """Readings of what the paper leaves out: the engine's steps under each against autograd."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from aevb import config
+from aevb import config, results
 from aevb.core.run import Run
 from aevb.core.streams import stream
+from aevb.engine.settings import Settings
 from aevb.engine.stack import Stack
 from aevb.learners.wake_sleep import Options
 from aevb.models import densities, nets
 from aevb.models.likelihoods import LIKELIHOODS
+from aevb.pipeline import made
 
 STEPS, BATCH, STEP_SIZE = 20, 100, 0.02
 CODE = {"log_variance_start": "zero", "log_variance_factor": 0.1}
+PRINTED = {"log_variance_start": "random", "log_variance_factor": 1.0}
+ROOT = Path(__file__).parent.parent
+EXPERIMENT = {"dataset": "digits", "likelihood": "bernoulli", "hidden": 20, "scale": 16.0}
 TRAINING = [
-    {},
-    {"log_variance_start": "zero"},
-    {"log_variance_factor": 0.1},
+    PRINTED,
+    {"log_variance_start": "zero", "log_variance_factor": 1.0},
+    {"log_variance_start": "random", "log_variance_factor": 0.1},
     CODE,
     {**CODE, "prior": "but_decoder_hidden"},
     {**CODE, "prior": "all"},
@@ -196,7 +203,8 @@ def test_the_start_differs_only_where_a_reading_says(make):
         stack = Stack([run], [STEP_SIZE], settings, data)
         return {name: value[0] for name, value in stack.layout.view(stack.theta).items()}
 
-    plain, zero, tenth = theta(), theta(**CODE), theta(log_variance_factor=0.1)
+    plain, zero = theta(**PRINTED), theta(**CODE)
+    tenth = theta(**{**PRINTED, "log_variance_factor": 0.1})
     for name, value in plain.items():
         head = name.startswith("encoder.output")
         assert torch.equal(value[:, :3], zero[name][:, :3]) or not head
@@ -206,10 +214,24 @@ def test_the_start_differs_only_where_a_reading_says(make):
     weight = plain["encoder.output.weight"][:, 3:]
     torch.testing.assert_close(tenth["encoder.output.weight"][:, 3:], 0.1 * weight)
     assert torch.equal(tenth["encoder.output.bias"], plain["encoder.output.bias"])
-    bias = theta(decoder_log_variance_bias="zero")["decoder.output.bias"]
+    bias = theta(**PRINTED, decoder_log_variance_bias="zero")["decoder.output.bias"]
     assert not bias[:, 64:].any() and torch.equal(
         bias[:, :64], plain["decoder.output.bias"][:, :64]
     )
+
+
+def test_results_from_before_a_key_are_of_the_reading_it_then_stood_for():
+    """The committed results have no log_variance_start: they are as the paper prints."""
+    old = {"experiment": EXPERIMENT, "training": {"batch_size": 50}, "samples": 1000}
+    for changes, same in ((PRINTED, True), ({}, False), (CODE, False)):
+        training = config.Training(batch_size=50, **changes).model_dump()
+        wanted = {**old, "training": training}
+        assert made.same_settings(json.dumps(old), wanted) == same
+        assert made.same_settings(json.dumps(wanted), wanted)
+    assert Settings.from_dict({**old, "evaluation": {}}).training.log_variance_factor == 1
+    known = results.read_gathered(ROOT / "results/reference/gathered.h5").study.training
+    assert (known.log_variance_start, known.log_variance_factor) == ("random", 1.0)
+    assert config.Training().model_dump().items() >= CODE.items()
 
 
 def test_a_reading_of_a_learner_and_a_batch_size_of_an_experiment_reach_the_runs():
