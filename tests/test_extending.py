@@ -296,8 +296,8 @@ def test_the_estimator(gathered, page, paper):
 
 
 def test_the_claim(study, page, paper):
-    claim = next(row for row in rows(study / "claims.csv") if row["claim"].startswith("11."))
-    assert claim["claim"] == "11. training raises the bound" and claim["checks"] == "2"
+    claim = next(row for row in rows(study / "claims.csv") if row["claim"].startswith("101."))
+    assert claim["claim"] == "101. training raises the bound" and claim["checks"] == "2"
     assert claim["verdict"].startswith("holds") and float(claim["effect"]) > 0
     assert {"Stripes, N_z = 2", "digits, N_z = 2"} == {
         row["check"] for row in rows(study / "checks.csv") if row["claim"] == claim["claim"]

@@ -318,12 +318,12 @@ def test_generated_wrong_configurations_are_one_clear_sentence(how):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("samples=-5", "'samples' is -5: input should be greater than 0"),
+        ("samples=-5", "'samples' is -5: it must be greater than 0"),
         ("results={x}/y", "'results' is '{x}/y': a path must be printable and have no braces"),
-        ('seeds=[0, 1, "many"]', "'seeds.2' is 'many': input should be a valid integer"),
+        ('seeds=[0, 1, "many"]', "'seeds.2' is 'many': it must be a whole number"),
         (
             "training={batch_size: 1e9}",
-            "training.batch_size is larger than the sample budget or the pilot",
+            "1,000,000,000, is larger than the sample budget or the pilot",
         ),
         (
             '!!python/object/apply:os.system ["touch canary"]',

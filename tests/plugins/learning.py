@@ -7,7 +7,7 @@ from aevb.results.words import named
 
 
 @claim(
-    11,
+    101,
     "training raises the bound",
     says="AEVB optimises a lower bound on the log likelihood (section 2.3).",
     statement="AEVB's test bound at the end is above that at its first evaluation.",
