@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from synthetic import FULL, PAPER, synthetic_attributes
+from synthetic import FULL, PAPER, build, synthetic_attributes
+from test_report import render
 
 from aevb import config, results
 from aevb.core.errors import UserError
@@ -182,6 +183,18 @@ def test_the_figure_the_table_and_the_sentence(paper):
     assert "MNIST, AEVB: true (0.00), then small" in said.facts["closest_reading"]
     assert "0.02 for 4 of 4 curves" in said.facts["recovered"]
     assert len(said.tables["fingerprints"].rows) == 12 + 6 and said.sections
+
+
+def test_a_study_of_variants_alone_has_curves_and_a_page(tmp_path):
+    path = build(tmp_path, {**STUDY, "seeds": [0, 1]})
+    gathered = results.read_gathered(path)
+    table = results.curves_table(gathered)
+    assert set(table["dataset"]) == {"mnist+true", "mnist+off", "mnist+small"}
+    assert set(table["figure"]) == {"fingerprints"} and len(table) > 24
+    text = render(tmp_path, path, fingerprints=fingerprints(gathered, pd.read_csv(PAPER)))
+    assert "24 variants of experiments" in text and "Of the 24 variants none diverged" in text
+    assert "0 models" not in text and "grey values / 256" in text
+    assert 'id="fingerprints"' in text
 
 
 @pytest.mark.parametrize(

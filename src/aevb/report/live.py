@@ -44,6 +44,8 @@ def library() -> str:
 
 def embed(plots: dict[str, Model]) -> tuple[str, dict[str, str]]:
     """A script that draws `plots`, and by their names the elements to draw them in."""
+    if not plots:
+        return "", {}
     script, elements = components(plots, wrap_script=False)
     ids: dict[str, str] = {}
 

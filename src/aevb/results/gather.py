@@ -96,14 +96,15 @@ def curves_table(gathered: Gathered) -> pd.DataFrame:
     is the name of the experiment (mnist, frey) and `n_train` is empty, as in paper_curves.csv. For
     Figure 3, `dataset` is that of the experiment, `n_train` the size of its training set, and
     `value` log p(x) by importance sampling. Runs that are compared in a table of their own, such as
-    those of the ablation, are left out.
+    those of the ablation, are left out, unless there are no others.
     """
     study, asked = gathered.study, {}
+    listed = gathered.without_variants().runs
     for entry in STUDIES.values():
-        for run, _ in entry.runs(study) if entry.listed else ():
+        for run, _ in entry.runs(study) if entry.listed or not listed else ():
             asked.setdefault(run.name, entry.figure or entry.key)
     rows = []
-    for name, run in gathered.without_variants().runs.items():
+    for name, run in (listed or gathered.runs).items():
         place = {"figure": asked[name], "dataset": run.experiment, "n_train": ""}
         if asked[name] == 3:
             place |= {"dataset": run.dataset, "n_train": run.n_train}

@@ -110,10 +110,10 @@ class FirstPoints(Study):
         return {"fingerprints": Figure(title, "studies.fingerprints.figures:fingerprints")}
 
     def numbers(self, config):
-        return {
-            "fingerprints": "studies.fingerprints.numbers:fingerprints",
-            "step_sizes": "studies.fingerprints.numbers:step_sizes",
-        }
+        tables = {"fingerprints": "studies.fingerprints.numbers:fingerprints"}
+        if any(row.steps for row in config.fingerprints.curves):
+            tables["step_sizes"] = "studies.fingerprints.numbers:step_sizes"
+        return tables
 
     def part(self):
         return "studies.fingerprints.findings:part"
