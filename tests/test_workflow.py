@@ -76,8 +76,8 @@ def planned(output):
 @pytest.mark.parametrize(
     ("arguments", "train", "pilot", "evidence", "estimators", "variance", "encoded", "datasets"),
     [
-        ((), 160, 79, 18, 5, 2, 2, 2),
-        (("--config", "samples=1e6"), 160, 79, 18, 5, 2, 2, 2),
+        ((), 160, 59, 18, 5, 2, 2, 2),
+        (("--config", "samples=1e6"), 160, 59, 18, 5, 2, 2, 2),
         (("--configfile", str(ROOT / "config/reference.yaml")), 121, 28, 0, 0, 2, 2, 2),
         (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1, 1),
         (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
