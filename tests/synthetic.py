@@ -1,14 +1,18 @@
 """Made-up results for the tests: studies, runs, pilots and tables with numbers known by hand."""
 
+import functools
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from aevb import config, results
 from aevb.core.run import Job
 from aevb.pipeline import plan, work
+from aevb.report.style import write
 from aevb.results.curves import in_figure3
 from aevb.studies import STUDIES, planning
 from aevb.studies.estimators import COLUMNS as ESTIMATORS
@@ -346,6 +350,25 @@ def synthetic_tables(study, run, number, result):
             kind: results.Table(table.frame[:0], table.attributes) for kind, table in made.items()
         }
     return made
+
+
+@functools.cache
+def _picture(suffix):
+    """A small figure as a file of that kind: to draw the real ones takes seconds, and
+    test_figures.py looks at them."""
+    with tempfile.TemporaryDirectory() as folder:
+        figure = Figure(figsize=(2, 1))
+        figure.subplots().plot([0, 1], [0, 1])
+        write(figure, [path := Path(folder, f"picture{suffix}")])
+        return path.read_bytes()
+
+
+def pictures(study, folder, suffix):
+    """A stand-in for each figure of a study, by name: paths in `folder`."""
+    paths = {name: folder / f"{name}{suffix}" for name in plan.figures(study)}
+    for path in paths.values():
+        path.write_bytes(_picture(suffix))
+    return paths
 
 
 def build(folder, raw=None, change=None, baselines=None):

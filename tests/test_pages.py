@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import FULL, PAPER, STUDY, build, diverge, draw, one_diverged
+from synthetic import FULL, PAPER, STUDY, build, diverge, one_diverged, pictures
 from test_report import Page, render, words
 
 from aevb import config, results
@@ -84,10 +84,7 @@ def path(tmp_path_factory):
 
 def typeset(path, output, **numbers):
     gathered = results.read_gathered(path)
-    drawn = {name: output.with_name(f"{name}.pdf") for name in plan.figures(gathered.study)}
-    for name, file in drawn.items():
-        if not file.exists():
-            draw(name, path, [file])
+    drawn = pictures(gathered.study, output.parent, ".pdf")
     pages.typeset_paper(gathered, pd.read_csv(PAPER), drawn, numbers, output)
     return output.read_bytes()
 

@@ -20,16 +20,15 @@ from synthetic import (
     STUDY,
     build,
     diverge,
-    draw,
     lost_in_figure3,
     one_diverged,
+    pictures,
 )
 
 from aevb import config, results
 from aevb.core.words import count, joined, number, plural
 from aevb.learners import LEARNERS
 from aevb.paper.comparison import comparison, missing_curves
-from aevb.pipeline import plan
 from aevb.report import live, origin, pages
 from aevb.report.conventions import departures
 from aevb.studies.estimators import findings as graded
@@ -85,11 +84,10 @@ def words(text):
 
 
 def render(folder, path, **numbers):
-    """The page of the gathered file `path` with its figures and the CSV tables `numbers`."""
-    gathered, paths = results.read_gathered(path), {}
-    for name in plan.figures(gathered.study):
-        paths[name] = folder / f"{name}.svg"
-        draw(name, path, [paths[name]])
+    """The page of the gathered file `path`, with stand-ins for its figures and the CSV tables
+    `numbers`."""
+    gathered = results.read_gathered(path)
+    paths = pictures(gathered.study, folder, ".svg")
     pages.render(gathered, pd.read_csv(PAPER), paths, numbers, folder / "report.html")
     return (folder / "report.html").read_text(encoding="utf-8")
 
