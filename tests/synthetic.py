@@ -353,12 +353,12 @@ def synthetic_tables(study, run, number, result):
 
 
 @functools.cache
-def _picture(suffix):
-    """A small figure as a file of that kind: to draw the real ones takes seconds, and
-    test_figures.py looks at them."""
+def _picture(name, suffix):
+    """A small figure, another for each name, as a file of that kind: to draw the real ones takes
+    seconds, and test_figures.py looks at them."""
     with tempfile.TemporaryDirectory() as folder:
         figure = Figure(figsize=(2, 1))
-        figure.subplots().plot([0, 1], [0, 1])
+        figure.subplots().set_title(name)
         write(figure, [path := Path(folder, f"picture{suffix}")])
         return path.read_bytes()
 
@@ -366,8 +366,8 @@ def _picture(suffix):
 def pictures(study, folder, suffix):
     """A stand-in for each figure of a study, by name: paths in `folder`."""
     paths = {name: folder / f"{name}{suffix}" for name in plan.figures(study)}
-    for path in paths.values():
-        path.write_bytes(_picture(suffix))
+    for name, path in paths.items():
+        path.write_bytes(_picture(name, suffix))
     return paths
 
 

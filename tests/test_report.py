@@ -1,6 +1,7 @@
 """The report from synthetic results: the numbers in it, the sentences they choose, and what the
 page may contain."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -29,6 +30,7 @@ from aevb import config, results
 from aevb.core.words import count, joined, number, plural
 from aevb.learners import LEARNERS
 from aevb.paper.comparison import comparison, missing_curves
+from aevb.pipeline import plan
 from aevb.report import live, origin, pages
 from aevb.report.conventions import departures
 from aevb.studies.estimators import findings as graded
@@ -826,6 +828,17 @@ def test_sections_follow_the_study(page, full):
             or link in ("manifold.html", "report.pdf")
         ), link
     assert len([link for link in full.links if link.startswith("data:image/svg+xml;base64,")]) == 6
+
+
+def test_each_figure_stands_under_its_own_title(tmp_path):
+    path = build(tmp_path)
+    html = render(tmp_path, path)
+    titles = plan.figures(results.read_gathered(path).study)
+    assert len(titles) == 4
+    for name, figure in titles.items():
+        picture = base64.b64encode((tmp_path / f"{name}.svg").read_bytes()).decode()
+        title = figure.title.partition("'")[0]  # which jinja writes in its own way
+        assert f'base64,{picture}" alt="{title}' in html, name
 
 
 def test_a_stand_in_has_figure3_and_compares_nothing(tmp_path):

@@ -82,7 +82,7 @@ def read_run_group(group: h5py.Group, where: str, parameters: bool = True) -> Ru
             "again"
         )
     columns = [column for column in CURVE if SINCE.get(column, 1) <= schema]
-    found = {**(LATER if schema < SCHEMA else {}), **group.attrs}
+    found = {**(LATER if schema < 3 else {}), **group.attrs}
     absent = [name for name in ATTRIBUTES if name not in found] + [
         f"curve/{c}" for c in columns if f"curve/{c}" not in group
     ]
