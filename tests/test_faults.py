@@ -675,7 +675,7 @@ def samples(make, gathered, digits_file, tmp_path):
     checkpoints.save(stack, paths["checkpoint.h5"], "key")
 
     def restore(path):
-        if not checkpoints.restore(stack, path, "key"):
+        if not checkpoints.read(path, "key"):
             raise Damaged(path, "told on stderr")
 
     readers = [

@@ -406,7 +406,7 @@ def test_on_cuda_companions_and_interruptions_change_nothing(cuda, tmp_path):
     (stopped,), (resumed,) = cuda(seeds(AEVB, 3)), cuda(seeds(AEVB, 3))
     gpu.Branches().train([stopped], 200)
     checkpoints.save(stopped, tmp_path / "checkpoint.h5", "key")
-    assert checkpoints.restore(resumed, tmp_path / "checkpoint.h5", "key")
+    checkpoints.restore(resumed, [checkpoints.read(tmp_path / "checkpoint.h5", "key")])
     gpu.Branches().train([resumed], 400)
     assert torch.equal(resumed.theta, alone.theta)
 

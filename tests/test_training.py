@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from aevb import results
+from aevb import config, results
 from aevb.core.errors import UserError
 from aevb.core.run import Run
 from aevb.core.streams import stream
@@ -348,6 +348,48 @@ def test_killed_anywhere_a_job_resumes_to_the_same_bits(digits_file, tmp_path, a
     for file in files:
         if "-" in file:
             assert same(results.read_run(whole / file), results.read_run(killed / file))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "budgets"),
+    [
+        ("aevb", (4000, 6000, 10_000)),
+        ("wake_sleep", (2000, 4130, 8000)),  # ends between points of the grid, and within a block
+        ("mcem", (13 * 15 * 500, 13 * 15 * 900, 13 * 15 * 1500)),
+    ],
+)
+def test_more_samples_go_on_from_the_state_that_is_kept_to_the_same_bits(
+    make, tmp_path, capsys, algorithm, budgets
+):
+    """Whichever replicas train together, killed on the way or not; a shorter budget is no longer
+    one's, and a state of other settings is none."""
+    settings, data = make("bernoulli", budgets[-1])
+    runs = [AEVB._replace(algorithm=algorithm, seed=seed) for seed in range(3)]
+    chosen = results.Pilot("digits", algorithm, 2, 0, 0.02, *([np.zeros(1)] * 3), 0.0, "", "", "")
+    results.write_pilot(tmp_path / "pilot.h5", chosen)
+
+    def trained(folder, members, samples, states=str(tmp_path / "states"), **other):
+        files = {run: str(tmp_path / folder / f"{run.name}.h5") for run in members}
+        asked = dataclasses.replace(settings, samples=samples, **other)
+        job = training.Job(files, {runs[0].curve: tmp_path / "pilot.h5"}, asked, data, states)
+        training.train_jobs([job])
+        return [results.read_run(file) for file in files.values()]
+
+    expected = trained("whole", runs, budgets[-1], states=None)
+    assert not (tmp_path / "states").exists()
+    trained("short", runs[:2], budgets[0])
+    trained("longer", runs[1:2], budgets[1])
+    capsys.readouterr()
+    found = trained("found", runs, budgets[-1])  # from the first state, the second, and anew
+    assert capsys.readouterr().err.count("resumed at") == 2
+    assert all(map(same, found, expected))
+    assert same(*trained("again", runs[:1], budgets[-1]), expected[0])
+    assert "resumed at" in capsys.readouterr().err
+    trained("short again", runs[:1], budgets[0])
+    trained("seen otherwise", runs[:1], budgets[-1], evaluation=config.Evaluation(first=1000))
+    assert "resumed at" not in capsys.readouterr().err
+    assert same(*trained("and again", runs[:1], budgets[-1]), expected[0])
+    assert "resumed at" in capsys.readouterr().err  # no shorter one has taken its place
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

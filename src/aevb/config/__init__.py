@@ -44,6 +44,12 @@ class Config(Strict):
         "that changes the study must name another",
     )
     data: Location = Field("data", description="folder for downloads and prepared data sets")
+    states: Location | None = Field(
+        None,
+        description="folder that keeps the state of finished models (6 MB for one of 500 hidden "
+        "units): the same study with more samples, here or in another results folder, goes on from "
+        "there to the same bits; without it, longer training starts anew",
+    )
     mirror: Location | None = Field(
         None,
         description="folder or URL that holds the data files, instead of their public sources",

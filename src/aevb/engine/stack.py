@@ -201,6 +201,11 @@ class Stack:
             self.step_sizes = [self.step_sizes[row] for row in rows]
             self.live = [self.live[row] for row in rows]
 
+    def evaluate_once(self, points: list[int]) -> None:
+        """Evaluate where the samples seen are one of `points`, unless that is done."""
+        if self.live and self.samples in points and self.running_steps:
+            self.evaluate()
+
     def evaluate(self) -> None:
         """Add a row to the curve of every live replica."""
         reasons = {}

@@ -51,7 +51,7 @@ def grid(first: int, last: int, points_per_decade: int, quantum: int, even: int 
 class Curve(NamedTuple):
     """What one stack trains: the replicas `runs` of a curve, to settings.samples.
 
-    Each has one of `step_sizes`.
+    Each has one of `step_sizes`. `states` is the folder that keeps the states of finished runs.
     """
 
     runs: list[Run]
@@ -59,6 +59,7 @@ class Curve(NamedTuple):
     settings: Settings
     data: Data
     checkpoint: Path | None = None
+    states: str | None = None
 
 
 def train(
@@ -87,13 +88,10 @@ def train_together(curves: list[Curve]) -> list[list[results.RunResult]]:
     first, settings = stacks[0], curves[0].settings
     last_step = -(-settings.samples // first.samples_per_step)
     points, stops = _points(first, settings, last_step)
-    keeper = checkpoints.Keeper(
-        [
-            (stack, curve.step_sizes, curve.checkpoint)
-            for stack, curve in zip(stacks, curves, strict=True)
-        ]
-    )
+    keeper = checkpoints.Keeper(stacks, curves, last_step)
     keeper.restore(settings.samples)
+    for stack in stacks:
+        stack.evaluate_once(points)  # a state is kept before that
     progress = Progress(stacks, last_step * first.samples_per_step)
     with checkpoints.signals() as received:
         while due := [stack for stack in stacks if stack.step < last_step and stack.live]:
@@ -105,8 +103,8 @@ def train_together(curves: list[Curve]) -> list[list[results.RunResult]]:
             else:
                 first.branches.train(due, next(stop for stop in stops if stop > step))
             for stack in due:
-                if stack.live and stack.samples in points:
-                    stack.evaluate()
+                keeper.keep(stack)
+                stack.evaluate_once(points)
             if received or keeper.due:
                 keeper.save()
             if received:
@@ -136,6 +134,7 @@ def _points(stack: Stack, settings: Settings, last_step: int) -> tuple[list[int]
         settings.snapshots,
     )
     stops = {*range(GPU_CHECK, last_step, GPU_CHECK), *(point // size for point in points)}
+    stops.add(checkpoints.whole(last_step, stack))
     return points, sorted(stops)
 
 
@@ -212,6 +211,7 @@ class Job(NamedTuple):
     pilots: dict[str, str]  # curve name -> pilot file
     settings: Settings
     data: Data
+    states: str | None = None  # folder that keeps the states of finished runs
 
 
 def train_jobs(jobs: list[Job]) -> None:
@@ -232,23 +232,27 @@ def train_jobs(jobs: list[Job]) -> None:
         curves: dict[str, list[Run]] = {}
         for run in job.runs:
             curves.setdefault(run.curve, []).append(run)
+        states = checkpoints.States(job.states, settings, data, where)
         for curve, members in curves.items():
             chosen = results.read_pilot(job.pilots[curve]).step_size
-            first = job.runs[members[0]]
-            learner, group = LEARNERS[members[0].algorithm], (curve, len(groups))  # by itself
-            if together and learner.online:
-                group = (
-                    settings.training.batch_size,
-                    settings.samples,
-                    settings.snapshots,
-                    settings.evaluation,
-                    learner.captured,
+            learner = LEARNERS[members[0].algorithm]
+            steps = {run: states.step(run, chosen) for run in members}
+            for step in dict.fromkeys(steps.values()):  # those that go on from one go together
+                mine = [run for run in members if steps[run] == step]
+                group: object = (curve, len(groups))  # by itself
+                if together and learner.online:
+                    group = (
+                        settings.training.batch_size,
+                        settings.samples,
+                        settings.snapshots,
+                        settings.evaluation,
+                        learner.captured,
+                    )
+                beside = checkpoints.path_beside(job.runs[mine[0]])
+                sizes = [chosen] * len(mine)
+                groups.setdefault(group, []).append(
+                    Curve(mine, sizes, settings, data, beside, job.states)
                 )
-            groups.setdefault(group, []).append(
-                Curve(
-                    members, [chosen] * len(members), settings, data, checkpoints.path_beside(first)
-                )
-            )
     for curves in groups.values():
         for curve, trained in zip(curves, train_fitting(curves), strict=True):
             for run, result in zip(curve.runs, trained, strict=True):

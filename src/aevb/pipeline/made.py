@@ -33,7 +33,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 #: settings of a run beside sections, with their defaults
 PLAIN = {"snapshots": 0, "device": "cpu", "threads": 1, "tf32": False}
 #: those that decide nothing
-IDLE = {"mirror", "root", "memory_mb"}
+IDLE = {"mirror", "root", "memory_mb", "states"}
 
 
 def _models() -> dict[str, type[BaseModel]]:

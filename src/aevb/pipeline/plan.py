@@ -43,7 +43,7 @@ TEMPLATES = {  # what page and paper are filled into
     for name, file in (("report", "report.html.j2"), ("paper", "paper.typ.j2"))
 }
 SHARED = [ROOT / "report" / name for name in ("texts.j2", "macros.j2", "style.css")]
-UNGATHERED = {"mirror", "redraw", "data", "job_runs"}  # keys that no result depends on
+UNGATHERED = {"mirror", "redraw", "data", "states", "job_runs"}  # keys that no result depends on
 
 
 def dataset_jobs(config: Config) -> list[Job]:
@@ -106,6 +106,7 @@ def _deciding(config: Config, runs: list[Run]) -> tuple[str, ...]:
 def train_jobs(config: Config) -> list[Job]:
     """Every run, in jobs. An interrupted job resumes from its checkpoint."""
     samples = budgets(config)
+    kept = {"states": config.states} if config.states else {}
 
     def seconds(run: Run) -> float:
         return nominal_seconds(config, run, samples[run])
@@ -120,7 +121,7 @@ def train_jobs(config: Config) -> list[Job]:
                 "data": [data_path(config, part[0].experiment)],
                 "pilots": [pilot_path(config, c) for c in dict.fromkeys(run.curve for run in part)],
             },
-            settings(config, part, part.samples),
+            settings(config, part, part.samples) | kept,
             _deciding(config, part),
             tuple(part),
             part.seconds,

@@ -59,7 +59,8 @@ def train(jobs: list[Job]) -> None:
         runs = dict(zip(job.runs, job.outputs, strict=True))
         chosen = dict(zip(job.curves, job.inputs["pilots"], strict=True))
         loaded = load_data(job.inputs["data"][0], settings.experiment)
-        made.append(training.Job(runs, chosen, settings, loaded))
+        states = job.settings.get("states")
+        made.append(training.Job(runs, chosen, settings, loaded, states))
     training.train_jobs(made)
 
 
