@@ -35,13 +35,22 @@ def _equivalent() -> dict[str, set[str]]:
 
 
 def same(stored_sha256: str, code: Code) -> bool:
-    """Whether the code that made a result is `code`, or is on record as giving the same bits."""
-    return stored_sha256 == code.sha256 or code.sha256 in _equivalent().get(stored_sha256, ())
+    """Whether the code that made a result is `code`, or is on record as giving the same bits,
+    directly or over codes between them."""
+    known, reached, due = _equivalent(), set(), [stored_sha256]
+    while due:
+        reached.add(code_sha256 := due.pop())
+        due += known.get(code_sha256, set()) - reached
+    return code.sha256 in reached
 
 
 def canonical(code: Code) -> str:
     """A fingerprint that `code` shares with what is on record as equivalent: the oldest one's."""
-    return next((old for old, new in _equivalent().items() if code.sha256 in new), code.sha256)
+    oldest, seen = code.sha256, set()
+    while oldest is not None and oldest not in seen:
+        seen.add(found := oldest)
+        oldest = next((old for old, new in _equivalent().items() if found in new), None)
+    return found
 
 
 def record(old: str, new: str, evidence: str) -> None:
