@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ..results import Gathered
 from ..results.curves import at, completed
 from .curves import averaged_bound, panels_of, paper_curve
+from .facts import CHOSEN_UP_TO, NEAR_NATS, NEAR_SHARE
 
 # What of ours stands beside a curve of the paper: the bound at that moment, averaged minibatch
 # bounds, and the estimates of log p(x).
@@ -21,18 +23,10 @@ READINGS = {
 # Columns of the tables below.
 CURVE_COLUMNS = ["figure", "experiment", "latent_dim", "n_train", "algorithm", "split", "reading"]
 BESIDE = ["samples", "ours", "sd", "seeds", "paper", "difference"]
-DISTANCES = [
-    *CURVE_COLUMNS,
-    "study",
-    "seeds",
-    "first",
-    "last",
-    "rms",
-    "sd",
-    "mean",
-    "largest",
-    "at",
-]
+DISTANCES = [*CURVE_COLUMNS, "study", "seeds", "points", "first", "last"]
+DISTANCES += ["rms", "sd", "mean", "largest", "at", "target", "found"]
+# What the points of the paper's curves were used for.
+CHOSE, HELD_OUT = "chose the reading", "held out"
 
 
 def _read(curve: pd.DataFrame, split: str, reading: str, samples: np.ndarray) -> np.ndarray:
@@ -91,13 +85,25 @@ def rms(beside: pd.DataFrame) -> float:
     return _average(beside, beside["difference"] ** 2) ** 0.5
 
 
+def _together(curves: list[pd.DataFrame]) -> list[tuple[list[pd.DataFrame], float]]:
+    """The replicas of a curve with the count up to which they are compared: all of them to where
+    the first ends, and those trained further over their whole length. A mean over fewer seeds
+    would jump."""
+    ends = [curve["samples"].iloc[-1] for curve in curves]
+    return [
+        ([curve for curve, last in zip(curves, ends, strict=True) if last >= end], end)
+        for end in sorted(set(ends))
+    ]
+
+
 def differences(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     """Ours minus the paper's along every curve of Figures 2 and 3 that both have.
 
-    One row per curve, reading and count: figure, experiment, latent_dim, n_train (Figure 3),
-    algorithm, split, reading, and the columns of `beside`. Readings of Figure 2 are "moment", the
+    One row per curve, reading, seeds and count: figure, experiment, latent_dim, n_train (Figure 3),
+    algorithm, split, reading, dataset, and the columns of `beside`. Readings of Figure 2 are "moment", the
     bound at that count, and for train also "average" (`averaged_bound`). Those of Figure 3 are
-    "importance", which it shows, and "hmc", the paper's estimator.
+    "importance", which it shows, and "hmc", the paper's estimator. Seeds trained further have rows
+    of their own, over their whole length.
     """
     study, rows = gathered.study, []
     for figure in (2, 3):
@@ -115,34 +121,40 @@ def differences(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
                             "n_train": n_train,
                         }
                         place |= {"algorithm": algorithm, "split": split, "reading": reading}
-                        rows.append(
-                            beside(curves, theirs, split, reading).assign(**place)[
+                        place |= {"dataset": study.experiments[experiment].dataset}
+                        rows += [
+                            beside(members, theirs, split, reading, end).assign(**place)[
                                 [*place, *BESIDE]
                             ]
-                        )
+                            for members, end in _together(curves)
+                        ]
     return (
         pd.concat(rows, ignore_index=True)
         if rows
-        else pd.DataFrame(columns=[*CURVE_COLUMNS, *BESIDE])
+        else pd.DataFrame(columns=[*CURVE_COLUMNS, "dataset", *BESIDE])
     )
 
 
 def distances(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
-    """How far our curves are from the paper's: one row per curve and reading of `differences`.
+    """How far our curves are from the paper's: one row per curve, reading and seeds of
+    `differences`, and in Figure 2 for the points that chose the reading and the others.
 
-    Where some seeds are trained further, a second row is for the samples beyond the others. Figure
-    3 is that of the first of (gathered, *others) that has it. Columns CURVE_COLUMNS and, in nats
-    per datapoint,
+    Figure 3 is that of the first of (gathered, *others) that has it. Columns CURVE_COLUMNS and, in
+    nats per datapoint,
 
         study          its name
         seeds          their number
-        first, last    the shared range of samples
+        points         CHOSE up to CHOSEN_UP_TO samples in Figure 2, else HELD_OUT
+        first, last    the range of samples
         rms            root mean square of the differences, over the log axis of the samples
-        sd             the same of the spread over seeds, where two reach, to hold rms against
+        sd             the same of the spread over seeds; NaN for one
         mean           of the differences
         largest, at    the difference that is largest in size, and where it is
+        target         the largest rms that is near enough, see `_target`; NaN but for held-out
+                       values that are what the paper most likely shows
+        found          "near", "as one run" (within the 95 % interval of a further seed), or "apart"
     """
     rows = []
     found = [
@@ -156,29 +168,49 @@ def distances(
     whole = pd.concat(
         [part for part in (found[0][found[0]["figure"] == 2], third) if len(part)] or [found[0]]
     )
-    for (*place, study, seeds), part in whole.groupby(
-        [*CURVE_COLUMNS, "study", "seeds"], sort=False, dropna=False
+    held_out = (whole["figure"] == 3) | (whole["samples"] > CHOSEN_UP_TO)
+    whole = whole.assign(points=np.where(held_out, HELD_OUT, CHOSE))
+    for (*place, study, seeds, points), part in whole.groupby(
+        [*CURVE_COLUMNS, "study", "seeds", "points"], sort=False, dropna=False
     ):
         worst = part.loc[part["difference"].abs().idxmax()]
-        about = {
-            "study": study,
-            "seeds": seeds,
-            "first": part["samples"].min(),
-            "last": part["samples"].max(),
-        }
         spread = part[part["sd"].notna()]
-        size = {
-            "rms": rms(part),
-            "sd": _average(spread, spread["sd"] ** 2) ** 0.5,
-            "mean": _average(part, part["difference"]),
-        }
+        size = {"rms": rms(part), "sd": _average(spread, spread["sd"] ** 2) ** 0.5}
+        named = dict(zip(CURVE_COLUMNS, place, strict=True))
         rows.append(
             {
-                **dict(zip(CURVE_COLUMNS, place, strict=True)),
-                **about,
+                **named,
+                "study": study,
+                "seeds": seeds,
+                "points": points,
+                "first": part["samples"].min(),
+                "last": part["samples"].max(),
                 **size,
+                "mean": _average(part, part["difference"]),
                 "largest": worst["difference"],
                 "at": worst["samples"],
+                **(_judged(part, named, size) if points == HELD_OUT else {}),
             }
         )
     return pd.DataFrame(rows, columns=DISTANCES)
+
+
+def _target(figure: int, values: pd.Series, dataset: str, sd: float) -> float:
+    """How far a curve may be from the paper's `values`: facts.NEAR_NATS or the spread over seeds,
+    whichever is more, or facts.NEAR_SHARE of the value; nats."""
+    if dataset in NEAR_SHARE:
+        return NEAR_SHARE[dataset] * float(values.abs().mean())
+    return max(NEAR_NATS[figure], 0.0 if np.isnan(sd) else sd)
+
+
+def _judged(part: pd.DataFrame, place: dict, size: dict) -> dict:
+    """The columns target and found of `distances`; none for what the paper does not show."""
+    if (place["split"], place["reading"]) == ("train", "moment"):
+        return {}
+    target = _target(place["figure"], part["paper"], part["dataset"].iloc[0], size["sd"])
+    seeds = int(part["seeds"].iloc[0])
+    further = stats.t.ppf(0.975, seeds - 1) * np.sqrt(1 + 1 / seeds) if seeds > 1 else np.nan
+    found = "near" if size["rms"] <= target else "apart"
+    if found == "apart" and size["rms"] <= further * size["sd"]:
+        found = "as one run"
+    return {"target": target, "found": found}

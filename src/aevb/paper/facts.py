@@ -33,6 +33,9 @@ PAPER_LIKELIHOODS = {"mnist": "bernoulli", "frey": "gaussian"}
 # The author's loop evaluated about every so many samples. Its train curve is most likely the mean
 # bound in between.
 PAPER_WINDOW = 240_000
+# Up to here the points of the paper's Figure 2 chose what it does not print (docs/method.md), so that
+# closeness to them is no test.
+CHOSEN_UP_TO = 1_000_000
 PAPER_SAMPLES = 100_000_000  # where the printed axes of Figure 2 end
 FIGURE3_SAMPLES = 60_000_000  # where that of Figure 3 ends
 # Of Figure 2; other data sets are stand-ins, on which no claim is tested.
@@ -45,5 +48,10 @@ PAPER_FIGURE3 = {"hidden": 100, "latent_dim": 3, "dataset": "mnist"}
 PAPER_MCEM = (10, 5)  # leapfrog steps and updates of an iteration (appendix E)
 PAPER_FIGURE4 = {"frey": 10, "mnist": 20}
 PAPER_FIGURE5 = (2, 5, 10, 20)
+# How near a replication should come, root mean square, nats per datapoint: set before the runs. Of
+# Frey Face, whose values run from 400 to 1,400 nats, a share of the value instead. A curve is also
+# near enough within the spread over seeds.
+NEAR_NATS = {2: 1.0, 3: 2.0}  # by figure
+NEAR_SHARE = {"frey": 0.03}
 # How precisely the paper's curves could be read, nats per datapoint, and decimals worth printing.
 READING = {"mnist": 0.1, "frey": 1.0}

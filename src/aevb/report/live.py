@@ -30,7 +30,7 @@ from ..learners import LEARNERS, appearance
 from ..paper.curves import paper_curve
 from ..results import Gathered
 from ..results.curves import completed, replicas, shown
-from .panels import mean_and_beyond
+from .panels import mean_and_longer
 from .style import SEEDS_FOR_SD, value_range
 
 #: what Bokeh counts up or draws at random: ids of models and of elements
@@ -110,8 +110,8 @@ def curves(
                 )
             )
         runs = replicas(gathered, experiment, algorithm, latent_dim)
-        parts = mean_and_beyond(completed(gathered, experiment, algorithm, latent_dim))
-        for part, more in zip(parts, ([], ["beyond"]), strict=False):
+        parts = mean_and_longer(completed(gathered, experiment, algorithm, latent_dim))
+        for part, more in zip(parts, ([], ["longer"]), strict=False):
             values = part.pivot(index="samples", columns="seed", values=split)
             middle, sd = values.mean(axis=1), values.std(axis=1)
             by_sd = len(runs) >= SEEDS_FOR_SD

@@ -31,7 +31,7 @@ def draw_panel(
         lost = sum(run.status == "diverged" for run in runs)
         if lost:
             diverged.append(f"{LEARNERS[algorithm].label}:\n{lost} of {len(runs)} diverged")
-        frames = mean_and_beyond(completed(gathered, experiment, algorithm, latent_dim))
+        frames = mean_and_longer(completed(gathered, experiment, algorithm, latent_dim))
         for frame in frames if x == "seconds" else ():
             frame["seconds"] = frame.groupby("samples")["seconds"].transform("mean")
         for split, dashes in DASHES.items():
@@ -50,8 +50,8 @@ def draw_panel(
                 axis.plot(
                     "samples", "value", data=theirs, label=f"paper {algorithm} {split}", **thin
                 )
-            for frame, beyond in zip(frames, (False, True), strict=False):
-                _draw_ours(axis, frame, x, algorithm, split, beyond, len(runs))
+            for frame, longer in zip(frames, (False, True), strict=False):
+                _draw_ours(axis, frame, x, algorithm, split, longer, len(runs))
     axis.set(xlabel="", ylabel="")
     if diverged and x == "samples":
         box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1.0}
@@ -68,17 +68,18 @@ def draw_panel(
         )
 
 
-def _draw_ours(axis, frame, x: str, algorithm: str, split: str, beyond: bool, seeds: int) -> None:
-    """The mean of one curve and its spread over `seeds`; without a spread `beyond` the budget."""
+def _draw_ours(axis, frame, x: str, algorithm: str, split: str, longer: bool, seeds: int) -> None:
+    """The mean of one curve and its spread over `seeds`; thin and without a spread, that of the
+    seeds trained `longer`."""
     spread = "sd" if seeds >= SEEDS_FOR_SD else ("pi", 100)  # of 100 %: the range
     seaborn.lineplot(
         frame,
         x=x,
         y=split,
         ax=axis,
-        label=f"{algorithm} {split}{' beyond' if beyond else ''}",
-        linewidth=0.8 if beyond else None,
-        errorbar=None if beyond else spread,
+        label=f"{algorithm} {split}{' longer' if longer else ''}",
+        linewidth=0.8 if longer else None,
+        errorbar=None if longer else spread,
         err_kws={"alpha": 0.22, "linewidth": 0, "zorder": 2},
         color=appearance(algorithm).colour,
         linestyle=DASHES[split],
@@ -91,19 +92,17 @@ def _draw_ours(axis, frame, x: str, algorithm: str, split: str, beyond: bool, se
     )
 
 
-def mean_and_beyond(curves: dict[int, pd.DataFrame]) -> list[pd.DataFrame]:
+def mean_and_longer(curves: dict[int, pd.DataFrame]) -> list[pd.DataFrame]:
     """What a line of Figure 2 or 3 is the mean of: columns seed, samples, seconds, train and test.
 
-    All seeds of a curve to where the first of them ends; from there those trained further, if any.
-    Two lines, since a mean over fewer seeds jumps.
+    All seeds of a curve to where the first of them ends; and those trained further, if any, over
+    their whole length. Two lines, since a mean over fewer seeds jumps.
     """
     if not curves:
         return []
     frame = aligned(curves, ["seconds", "train", "test"])
     end = min(curve["samples"].iloc[-1] for curve in curves.values())
-    going_on = frame["seed"].isin(frame.loc[frame["samples"] > end, "seed"]) & (
-        frame["samples"] >= end
-    )
+    going_on = frame["seed"].isin(frame.loc[frame["samples"] > end, "seed"])
     return [frame[frame["samples"] <= end], *([frame[going_on]] if going_on.any() else [])]
 
 

@@ -20,7 +20,7 @@ from ...paper.comparison import (
     tells,
 )
 from ...paper.curves import paper_curve
-from ...paper.distance import CURVE_COLUMNS, distances
+from ...paper.distance import differences, rms
 from ...paper.facts import PAPER_SAMPLES, PAPER_WINDOW, READING
 from ...report.conventions import departures
 from ...report.parts import NOTHING, Part, Section, Tabular, plain, tabular
@@ -249,15 +249,13 @@ def _mean(curves: list[pd.DataFrame], column: str) -> pd.Series:
 def _readings(gathered: Gathered, paper: pd.DataFrame) -> str:
     """Which of our train values the paper's train curve of Figure 2 is nearer to, over all
     curves along the samples of all seeds."""
-    rows = distances(gathered, paper)
-    rows = rows[(rows["figure"] == 2) & (rows["split"] == "train")].drop_duplicates(
-        CURVE_COLUMNS
-    )  # the first: of all seeds
+    rows = differences(gathered, paper)
+    rows = rows[(rows["figure"] == 2) & (rows["split"] == "train")]
     if rows.empty:
         return ""
-    away = rows.pivot(
-        index=["experiment", "latent_dim", "algorithm"], columns="reading", values="rms"
-    )
+    curve = ["experiment", "latent_dim", "algorithm", "reading"]
+    rows = rows[rows["seeds"] == rows.groupby(curve)["seeds"].transform("max")]
+    away = pd.Series({key: rms(part) for key, part in rows.groupby(curve)}).unstack()
     nearer = away["average"] < away["moment"]
     return (
         "Along the samples that all seeds have, the paper's train curve is nearer (root mean "

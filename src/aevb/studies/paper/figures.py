@@ -92,12 +92,13 @@ def _nothing(paper: pd.DataFrame, study: Config, experiment: str, latent_dim: in
 
 def _apart(axis, table: pd.DataFrame, nothing: str) -> None:
     """The curves of one panel of `distance`, from rows of `differences`, or why there are none."""
-    for (algorithm, split, reading), part in table.groupby(
-        ["algorithm", "split", "reading"], sort=False
+    all_seeds = table.groupby("algorithm")["seeds"].transform("max")
+    for (algorithm, split, reading, longer), part in table.groupby(
+        ["algorithm", "split", "reading", table["seeds"] < all_seeds], sort=False
     ):
         if reading == "hmc":
             continue
-        thin = split == "train" and reading == "moment"
+        thin = longer or (split == "train" and reading == "moment")
         style = {
             "color": appearance(algorithm).colour,
             "linestyle": DASHES[split],
@@ -115,7 +116,11 @@ def _apart(axis, table: pd.DataFrame, nothing: str) -> None:
             }
         )
         axis.plot(
-            "samples", "difference", data=part, label=f"{algorithm} {split} {reading}", **style
+            "samples",
+            "difference",
+            data=part,
+            label=f"{algorithm} {split} {reading}{' longer' if longer else ''}",
+            **style,
         )
         if not thin:
             low, high = part["difference"] - part["sd"], part["difference"] + part["sd"]
