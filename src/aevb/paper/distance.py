@@ -100,10 +100,10 @@ def differences(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     """Ours minus the paper's along every curve of Figures 2 and 3 that both have.
 
     One row per curve, reading, seeds and count: figure, experiment, latent_dim, n_train (Figure 3),
-    algorithm, split, reading, dataset, and the columns of `beside`. Readings of Figure 2 are "moment", the
-    bound at that count, and for train also "average" (`averaged_bound`). Those of Figure 3 are
-    "importance", which it shows, and "hmc", the paper's estimator. Seeds trained further have rows
-    of their own, over their whole length.
+    algorithm, split, reading, dataset, and the columns of `beside`. Readings of Figure 2 are
+    "moment", the bound at that count, and for train also "average" (`averaged_bound`). Those of
+    Figure 3 are "importance", which it shows, and "hmc", the paper's estimator. Seeds trained
+    further have rows of their own, over their whole length.
     """
     study, rows = gathered.study, []
     for figure in (2, 3):

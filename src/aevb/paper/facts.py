@@ -33,8 +33,8 @@ PAPER_LIKELIHOODS = {"mnist": "bernoulli", "frey": "gaussian"}
 # The author's loop evaluated about every so many samples. Its train curve is most likely the mean
 # bound in between.
 PAPER_WINDOW = 240_000
-# Up to here the points of the paper's Figure 2 chose what it does not print (docs/method.md), so that
-# closeness to them is no test.
+# Up to here the points of the paper's Figure 2 chose what it does not print (docs/method.md), so
+# that closeness to them is no test.
 CHOSEN_UP_TO = 1_000_000
 PAPER_SAMPLES = 100_000_000  # where the printed axes of Figure 2 end
 FIGURE3_SAMPLES = 60_000_000  # where that of Figure 3 ends

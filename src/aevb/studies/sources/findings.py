@@ -1,0 +1,125 @@
+"""What the report says of the three sources, and of Figure 2 under two readings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ...core.words import count, joined, number, plural
+from ...learners import LEARNERS
+from ...models.likelihoods import LIKELIHOODS
+from ...paper.distance import HELD_OUT
+from ...report.parts import Part, Section, Tabular, tabular
+from ...results import Gathered
+from ...results.words import label, named
+
+SPLITS = {"test": "test", "train": "train (running average)"}
+
+
+def _met(found: pd.Series) -> str:
+    return f"{(found == 'near').sum()} of {len(found)}" if found.notna().all() else "–"
+
+
+def _distances(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
+    """The rows of numbers.both_distances, summed up over N_z; of seeds trained further only the
+    points that are held out."""
+    table = table[(table["points"] == HELD_OUT) | (table["seeds"] == table["seeds"].max())]
+    rows = []
+    by = ["experiment", "algorithm", "split", "points", "seeds"]
+    for (experiment, algorithm, split, points, seeds), part in table.groupby(by, sort=False):
+        row = {"data": label(experiment), "algorithm": LEARNERS[algorithm].label}
+        row |= {"values": SPLITS[split], "points": points, "seeds": str(seeds)}
+        row |= {"samples": f"{count(part['first'].min())} to {count(part['last'].max())}"}
+        for prefix, name in names.items():
+            row[f"{name}: rms"] = number(part[f"{prefix}rms"].median(), 1)
+            row[f"{name}: near"] = _met(part[f"{prefix}found"])
+        rows.append(row)
+    return tabular(rows, "data")
+
+
+def apart(table: pd.DataFrame, gathered: Gathered) -> list[str]:
+    """The curves beyond their target on held-out points, each with a reason or 'unexplained'."""
+    study, lines = gathered.study, []
+    rows = table[(table["points"] == HELD_OUT) & (table["found"] != "near")]
+    for row in rows.itertuples():
+        digits = LIKELIHOODS[study.experiments[row.experiment].likelihood].decimals
+        why = "unexplained"
+        if row.found == "as one run":
+            why = "the paper shows one run, and one more of ours would differ as much from the mean"
+        elif row.seeds == 1:
+            why = "one seed, whose noise is not known"
+        where = f"{named(row.experiment, row.latent_dim)}, {LEARNERS[row.algorithm].label}"
+        lines.append(
+            f"{where}, {SPLITS[row.split]}, {plural(row.seeds, 'seed')} to {count(row.last)} "
+            f"samples: {number(row.rms, digits)} nats (target {number(row.target, digits)}): {why}."
+        )
+    return lines
+
+
+def _reached(table: pd.DataFrame, names: dict[str, str]) -> str:
+    """How many curves are near under each reading, in a sentence."""
+    held = table[table["points"] == HELD_OUT]
+    if not len(held):
+        return ""
+    held = held[held["seeds"] == held["seeds"].max()]
+    parts = []
+    for experiment, part in held.groupby("experiment", sort=False):
+        near = [f"{_met(part[f'{prefix}found'])} {name}" for prefix, name in names.items()]
+        parts.append(f"on {label(experiment)}, {joined(near)}")
+    return (
+        f"Near the paper's curves on points that chose nothing (to {count(held['last'].max())} "
+        f"samples, mean over {plural(int(held['seeds'].max()), 'seed')}): {'; '.join(parts)}."
+    )
+
+
+def _claims(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
+    def cells(row, prefix: str) -> str:
+        effect = float(row[f"{prefix}effect"])
+        said = str(row[f"{prefix}verdict"]).partition(":")[0]
+        if not np.isfinite(effect):
+            return said
+        more = "more than " if row[f"{prefix}limit"] is True else ""
+        low, high = float(row[f"{prefix}low"]), float(row[f"{prefix}high"])
+        within = f" [{number(low)}, {number(high)}]" if np.isfinite(low) else ""
+        return f"{said}: {more}{number(effect)}{within} {row['unit']} ({row[f'{prefix}check']})"
+
+    return tabular(
+        [
+            {"claim": row["claim"]} | {name: cells(row, prefix) for prefix, name in names.items()}
+            for row in table.to_dict("records")
+        ]
+    )
+
+
+def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFrame]) -> Part:
+    """The three sources, distances and verdicts under both readings."""
+    about = gathered.study.sources
+    names = {"": about.reading, "other_": about.other_reading}
+    tables, summary, lines = {}, [], []
+    if "sources" in numbers:
+        shown = numbers["sources"].fillna("").replace("", "–")
+        shown["key"] = shown["key"].where(shown["key"] != "–", "none")
+        tables["sources"] = tabular(shown)
+    if len(distances := numbers.get("both_distances", ())):
+        tables["both_distances"] = _distances(distances, names)
+        summary.append(_reached(distances, names))
+        lines = apart(distances, gathered)
+    if len(verdicts := numbers.get("both_claims", ())):
+        tables["both_claims"] = _claims(verdicts, names)
+        differing = verdicts[
+            verdicts["verdict"].str.partition(":")[0]
+            != verdicts["other_verdict"].str.partition(":")[0]
+        ]
+        which = joined(name.partition(".")[0] for name in differing["claim"])
+        summary.append(
+            f"The verdicts differ between the two readings for claim {which}."
+            if len(differing)
+            else f"All {len(verdicts)} verdicts are the same {about.reading} and "
+            f"{about.other_reading}."
+        )
+    blocks = [("text", "sources"), ("table", "sources"), ("table", "both_claims")]
+    blocks.append(("table", "both_distances"))
+    if lines:
+        blocks.append(("details", ("Curves beyond their target", [("list", lines)])))
+    section = Section("sources", "What the paper leaves out, and both readings", blocks, 12)
+    return Part({}, tables, [section], [line for line in summary if line])

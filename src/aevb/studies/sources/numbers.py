@@ -1,0 +1,97 @@
+"""Figure 2 under two readings of the paper, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ...config import Config
+from ...core.errors import UserError
+from ...core.words import joined
+from ...data import DATASETS
+from ...paper.claims import verdicts
+from ...paper.distance import distances
+from ...results import Gathered
+
+DETAILS = Path(__file__).with_name("details.csv")
+CURVE = ["experiment", "latent_dim", "algorithm", "split", "seeds", "points"]
+OF_BOTH = ["first", "last", "rms", "sd", "target", "found"]
+
+
+def other(gathered: Gathered, others: Sequence[Gathered]) -> Gathered:
+    """The study of the other reading. Raises UserError if it is not beside."""
+    name = gathered.study.sources.other
+    for study in others:
+        if study.config["name"] == name:
+            return study
+    there = joined(study.config["name"] for study in others)
+    raise UserError(f"sources.other is '{name}', but the studies of `beside` are called {there}")
+
+
+def _value(study: Config, experiment: str, key: str) -> str:
+    """What a key of the configuration is for an experiment."""
+    if key == "batch_sizes":
+        return str(study.training_of(experiment).batch_size)
+    if key == "step_sizes":
+        return " or ".join(f"{size:g}" for size in study.training_of(experiment).step_sizes)
+    section, name = key.split(".")
+    part = study.training_of(experiment)
+    if section != "training":
+        part = study.options_of(section, experiment)
+    value = getattr(part, name)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def sources(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]) -> pd.DataFrame:
+    """Details that the paper does not print or print rightly, one row each: `detail`, what each of
+    the three sources says, and what this study does (here)."""
+    study, table = gathered.study, pd.read_csv(DETAILS, keep_default_na=False)
+    experiments = list(dict.fromkeys(row.experiment for row in study.figure2))
+    here = []
+    for key in table["key"]:
+        values = {name: _value(study, name, key) for name in experiments} if key else {}
+        if not values:
+            here.append("both are stored")
+        elif len(set(values.values())) == 1:
+            here.append(values[experiments[0]])
+        else:
+            titles = {n: DATASETS[study.experiments[n].dataset].title for n in experiments}
+            here.append(", ".join(f"{titles[name]}: {value}" for name, value in values.items()))
+    return table.assign(here=here)
+
+
+def both_distances(
+    gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]
+) -> pd.DataFrame:
+    """Distances of Figure 2 (paper.distance.distances) under both readings: one row per curve,
+    seeds and points, of what the paper most likely shows (test bounds, running averages).
+
+    Columns CURVE, first and last (of this reading) and rms, sd, target and found of both; those of
+    the other reading are called other_rms and so on.
+    """
+    found = []
+    for study in (gathered, other(gathered, others)):
+        table = distances(study, paper)
+        shown = (table["split"] == "test") | (table["reading"] == "average")
+        found.append(table[(table["figure"] == 2) & shown].set_index(CURVE)[OF_BOTH])
+    mine, theirs = found
+    theirs = theirs.drop(columns=["first", "last"]).add_prefix("other_")
+    return mine.join(theirs, how="inner").reset_index()
+
+
+def both_claims(
+    gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]
+) -> pd.DataFrame:
+    """The verdicts on the paper's claims under both readings, of those that both can test.
+
+    Columns claim, unit, and verdict, effect, low, high, check, limit and those of the other
+    reading, called other_verdict and so on.
+    """
+    shown = ["verdict", "effect", "low", "high", "check", "limit"]
+    mine, theirs = (
+        table[table["checks"] > 0].set_index(["claim", "unit"])[shown]
+        for table in (verdicts(study, paper) for study in (gathered, other(gathered, others)))
+    )
+    return mine.join(theirs.add_prefix("other_"), how="inner").reset_index()
