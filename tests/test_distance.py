@@ -8,8 +8,9 @@ from test_claims import GRID, STUDY, made, made_run, third
 
 from aevb import config
 from aevb.core.run import Run
-from aevb.paper import distance
+from aevb.paper import claims, distance
 from aevb.paper.curves import averaged_bound
+from aevb.report.style import beside_paper
 from aevb.studies.ablation import numbers
 from aevb.studies.ablation.findings import closest
 from aevb.studies.figure2.numbers import units
@@ -326,3 +327,19 @@ def test_figure3_comes_from_a_study_beside():
     pd.testing.assert_frame_equal(
         alone, own[own["figure"] == 3].reset_index(drop=True), check_dtype=False
     )
+
+
+def test_a_sample_of_the_papers_data_has_its_curves_behind_and_no_verdict():
+    sample = {"dataset": "mnist_5k", "likelihood": "bernoulli", "hidden": 500}
+    raw = {**STUDY, "experiments": {**STUDY["experiments"], "mnist": sample}}
+    raw["figure2"] = [{"experiment": "mnist", "latent_dims": [3, 20]}]
+    raw = {key: value for key, value in raw.items() if key not in ("figure4", "figure5")}
+    gathered, paper = made(raw), pd.read_csv(PAPER)
+    table = distance.distances(gathered, paper)
+    assert len(table) and table["target"].isna().all() and table["rms"].notna().all()
+    verdicts = claims.verdicts(gathered, paper)
+    assert (verdicts["checks"] == 0).all()
+    assert beside_paper(gathered.study, "mnist") == "\n4,000 images; the paper's 50,000"
+    whole = made({**raw, "experiments": {**STUDY["experiments"]}})
+    assert distance.distances(whole, paper)["target"].notna().any()
+    assert claims.verdicts(whole, paper)["checks"].sum() and not beside_paper(whole.study, "mnist")

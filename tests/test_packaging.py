@@ -63,3 +63,18 @@ def test_every_locked_package_has_a_hash_and_no_host_is_named():
     assert len(blocks) == sum(map(len, locked().values()))
     assert all("--hash=sha256:" in block for block in blocks)
     assert "://" not in text and "index-url" not in text
+
+
+def test_version_and_changes_are_told_once_and_alike():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"] == "MIT"
+    changes = re.findall(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert changes[:1] == ["Unreleased"] or changes[0] == project["version"]
+    assert project["version"] in changes
+
+
+def test_the_workflow_files_can_be_read():
+    files = [*(ROOT / ".github/workflows").glob("*.yml"), ROOT / ".snakemake-workflow-catalog.yml"]
+    assert len(files) == 4 and all(yaml.safe_load(file.read_text()) for file in files)

@@ -2,6 +2,7 @@
 table of claims in its three forms."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,8 @@ from aevb.core.provenance import fingerprint
 from aevb.paper.claims import VERDICTS
 from aevb.pipeline import plan
 from aevb.report import general, pages
-from aevb.report.parts import markdown
 from aevb.results import csv
-from aevb.studies.paper.findings import brief, claims
+from aevb.studies.paper.findings import verdicts
 from aevb.studies.planning import codes
 
 EVIL = 'a "b" \\ $x$ #panic("no") *c* _d_ // e /* f <g> @h [i] ~ ] )'
@@ -66,7 +66,7 @@ CLAIMS = pd.DataFrame(
             "figure2",
         ],
     ],
-    columns=[*VERDICTS[:10], "figure"],
+    columns=[*(name for name in VERDICTS[:11] if name != "finding"), "figure"],
 ).assign(
     check=["p", "q", np.nan],
     interval=["bootstrap over 5 seeds", "none: one seed", np.nan],
@@ -74,6 +74,7 @@ CLAIMS = pd.DataFrame(
     link=["#a", "b#a", ""],
     says="x",
     rule="y",
+    finding=[f"1.50 times {EVIL}", "−0.10 nats (MNIST, N_z = 3)", "it needs time"],
 )
 
 
@@ -116,10 +117,10 @@ def test_the_paper_has_every_table_and_text_of_the_page(path, tmp_path):
         r'#"((?:[^"\\]|\\.)*)";', lambda found: re.sub(r"\\(.)", r"\1", found[1]), source
     )
     plain = plain.replace("$N_z$", "Nz").replace('$N_"train"$', "Ntrain")
-    assert len(page.tables) == 17
+    assert len(page.tables) == 15
     for name, rows in page.tables.items():
         for row in rows:
-            for cell in row if name not in ("claims", "rules") else ():
+            for cell in row:
                 assert f"[{cell}], " in plain, (name, cell)
     for sentence in pages._contents(gathered, paper, {})["summary"]:
         assert sentence.replace("N_z", "Nz").replace("N_train", "Ntrain") in plain
@@ -149,40 +150,50 @@ def test_a_study_that_diverged_altogether_has_a_paper(tmp_path):
 
 
 def test_claims_in_three_forms(path, tmp_path):
-    page = Page(render(tmp_path, path, claims=CLAIMS))
-    rows = page.records("claims")
-    assert [row["verdict"] for row in rows] == list(CLAIMS["verdict"])[:2]
-    assert rows[0]["measured"] == EVIL
-    said = f"Not tested, because this study lacks the data: 3. cost {EVIL}."
-    assert words(said) in words(page.text)
-    effect = "effect [95 % interval]"
-    assert [row[effect] for row in rows] == [
-        "1.50 [1.25, 1.75] times the samples",
-        "−0.10 nats",
+    """Page, paper and README: a badge, a word and a sentence each; the rest folds away."""
+    made = verdicts(CLAIMS)
+    assert [(row.icon, row.word) for row in made] == [
+        ("✓", "holds"),
+        ("✗", "does not hold"),
+        ("–", "not tested"),
     ]
-    assert (
-        rows[1]["exceptions"] == "MNIST, Nz = 3"
-        and rows[0]["weakest case"] == "p (bootstrap over 5 seeds)"
-        and rows[0]["checks"] == "9"
-    )
-    assert rows[1]["weakest case"] == "q (none: one seed; study other)"
-    text = markdown(claims(CLAIMS)).splitlines()
-    assert len(text) == 5 and all(line.count("|") - line.count("\\|") == 8 for line in text)
-    assert "AEVB ends \\| above." in text[3] and text[1] == "|---|---|---|---|---:|---|---|"
+    assert made[0].claim == "1. Speed" and made[0].finding == f"1.50 times {EVIL}."
+    assert made[1].more["Checks"] == "2 checks; weakest: q, none: one seed; study other."
+    assert made[0].more["Measured"] == EVIL and made[1].link == "b#a"
+    page = Page(render(tmp_path, path, claims=CLAIMS))
+    said = words(page.text)
+    for row in made[:2]:
+        assert words(f"{row.icon} {row.word} {row.claim}") in said
+        for text in (row.finding, *row.more.values()):
+            assert words(text.replace("N_z", "Nz")) in said
+    assert words(f"Not tested, because this study lacks the data: 3. cost {EVIL}.") in said
+    counts = "Of 2 claims of the paper that were tested, 1 holds and 1 does not hold."
+    failing = "What does not hold, and where: bound (MNIST, Nz = 3)."
+    assert said.index(words(counts)) < said.index(words(failing)) < said.index("✓ holds")
+    gathered, paper = results.read_gathered(path), pd.read_csv(PAPER)
+    drawn = dict.fromkeys(plan.figures(gathered.study), "")
+    assert "✗" not in pages.source(gathered, paper, drawn, {})
+    source = pages.source(gathered, paper, drawn, {"claims": CLAIMS})
+    assert '[#"✗"; #"does not hold";]' in source and f"[{pages.typeset(made[1].finding)}]" in source
+    text = pages.opening(gathered, paper, {"claims": CLAIMS}).splitlines()
+    assert text[0] == f"* {counts}" and text[3].startswith("| verdict | claim | finding |")
+    rows = [line for line in text if line.startswith("| ✓") or line.startswith("| ✗")]
+    assert len(rows) == 2 and all(row.count("|") - row.count("\\|") == 4 for row in rows)
 
 
-def test_the_readme_takes_a_table_between_its_marks(tmp_path):
+def test_the_readme_takes_the_answer_between_its_marks(path, tmp_path):
     CLAIMS.to_csv(tmp_path / "claims.csv", index=False)
+    shutil.copy(path, tmp_path / "gathered.h5")
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n")
+    readme.write_text("before\n<!-- answer -->\nold\n<!-- /answer -->\nafter\n")
     for _ in range(2):
-        subprocess.run(
-            [sys.executable, "-m", "aevb", "readme", readme, tmp_path / "claims.csv"], check=True
-        )
-        table = markdown(brief(CLAIMS))
-        assert readme.read_text() == f"before\n<!-- claims -->\n{table}\n<!-- /claims -->\nafter\n"
-    with pytest.raises(UserError, match="needs one line <!-- claims -->"):
-        pages.with_fragment("no marks", "claims", "x")
+        subprocess.run([sys.executable, "-m", "aevb", "readme", readme, tmp_path], check=True)
+        tables = {"claims": csv.read(tmp_path / "claims.csv")}
+        made = pages.opening(results.read_gathered(path), pd.read_csv(PAPER), tables)
+        text = readme.read_text()
+        assert text == f"before\n<!-- answer -->\n{made}\n<!-- /answer -->\nafter\n"
+    with pytest.raises(UserError, match="needs one line <!-- answer -->"):
+        pages.with_fragment("no marks", "answer", "x")
 
 
 def test_more_tables_find_their_places(path, tmp_path):
@@ -234,10 +245,3 @@ def test_results_of_code_that_has_changed_are_marked(tmp_path):
         ("encoded", "e" * 12): ("2", "changed"),
     }
     assert made["code_said"] == "6 of 15 results were made by code that has changed since."
-
-
-def test_the_readme_shows_the_verdicts_of_the_reference_run():
-    root = Path(__file__).parent.parent
-    table = markdown(brief(csv.read(root / "results/reference/claims.csv")))
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    assert pages.with_fragment(readme, "claims", table) == readme

@@ -62,7 +62,7 @@ def test_a_built_environment_is_reused_and_arguments_are_handed_on(checkout):
     script(checkout / ".run-venv/bin/python", '[ "$1" = -c ] || for word; do echo "<$word>"; done')
     shutil.copy(checkout / "requirements.lock", checkout / ".run-venv")
     said = {
-        (): ["-m", "snakemake", "--cores", "all", "--configfile", "config/quick.yaml"],
+        (): ["-m", "snakemake", "--cores", "all", "--configfile", "config/start.yaml"],
         ("test", "-k", "a b"): ["-m", "pytest", *PARALLEL, "-k", "a b"],
         ("--cores", "2", "--config", "samples=1e6"): [
             "-m",

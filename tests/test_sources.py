@@ -98,15 +98,21 @@ def test_verdicts_stand_side_by_side(both):
         ["1. x", "holds: more than 2.00 [1.00, 3.00] nats (MNIST)", "mixed: −1.00 nats (a)"]
     ]
     part = findings.part(this, paper(), {"both_claims": made_up})
-    assert part.summary == ["The verdicts differ between the two readings for claim 1."]
+    assert part.answer == ["The verdicts differ between the two readings for claim 1."]
     same = made_up.assign(other_verdict="holds")
-    (sentence,) = findings.part(this, paper(), {"both_claims": same}).summary
+    (sentence,) = findings.part(this, paper(), {"both_claims": same}).answer
     assert sentence == "All 1 verdicts are the same as in the code and as printed."
 
 
 def test_the_sources_name_what_the_study_does():
     raw = {**THIS, "batch_sizes": {"frey": 500}, "training": {"log_variance_factor": 0.1}}
-    table = numbers.sources(near(raw, 0.0), paper(), []).set_index("key")
+    old = near({**STUDY, "name": "old", "training": {"log_variance_factor": 1}}, 0.0)
+    this = near(raw, 0.0)
+    table = numbers.sources(this, paper(), [old])
+    (sentence,) = findings.part(this, paper(), {"sources": table}).answer
+    assert "its factor (0.1; as printed: 1.0)" in sentence and "warm-up" not in sentence
+    assert "minibatch on Frey Face (MNIST: 100, Frey Face: 500; as printed: 100)" in sentence
+    table = table.set_index("key")
     assert table.loc["training.log_variance_factor", "here"] == "0.1"
     assert table.loc["batch_sizes", "here"] == "MNIST: 100, Frey Face: 500"
     assert table.loc["wake_sleep.clip_fantasies", "here"] == "no"
@@ -126,5 +132,5 @@ def test_a_study_that_is_not_beside_is_an_error(both):
     this, _ = both
     with pytest.raises(UserError, match=r"sources.other is 'old', but the studies of `beside` are"):
         numbers.both_distances(this, paper(), [near({**STUDY, "name": "x"}, 9.0)])
-    with pytest.raises(UserError, match="sources.other must be the name of"):
+    with pytest.raises(UserError, match=r"sources\.other must be the name of"):
         config.load({**THIS, "beside": []})

@@ -75,6 +75,7 @@ class Dataset:
     label: str = "class"  # what such a number is: "digit"
     along: str = ""  # what the numbers count along, "the film"; unless given, they are classes
     in_paper: bool = False  # whether the paper has results on it
+    sample_of: str = ""  # the data set of the paper that its images are some of
     stand_in: str = ""  # what these images are, if they only show the pipeline at work
 
     def __post_init__(self):
@@ -95,6 +96,12 @@ class Dataset:
             wrong = "has urls, so each of its files needs a size and a sha256"
         if wrong:
             raise UserError(f"the data set '{self.key}' {wrong}")
+
+    @property
+    def original(self) -> str:
+        """The data set whose curves of the paper can lie behind its own: itself, or that of which
+        it is a sample."""
+        return self.sample_of or self.key
 
     @property
     def code(self) -> Path:

@@ -9,15 +9,16 @@ test them, each in a file claims.py.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..core.errors import UserError
 from ..core.run import absolute
-from ..core.words import short
+from ..core.words import number, short
+from ..data import DATASETS
 from ..paper.curves import panels_of, paper_curve
 from ..paper.facts import PAPER_SAMPLES
 from ..results import Gathered
@@ -43,6 +44,8 @@ class Claim(NamedTuple):
     needs: str
     unit: str = "nats per datapoint"
     figure: str = "figure2"  # that shows it
+    #: the finding, of the weakest case: {effect} with its interval, {check} the name of the case
+    finding: str = "{effect} {unit} in the weakest case ({check})"
     logarithmic: bool = False  # checks hold logarithms of effects
 
 
@@ -115,6 +118,7 @@ VERDICTS = [
     "claim",
     "statement",
     "verdict",
+    "finding",
     "effect",
     "low",
     "high",
@@ -153,6 +157,18 @@ DETAILS = [
 ]
 
 
+def effect_said(row: Mapping[str, Any]) -> str:
+    """The effect of a row of `verdicts` with its interval: "more than 2.03 [1.11, 3.65]"."""
+    if not np.isfinite(row["effect"]):
+        return "no number"
+    effect, low, high = (
+        f"{row[name]:,.0f}" if abs(row[name]) >= 1000 else number(row[name])
+        for name in ("effect", "low", "high")
+    )
+    within = f" [{low}, {high}]" if np.isfinite(row["low"]) else ""
+    return f"{'more than ' if row['limit'] is True else ''}{effect}{within}"
+
+
 def verdicts(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
@@ -163,6 +179,7 @@ def verdicts(
         claim                     number and name
         says, statement, rule     as the claim has them; figure and unit too
         verdict                   a word and what qualifies it, see verdicts.py
+        finding                   the effect of the weakest case in words
         effect, low, high         mean and 95 % interval of the weakest case (verdicts.support)
         check, seeds, interval    that case, the seeds behind its effect, what its interval is
         threshold, side           where the claim says that the effect lies
@@ -196,8 +213,12 @@ def verdicts(
                 "median": pd.Series([r["effect"] for r in shown]).median(),
             }
             row["agreeing"] = sum(r["state"] == "agrees" for r in shown)
+            row["finding"] = entry.finding.format(
+                effect=effect_said(row), unit=entry.unit, check=row["check"]
+            )
         else:
             row |= {"verdict": f"not tested: it needs {entry.needs}", "exceptions": ""}
+            row["finding"] = f"it needs {entry.needs}"
         rows.append(row)
     return pd.DataFrame(rows, columns=VERDICTS)
 
@@ -249,12 +270,14 @@ def short_of(
 def of_paper(
     gathered: Gathered, paper: pd.DataFrame, figure: int = 2
 ) -> list[tuple[str, int, list[str]]]:
-    """The panels of Figure 2 or 3 that have a curve of the paper: experiment, N_z, algorithms."""
+    """The panels of Figure 2 or 3 that have a curve of the paper, on its data: experiment, N_z,
+    algorithms."""
     study = gathered.study
     return [
         row
         for row in panels_of(study, figure)
-        if paper_curve(paper, study, row[0], row[1], "aevb", "test") is not None
+        if DATASETS[study.experiments[row[0]].dataset].in_paper
+        and paper_curve(paper, study, row[0], row[1], "aevb", "test") is not None
     ]
 
 

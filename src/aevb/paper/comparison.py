@@ -8,14 +8,14 @@ from scipy import stats
 
 from ..config import Config
 from ..core.words import count, joined, number, plural
+from ..data import DATASETS
 from ..learners import LEARNERS
 from ..models.likelihoods import LIKELIHOODS
 from ..results import Gathered
 from ..results.curves import at, completed, in_figure3
 from ..results.words import label
 from ..results.words import sizes as sizes_of
-from .curves import averaged_bound, panels_of, paper_curve
-from .facts import READING
+from .curves import accuracy, averaged_bound, panels_of, paper_curve
 
 # Sample counts near which values of Figures 2 and 3 stand beside the paper's, within the budget.
 COMPARE_AT = {2: (3e5, 1e6, 1e7, 1e8), 3: (1e6, 3e6, 1e7, 3e7, 6e7)}
@@ -80,7 +80,7 @@ def comparison(gathered: Gathered, paper: pd.DataFrame, figure: int = 2) -> pd.D
             done = done_curves(gathered, experiment, algorithm, latent_dim)
             for split in ("train", "test") if done else ():
                 theirs = paper_curve(paper, study, experiment, latent_dim, algorithm, split)
-                reading = READING.get(study.experiments[experiment].dataset, 0.0)
+                reading = accuracy(study.experiments[experiment].dataset)
                 place = {
                     "experiment": experiment,
                     "latent_dim": latent_dim,
@@ -266,14 +266,19 @@ def missing_curves(study: Config, paper: pd.DataFrame, figure: int) -> list[str]
     """Curves of the paper's Figure 2 or 3 without a counterpart in a study, as a sentence."""
     keys = ["dataset", "n_train", "latent_dim", "algorithm"]
     done = {
-        (study.experiments[name].dataset, study.n_train(name) if figure == 3 else 0, dim, algorithm)
+        (
+            DATASETS[study.experiments[name].dataset].original,
+            study.n_train(name) if figure == 3 else 0,
+            dim,
+            algorithm,
+        )
         for name, dim, algorithms in panels_of(study, figure)
         for algorithm in algorithms
         if paper_curve(paper, study, name, dim, algorithm, "test") is not None
     }
     missing: dict[tuple, list] = {}
-    theirs = paper[paper["figure"] == figure][keys].fillna(0).drop_duplicates()
-    for dataset, n_train, latent_dim, algorithm in theirs.itertuples(index=False):
+    known = paper[paper["figure"] == figure][keys].fillna(0).drop_duplicates()
+    for dataset, n_train, latent_dim, algorithm in known.itertuples(index=False):
         if (dataset, n_train, latent_dim, algorithm) not in done:
             name = label(dataset) + (f" with N_train = {n_train:,.0f}" if n_train else "")
             missing.setdefault((name, algorithm), []).append(latent_dim)

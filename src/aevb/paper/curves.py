@@ -8,7 +8,12 @@ import pandas as pd
 from ..config import Config
 from ..data import DATASETS
 from ..results.curves import in_figure3
-from .facts import PAPER_LIKELIHOODS, PAPER_WINDOW
+from .facts import PAPER_LIKELIHOODS, PAPER_WINDOW, READING
+
+
+def accuracy(dataset: str) -> float:
+    """How precisely the paper's curves beside those of `dataset` could be read, nats."""
+    return READING.get(DATASETS[dataset].original, 0.0)
 
 
 def panels_of(study: Config, figure: int) -> list[tuple[str, int, list[str]]]:
@@ -32,20 +37,22 @@ def paper_curve(
     the experiment is one of the study's Figure 3, else from its Figure 2 (bound). None also where
     values would differ by far more than the effects shown. That is when the experiment models other
     values than the paper did: binarised, dequantised or under another likelihood. So it is when it
-    was trained on another number of datapoints.
+    was trained on another number of datapoints; but on a sample of the paper's data set its curves
+    are there, for orientation.
     """
     experiment, third = study.experiments[name], in_figure3(study, name)
+    known = DATASETS[experiment.dataset]
     fits = (
-        PAPER_LIKELIHOODS.get(experiment.dataset) == experiment.likelihood
+        PAPER_LIKELIHOODS.get(known.original) == experiment.likelihood
         and not experiment.binarise
         and not experiment.dequantise
     )
-    whole = study.n_train(name) == DATASETS[experiment.dataset].n_train
+    whole = study.n_train(name) == known.n_train
     if not fits or not (third or whole):
         return None
     chosen = paper[
         (paper["figure"] == (3 if third else 2))
-        & (paper["dataset"] == experiment.dataset)
+        & (paper["dataset"] == known.original)
         & (paper["latent_dim"] == latent_dim)
         & (paper["algorithm"] == algorithm)
         & (paper["split"] == split)

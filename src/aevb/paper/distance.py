@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..data import DATASETS
 from ..results import Gathered
 from ..results.curves import at, completed
 from .curves import averaged_bound, panels_of, paper_curve
@@ -153,7 +154,7 @@ def distances(
         mean           of the differences
         largest, at    the difference that is largest in size, and where it is
         target         the largest rms that is near enough, see `_target`; NaN but for held-out
-                       values that are what the paper most likely shows
+                       values that are what the paper most likely shows, on its data
         found          "near", "as one run" (within the 95 % interval of a further seed), or "apart"
     """
     rows = []
@@ -205,7 +206,8 @@ def _target(figure: int, values: pd.Series, dataset: str, sd: float) -> float:
 
 def _judged(part: pd.DataFrame, place: dict, size: dict) -> dict:
     """The columns target and found of `distances`; none for what the paper does not show."""
-    if (place["split"], place["reading"]) == ("train", "moment"):
+    shown = (place["split"], place["reading"]) != ("train", "moment")
+    if not shown or not DATASETS[part["dataset"].iloc[0]].in_paper:
         return {}
     target = _target(place["figure"], part["paper"], part["dataset"].iloc[0], size["sd"])
     seeds = int(part["seeds"].iloc[0])

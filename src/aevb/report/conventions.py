@@ -28,8 +28,9 @@ def changed_settings(model: BaseModel, names=None) -> list[str]:
 def hidden_of_paper(study: Config, name: str) -> int | None:
     """The paper's number of hidden units where experiment `name` has another; else None."""
     experiment = study.experiments[name]
-    hidden = PAPER_HIDDEN.get(experiment.dataset)
-    if in_figure3(study, name) and experiment.dataset == PAPER_FIGURE3["dataset"]:
+    original = DATASETS[experiment.dataset].original
+    hidden = PAPER_HIDDEN.get(original)
+    if in_figure3(study, name) and original == PAPER_FIGURE3["dataset"]:
         hidden = PAPER_FIGURE3["hidden"]
     return hidden if hidden != experiment.hidden else None
 

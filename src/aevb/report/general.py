@@ -175,6 +175,8 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "stand_ins": joined(map(label, stand_ins)) if stand_ins else "",
         "stand_in_data": joined(dict.fromkeys(known[name].stand_in for name in stand_ins)),
         "others": not all(part.in_paper for part in known.values()),
+        "samples": {label(name): part for name, part in known.items() if part.sample_of},
+        "whole": DATASETS,
         "runs": len(gathered.runs),
         "variants": len(variants),
         "variants_diverged": sum(run.status == "diverged" for run in variants),

@@ -70,6 +70,7 @@ SHAPES = {
     "h": "hex",
 }
 TICKS = "return tick >= 1e4 ? Number(tick.toPrecision(3)).toExponential().replace('+', '') : tick"
+AXES = {"samples": "training samples", "seconds": "seconds of training"}
 FORMAT = {
     "samples": lambda x: f"{short(int(float(f'{x:.3g}')))} samples",
     "seconds": lambda x: f"{x:.3g} seconds",
@@ -170,6 +171,7 @@ def plot(panel: list[Curve], x: str, ends: Range1d, heights: Range1d, log: bool)
         active_drag=None,
     )
     axes.toolbar.logo, axes.min_border_right = None, 12
+    axes.xaxis.axis_label, axes.yaxis.axis_label = AXES[x], "nats per datapoint"
     axes.xaxis.update(formatter=CustomJSTickFormatter(code=TICKS), major_label_policy=NoOverlap())
     ours, theirs = [], []
     for curve in panel:

@@ -23,11 +23,12 @@ from ..core.errors import UserError
 from ..core.files import atomic
 from ..core.run import found
 from ..learners import LEARNERS, appearance
-from ..results import Gathered
+from ..paper.facts import CURVES
+from ..results import Gathered, read_gathered
 from ..results.csv import read
 from ..studies import STUDIES
 from . import general, live
-from .parts import LAST, Part, Section, markdown
+from .parts import LAST, Part, Section, markdown, tabular
 
 TEMPLATES = Path(__file__).parents[3] / "report"
 BLOCKS = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
@@ -109,6 +110,7 @@ def _contents(gathered: Gathered, paper: pd.DataFrame, numbers: Tables) -> dict:
         "titles": {name: drawn[name].title for name in drawn},
         # those that no section shows; their names put the paper's in order
         "figures": sorted(name for name in drawn if name not in placed),
+        "answer": [sentence for part in made for sentence in part.answer],
         "summary": [sentence for part in made for sentence in part.summary],
         "not_run": absent + missing + made[0].missing,
         "pages": {name: page for entry in active for name, page in entry.pages(study).items()},
@@ -132,8 +134,12 @@ def _live(plots: dict) -> dict:
         drawn = {
             tag for plot in fig.panels.values() for curve in plot.renderers for tag in curve.tags
         }
-        panels = [{"title": title, "element": elements[f"{name}/{title}"]} for title in fig.panels]
-        shown[name] = {"algorithms": fig.algorithms, "paper": "paper" in drawn, "panels": panels}
+        rows: dict[str, list[dict]] = {}  # one for each data set, as in the figure
+        for title in fig.panels:
+            panel = {"title": title, "element": elements[f"{name}/{title}"]}
+            rows.setdefault(title.partition(", ")[0], []).append(panel)
+        extra = [tag for tag in ("paper", "ignoring") if tag in drawn]
+        shown[name] = {"algorithms": fig.algorithms, "extra": extra, "rows": [*rows.values()]}
     names = {key: learner.label for key, learner in LEARNERS.items()}
     colours = {key: appearance(key).colour for key in LEARNERS}
     return {
@@ -208,14 +214,28 @@ def with_fragment(text: str, name: str, fragment: str) -> str:
     return text[: text.index(start)] + f"{start}\n{fragment}\n" + text[text.index(end) :]
 
 
-def main(arguments: list[str]) -> None:
-    """Put a short table of CLAIMS.csv between the marks of README.md."""
-    from ..studies.paper.findings import brief
+def opening(gathered: Gathered, paper: pd.DataFrame, numbers: Tables) -> str:
+    """What a README opens with, in Markdown: the sentences of the answer, and the verdicts."""
+    made = parts(gathered, paper, numbers)
+    sentences = [f"* {sentence}" for part in made for sentence in part.answer]
+    blocks = [block for part in made for section in part.sections for block in section.blocks]
+    rows = [
+        {"verdict": f"{row.icon} {row.word}", "claim": row.claim, "finding": row.finding}
+        for kind, verdicts in blocks
+        if kind == "verdicts"
+        for row in verdicts
+    ]
+    return "\n".join([*sentences, "", *([markdown(tabular(rows))] if rows else [])])
 
+
+def main(arguments: list[str]) -> None:
+    """Put the answer of the results in FOLDER between the marks of README.md."""
     parser = argparse.ArgumentParser(prog="python -m aevb readme", description=main.__doc__)
     parser.add_argument("readme", type=Path)
-    parser.add_argument("claims", type=Path)
+    parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
-    made = markdown(brief(read(options.claims)))
+    tables = {path.stem: read(path) for path in sorted(options.folder.glob("*.csv"))}
+    gathered = read_gathered(options.folder / "gathered.h5")
+    made = opening(gathered, pd.read_csv(CURVES), tables)
     readme = options.readme.read_text(encoding="utf-8")
-    options.readme.write_text(with_fragment(readme, "claims", made), encoding="utf-8")
+    options.readme.write_text(with_fragment(readme, "answer", made), encoding="utf-8")

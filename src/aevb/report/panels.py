@@ -54,7 +54,6 @@ def draw_panel(
                 _draw_ours(axis, frame, x, algorithm, split, longer, len(runs))
     axis.set(xlabel="", ylabel="")
     if diverged and x == "samples":
-        box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1.0}
         axis.text(
             0.96,
             0.05,
@@ -63,7 +62,6 @@ def draw_panel(
             ha="right",
             va="bottom",
             fontsize=6.5,
-            bbox=box,
             zorder=5,
         )
 

@@ -125,12 +125,24 @@ def place(row: dict) -> dict:
     return {**names, "algorithm": row["algorithm"]}
 
 
+class Verdict(NamedTuple):
+    """A claim as the report opens with it."""
+
+    icon: str
+    word: str  # "holds"
+    claim: str  # number and name
+    finding: str  # one sentence with its number
+    more: dict[str, str]  # what folds away: heading -> text
+    link: str  # where its figure is
+
+
 class Section(NamedTuple):
     """A section of page and paper: what it shows, in order.
 
     Blocks are ("text", name of a paragraph), ("items", names of such), ("list", sentences),
-    ("table", name), ("figure", name), ("heading", words), ("code", a command), and ("details" or
-    "open", (words, blocks)). The last two fold away on the page, and are folded or open at first;
+    ("table", name), ("figure", name), ("verdicts", a list of Verdict), ("heading", words), ("code",
+    a command), and ("details" or "open", (words, blocks)). The lists "answer" and "not_run" are
+    those of all studies. The last two fold away on the page, and are folded or open at first;
     in the paper they are an appendix. A table or figure that is not there shows nothing.
     """
 
@@ -148,9 +160,10 @@ class Part:
     facts: dict[str, Any] = field(default_factory=dict)  # for its paragraphs (Study.text)
     tables: dict[str, Tabular] = field(default_factory=dict)
     sections: list[Section] = field(default_factory=list)
-    summary: list[str] = field(default_factory=list)  # sentences at the top
+    summary: list[str] = field(default_factory=list)  # sentences of its summary
     missing: list[str] = field(default_factory=list)  # what of the paper is not run, as sentences
     live: dict[str, Any] = field(default_factory=dict)  # figure -> LiveFigure, to look into
+    answer: list[str] = field(default_factory=list)  # sentences that open the report
 
 
 class LiveFigure(NamedTuple):

@@ -20,6 +20,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from ..config import Config
 from ..core.files import atomic
 from ..core.words import plural, short
+from ..data import DATASETS
 from ..learners import LEARNERS, appearance
 from ..report.conventions import hidden_of_paper
 
@@ -80,12 +81,16 @@ def budget_line(samples: int, seeds: list[int]) -> str:
 
 
 def beside_paper(study: Config, experiment: str) -> str:
-    """What to add to the title of a panel whose paper's curves have another number of hidden units;
-    '' where they are the same, or the paper has none."""
-    departed = hidden_of_paper(study, experiment)
-    if departed is None:
-        return ""
-    return f"\n{study.experiments[experiment].hidden} hidden units; the paper's have {departed}"
+    """What to add to the title of a panel whose paper's curves have another number of hidden units
+    or of training images; '' where they are the same, or the paper has none."""
+    asked, lines = study.experiments[experiment], []
+    if (departed := hidden_of_paper(study, experiment)) is not None:
+        lines.append(f"{asked.hidden} hidden units; the paper's have {departed}")
+    known = DATASETS[asked.dataset]
+    if known.sample_of and asked.n_train is None:
+        theirs = DATASETS[known.sample_of].n_train
+        lines.append(f"{known.n_train:,} images; the paper's {theirs:,}")
+    return "".join(f"\n{line}" for line in lines)
 
 
 def pale(colour: str) -> tuple[float, ...]:
@@ -116,13 +121,44 @@ def limits(panels: list, skip: float, fence: float) -> tuple[float, float]:
     values = []
     for panel in panels:
         for line in panel.get_lines():
-            x, y = line.get_data(orig=False)
-            place = panel.transLimits.transform(
-                panel.transScale.transform(np.column_stack([x, np.zeros(len(x))]))
-            )[:, 0]
             theirs = line.get_label().startswith("paper") and line.get_label().endswith("train")
-            values += [] if theirs else list(y[(place >= skip) & (place <= 1)])
+            values += [] if theirs else list(_counted(panel, line, skip)[1])
     return value_range(values, fence)
+
+
+def _counted(panel, line, skip: float) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of a line's points but for those in the first part of the x axis (`skip`)."""
+    x, y = line.get_data(orig=False)
+    place = panel.transLimits.transform(
+        panel.transScale.transform(np.column_stack([x, np.zeros(len(x))]))
+    )[:, 0]
+    inside = (place >= skip) & (place <= 1)
+    return x[inside], y[inside]
+
+
+def mark_hidden(panel, skip: float) -> None:
+    """Name the largest and the least value of our lines that the y range of a panel hides, in its
+    corners; see `limits` for `skip`."""
+    low, high = panel.get_ylim()
+    found = []
+    for line in panel.get_lines():
+        if not line.get_label().startswith(("paper", "ignoring z", "_")):
+            values = _counted(panel, line, skip)[1]
+            found += [(value, line.get_color()) for value in values if np.isfinite(value)]
+    for value, colour in (max(found), min(found)) if found else ():
+        if not low <= value <= high:
+            above = value > high
+            panel.text(
+                0.97,
+                0.97 if above else 0.03,
+                f"{'↑' if above else '↓'} {value:.0f}".replace("-", "−"),
+                transform=panel.transAxes,
+                ha="right",
+                va="top" if above else "bottom",
+                fontsize=6,
+                color=colour,
+                zorder=5,
+            )
 
 
 def value_range(values: list[float], fence: float) -> tuple[float, float]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...config import Config
+from ...paper.curves import paper_curve
+from ...paper.facts import PAPER_SAMPLES
 from ...report.panels import draw_diverged, draw_panel
 from ...report.style import (
     DASHES,
@@ -16,12 +18,28 @@ from ...report.style import (
     limits,
     log_ticks,
     make_room,
+    mark_hidden,
     settle,
     style,
 )
 from ...results import Gathered
 from ...results.curves import ignoring_z
 from ...results.words import further, label
+from . import Curves
+
+SKIP = 0.2  # the share of the x axis on which values rise steeply: see style.limits
+
+
+def ends(study: Config, paper: pd.DataFrame, row: Curves) -> tuple[float, float]:
+    """The x axis of a row of panels: from the first evaluation to the end of the paper's axis if it
+    has a curve there, or else to ours."""
+    theirs = any(
+        paper_curve(paper, study, row.experiment, latent_dim, algorithm, "test") is not None
+        for latent_dim in row.latent_dims
+        for algorithm in row.algorithms
+    )
+    last = max(study.longest(row.experiment), PAPER_SAMPLES if theirs else 0)
+    return 0.9 * min(study.evaluation.first, study.samples), 1.5 * last
 
 
 def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
@@ -42,10 +60,7 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             for panel, latent_dim in panels:
                 panel.set(
                     xscale="log",
-                    xlim=(
-                        0.9 * min(study.evaluation.first, study.samples),
-                        1.5 * study.longest(row.experiment),
-                    ),
+                    xlim=ends(study, paper, row),
                 )
                 log_ticks(panel)
                 draw_panel(
@@ -54,12 +69,13 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
                 title = f"{label(row.experiment)}, $N_z$ = {latent_dim}"
                 panel.set(title=title + beside_paper(study, row.experiment))
             line[0].set(
-                ylim=limits([panel for panel, _ in panels], skip=0.2, fence=3),
+                ylim=limits([panel for panel, _ in panels], skip=SKIP, fence=3),
                 ylabel="bound, nats per datapoint",
             )
             for panel, latent_dim in panels:
                 draw_diverged(panel, gathered, row.experiment, latent_dim, row.algorithms)
                 _ignoring_z(panel, ignoring_z(gathered, row.experiment))
+                mark_hidden(panel, skip=SKIP)
             for panel in line[len(panels) :]:
                 panel.remove()
         height = make_room(figure, 0.4)
@@ -71,31 +87,16 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
 
 
 def _ignoring_z(axis, baseline: dict[str, float]) -> None:
-    """Lines at the bounds of a model that ignores z (see Likelihood.ignoring_z), by split.
-
-    Where they lie off the axis, an arrow and the number stand for them.
-    """
+    """Lines at the bounds of a model that ignores z (see Likelihood.ignoring_z), by split, where
+    they lie on the axis; the caption names them all."""
     low, high = axis.get_ylim()
-    inside = {split: value for split, value in baseline.items() if low <= value <= high}
-    for split, value in inside.items():
-        axis.axhline(
-            value,
-            color="0.45",
-            linestyle=DASHES[split],
-            linewidth=0.7,
-            zorder=1.2,
-            label=f"ignoring z {split}",
-        )
-    if not inside and np.isfinite(baseline.get("test", np.nan)):
-        below = baseline["test"] < low
-        place = {
-            "x": 0.03,
-            "y": 0.02 if below else 0.98,
-            "ha": "left",
-            "va": "bottom" if below else "top",
-        }
-        text = f"{'↓' if below else '↑'} ignoring z: {baseline['test']:.0f}".replace("-", "−")
-        box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6}
-        axis.text(
-            s=text, **place, transform=axis.transAxes, fontsize=6, color="0.3", bbox=box, zorder=5
-        )
+    for split, value in baseline.items():
+        if low <= value <= high:
+            axis.axhline(
+                value,
+                color="0.45",
+                linestyle=DASHES[split],
+                linewidth=0.7,
+                zorder=1.2,
+                label=f"ignoring z {split}",
+            )

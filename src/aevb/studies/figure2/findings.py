@@ -19,9 +19,9 @@ from ...paper.comparison import (
     shared,
     tells,
 )
-from ...paper.curves import paper_curve
+from ...paper.curves import accuracy, paper_curve
 from ...paper.distance import differences, rms
-from ...paper.facts import PAPER_SAMPLES, PAPER_WINDOW, READING
+from ...paper.facts import PAPER_SAMPLES, PAPER_WINDOW
 from ...report.conventions import departures
 from ...report.parts import NOTHING, Part, Section, Tabular, plain, tabular
 from ...report.style import SEEDS_FOR_SD, in_words
@@ -85,7 +85,7 @@ def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -
                 "so its bound is that of a model without latent variables, and N_z hardly matters."
             )
         if len(train):
-            reading = READING[experiment.dataset]
+            reading = accuracy(experiment.dataset)
             last = train[train["target"] == shared(train)].iloc[-1]
             sentences.append(f"{title}, train {_explain_train(last, digits, reading)}")
         lost = len(runs) - len(lasting(study, runs))
@@ -229,7 +229,7 @@ def _collapsed(gathered: Gathered, paper: pd.DataFrame) -> list[str]:
             if curve is not None
         ]
         alone = ignoring_z(gathered, row.experiment).get("test", np.nan)
-        reading = READING.get(study.experiments[row.experiment].dataset, 0.0)
+        reading = accuracy(study.experiments[row.experiment].dataset)
         if ends and max(abs(end - alone) for end in ends) <= 2 * reading:
             sentences.append(
                 f"The paper's wake-sleep on {label(row.experiment)} ends at a test bound of "

@@ -19,8 +19,8 @@ from ...paper.comparison import (
     done_curves,
     missing_curves,
 )
-from ...paper.curves import panels_of, paper_curve
-from ...paper.facts import FIGURE3_SAMPLES, READING
+from ...paper.curves import accuracy, panels_of, paper_curve
+from ...paper.facts import FIGURE3_SAMPLES
 from ...report.conventions import changed_settings
 from ...report.parts import NOTHING, Part, Section, Tabular, tabular
 from ...report.style import SEEDS_FOR_SD, in_words
@@ -64,7 +64,7 @@ def orderings(gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
                     a: pd.Series({seed: at(curve, split, samples) for seed, curve in seeds.items()})
                     for a, seeds in done.items()
                 }
-                reading = 2 * READING.get(study.experiments[name].dataset, 0.0)
+                reading = 2 * accuracy(study.experiments[name].dataset)
                 entry = {"experiment": name, "split": split, "samples": samples}
                 entries.append({**entry, **_ranked(values, theirs, reading)})
     return entries

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ...core.words import joined
+from ...data import DATASETS
 from ...paper.facts import PAPER_FIGURE5
 from ...report.parts import Part
 from ...report.pictures import models_said
@@ -26,7 +27,11 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
             gathered, [(e.experiment, d) for e in study.figure5 for d in e.latent_dims], study
         ),
     }
-    of_paper = (e for e in study.figure5 if study.experiments[e.experiment].dataset == "mnist")
+    of_paper = (
+        entry
+        for entry in study.figure5
+        if DATASETS[study.experiments[entry.experiment].dataset].original == "mnist"
+    )
     missing = sorted(set(PAPER_FIGURE5) - {d for entry in of_paper for d in entry.latent_dims})
     said = f"Panels of the paper's Figure 5 (MNIST) that are not drawn: N_z = {joined(missing)}."
     return Part(facts, missing=[said] if missing else [])

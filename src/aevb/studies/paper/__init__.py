@@ -19,8 +19,12 @@ class Paper(Study):
 
     def compared(self, config) -> bool:
         """Whether a curve of the study reaches one of the paper's."""
+
+        def original(experiment: str) -> str:
+            return DATASETS[config.experiments[experiment].dataset].original
+
         rows = [
-            (2, config.experiments[row.experiment].dataset, 0, latent_dim, key, row.experiment)
+            (2, original(row.experiment), 0, latent_dim, key, row.experiment)
             for row in config.figure2
             for latent_dim in row.latent_dims
             for key in row.algorithms
@@ -29,7 +33,7 @@ class Paper(Study):
             rows += [
                 (
                     3,
-                    config.experiments[name].dataset,
+                    original(name),
                     config.n_train(name),
                     part.latent_dim,
                     key,

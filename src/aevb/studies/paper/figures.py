@@ -10,7 +10,17 @@ from ...core.words import count, plural, short
 from ...learners import LEARNERS, appearance
 from ...paper.curves import paper_curve
 from ...paper.distance import differences
-from ...report.style import DASHES, WIDTH, legend, limits, log_ticks, make_room, settle, style
+from ...report.style import (
+    DASHES,
+    WIDTH,
+    legend,
+    limits,
+    log_ticks,
+    make_room,
+    mark_hidden,
+    settle,
+    style,
+)
 from ...results import Gathered
 from ...results.curves import in_figure3, seeds_of
 from ...results.words import further, label
@@ -21,9 +31,9 @@ def distance(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     """Ours minus the paper's along every curve of Figures 2 and 3 that both have.
 
     One row of panels per data set, then Figure 3. Lines are means over the seeds, at the paper's
-    points; bands are one standard deviation over the seeds to each side. Train values are the bound
-    at that moment (thin) and averaged, as the paper's most likely is. In Figure 3 they are log p(x)
-    by importance sampling.
+    points; bands are one standard deviation over the seeds to each side; thin lines are of the
+    seeds trained further. Train values are averaged, as the paper's most likely are. In Figure 3
+    they are log p(x) by importance sampling.
     """
     study, table = gathered.study, differences(gathered, paper)
     rows = [
@@ -58,6 +68,8 @@ def distance(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             line[0].set(
                 ylabel="ours − paper, nats", ylim=limits(list(line[: len(row)]), skip=0.0, fence=3)
             )
+            for panel in line[: len(row)]:
+                mark_hidden(panel, skip=0.0)
             for panel in line[len(row) :]:
                 panel.remove()
         height = make_room(figure, 0.4)
@@ -70,7 +82,7 @@ def distance(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             f"Budget: {short(study.samples)} training samples per curve{further(study)}, "
             f"{plural(len(study.seeds), 'seed')}{third}\n"
             "Ours minus the paper's curves, at its points: mean and ± 1 sd over seeds. Train: "
-            "averaged (thin: at that moment)"
+            "running averages"
         )
         legend(figure, list(dict.fromkeys(table["algorithm"])))
         settle(figure)
@@ -96,18 +108,17 @@ def _apart(axis, table: pd.DataFrame, nothing: str) -> None:
     for (algorithm, split, reading, longer), part in table.groupby(
         ["algorithm", "split", "reading", table["seeds"] < all_seeds], sort=False
     ):
-        if reading == "hmc":
+        if reading == "hmc" or (split == "train" and reading == "moment"):
             continue
-        thin = longer or (split == "train" and reading == "moment")
         style = {
             "color": appearance(algorithm).colour,
             "linestyle": DASHES[split],
-            "linewidth": 0.6 if thin else 1.2,
-            "zorder": 2 if thin else 3,
+            "linewidth": 0.6 if longer else 1.2,
+            "zorder": 2 if longer else 3,
         }
         style |= (
             {}
-            if thin
+            if longer
             else {
                 "marker": appearance(algorithm).marker,
                 "markersize": 2.2,
@@ -122,7 +133,7 @@ def _apart(axis, table: pd.DataFrame, nothing: str) -> None:
             label=f"{algorithm} {split} {reading}{' longer' if longer else ''}",
             **style,
         )
-        if not thin:
+        if not longer:
             low, high = part["difference"] - part["sd"], part["difference"] + part["sd"]
             axis.fill_between(
                 part["samples"],

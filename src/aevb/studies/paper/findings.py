@@ -2,57 +2,68 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from ...core.words import number
-from ...report.parts import Part, Section, Tabular, plain, tabular
+from ...core.words import joined
+from ...report.parts import Part, Section, Verdict, plain
 from ...results import Gathered
 
-
-def claims(frame: pd.DataFrame) -> Tabular:
-    """The paper's claims with their verdicts (columns of claims.verdicts)."""
-
-    def row(entry: pd.Series) -> dict:
-        measured = np.isfinite(entry["effect"])
-        effect, low, high = (
-            f"{value:,.0f}" if abs(value) >= 1000 else number(value)
-            for value in entry[["effect", "low", "high"]]
-        )
-        interval = f" [{low}, {high}]" if np.isfinite(entry["low"]) else ""
-        effect = f"more than {effect}" if entry.get("limit") is True else effect
-        beside = not str(entry.get("link", "#")).startswith(
-            "#"
-        )  # judged on another study, to whose report it leads
-        other = f"; study {entry['study']}" if beside else ""
-        where = f"{entry['check']} ({entry['interval']}{other})" if measured else "–"
-        return {
-            "claim": entry["claim"],
-            "verdict": entry["verdict"],
-            "effect [95 % interval]": f"{effect}{interval} {entry['unit']}" if measured else "–",
-            "weakest case": where,
-            "checks": f"{entry['checks']:g}",
-            "exceptions": entry["exceptions"] or "–",
-            "measured": entry["statement"],
-        }
-
-    return tabular([row(entry) for _, entry in frame.iterrows()])._replace(
-        links=frame["link"].to_list() if "link" in frame else None
-    )
+#: the word of a verdict -> its icon, in the order in which they are counted
+ICONS = {"holds": "✓", "mixed": "±", "does not hold": "✗", "undecided": "?", "not tested": "–"}
 
 
-def brief(frame: pd.DataFrame) -> Tabular:
-    """The same for a README: the verdict without what qualifies it, the effect and its place."""
-    full = claims(frame)
-    rows = [dict(zip(full.head, row, strict=True)) for row in full.rows]
-    shown = ("claim", "verdict", "effect [95 % interval]", "weakest case")
-    cut = [{**row, "verdict": row["verdict"].partition(":")[0]} for row in rows]
-    return tabular([{name: row[name] for name in shown} for row in cut])
+def _word(verdict: str) -> str:
+    """The verdict without what qualifies it: one of ICONS."""
+    word = verdict.partition(":")[0]
+    return "holds" if word.startswith("holds") else word
 
 
-def rules(frame: pd.DataFrame) -> Tabular:
-    """What the paper says and how each claim is judged (columns of claims.verdicts)."""
-    return tabular(frame[["claim", "says", "rule"]].rename(columns={"says": "the paper"}))
+def verdicts(frame: pd.DataFrame) -> list[Verdict]:
+    """The paper's claims with their verdicts (columns of claims.verdicts), one sentence each."""
+    found = []
+    for entry in frame.to_dict("records"):
+        word = _word(entry["verdict"])
+        number, _, name = entry["claim"].partition(". ")
+        more = {"The paper": entry["says"], "Measured": entry["statement"], "Rule": entry["rule"]}
+        if entry["checks"]:
+            more["Verdict"] = entry["verdict"] + "."
+            where = f"{entry['checks']:g} checks; weakest: {entry['check']}, {entry['interval']}"
+            # judged on another study, to whose report it leads
+            beside = not str(entry.get("link", "#")).startswith("#")
+            more["Checks"] = where + (f"; study {entry['study']}." if beside else ".")
+        title = f"{number}. {name[0].upper()}{name[1:]}"
+        link = str(entry.get("link") or "")
+        found.append(Verdict(ICONS[word], word, title, f"{entry['finding']}.", more, link))
+    return found
+
+
+#: the same in a sentence, of one claim and of several
+SAID = {
+    "holds": ("holds", "hold"),
+    "mixed": ("holds in some places only", "hold in some places only"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("is undecided", "are undecided"),
+    "not tested": ("is not tested", "are not tested"),
+}
+
+
+def _counts(frame: pd.DataFrame) -> str:
+    """How many of the claims hold, in a sentence."""
+    found = frame["verdict"].map(_word).value_counts()
+    counts = [
+        f"{found[word]} {SAID[word][int(found[word] > 1)]}" for word in ICONS if word in found
+    ]
+    return f"Of {len(frame)} claims of the paper that were tested, {joined(counts)}."
+
+
+def _failing(frame: pd.DataFrame) -> str:
+    """What does not hold everywhere, in a sentence; '' where all holds."""
+    lines = [
+        f"{entry['claim'].partition('. ')[2]} ({entry['exceptions']})"
+        for entry in frame.to_dict("records")
+        if _word(entry["verdict"]) in ("mixed", "does not hold")
+    ]
+    return f"What does not hold, and where: {'; '.join(lines)}." if lines else ""
 
 
 def _untested(frame: pd.DataFrame) -> list[str]:
@@ -68,24 +79,25 @@ def _untested(frame: pd.DataFrame) -> list[str]:
 def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFrame]) -> Part:
     """The verdicts first, or after the figures where there is none; the distances after them."""
     tables = {name: plain(numbers[name]) for name in ("checks", "distances") if name in numbers}
-    sections = []
+    sections, answer = [], []
     if "claims" in numbers:
         frame = numbers["claims"]
         tested = frame[frame["checks"] > 0]
+        blocks = [("list", _untested(frame))]
         if len(tested):
-            tables |= {"claims": claims(tested), "rules": rules(tested)}
-        behind = "Rules and checks behind the verdicts"
-        blocks = [
-            ("table", "claims"),
-            ("list", _untested(frame)),
-            ("details", (behind, [("table", "rules"), ("table", "checks")])),
-        ]
-        title = "The paper's claims"
-        sections.append(
-            Section(
-                "claims", title, blocks if len(tested) else blocks[1:2], 0 if len(tested) else 15
+            answer = [_counts(tested), _failing(tested)]
+            behind = (
+                "Rules and checks behind the verdicts",
+                [("text", "rules"), ("table", "checks")],
             )
-        )
+            blocks = [
+                ("list", "answer"),
+                ("verdicts", verdicts(tested)),
+                *blocks,
+                ("details", behind),
+            ]
+        title, order = ("Does the paper hold?", 0) if len(tested) else ("The paper's claims", 15)
+        sections.append(Section("claims", title, blocks, order))
     blocks = [("figure", "distance"), ("table", "distances")]
     sections.append(Section("distances", "Distance to the paper's curves", blocks, 30))
-    return Part({}, tables, sections)
+    return Part({}, tables, sections, answer=[sentence for sentence in answer if sentence])

@@ -72,6 +72,16 @@ def _reached(table: pd.DataFrame, names: dict[str, str]) -> str:
     )
 
 
+def _difference(table: pd.DataFrame, reading: str, other: str) -> str:
+    """In what the two readings differ, in a sentence."""
+    parts = [
+        f"{row.detail} ({row.here}; {other}: {row.there})"
+        for row in table.itertuples()
+        if row.here != row.there
+    ]
+    return f"This run is {reading}. What differs from the paper as printed: {'; '.join(parts)}."
+
+
 def _claims(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
     def cells(row, prefix: str) -> str:
         effect = float(row[f"{prefix}effect"])
@@ -95,14 +105,15 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     """The three sources, distances and verdicts under both readings."""
     about = gathered.study.sources
     names = {"": about.reading, "other_": about.other_reading}
-    tables, summary, lines = {}, [], []
+    tables, answer, lines = {}, [], []
     if "sources" in numbers:
         shown = numbers["sources"].fillna("").replace("", "–")
-        shown["key"] = shown["key"].where(shown["key"] != "–", "none")
-        tables["sources"] = tabular(shown)
+        readings = {"here": about.reading, "there": about.other_reading}
+        tables["sources"] = tabular(shown.rename(columns=readings))
+        answer.append(_difference(shown, about.reading, about.other_reading))
     if len(distances := numbers.get("both_distances", ())):
         tables["both_distances"] = _distances(distances, names)
-        summary.append(_reached(distances, names))
+        answer.append(_reached(distances, names))
         lines = apart(distances, gathered)
     if len(verdicts := numbers.get("both_claims", ())):
         tables["both_claims"] = _claims(verdicts, names)
@@ -111,7 +122,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
             != verdicts["other_verdict"].str.partition(":")[0]
         ]
         which = joined(name.partition(".")[0] for name in differing["claim"])
-        summary.append(
+        answer.append(
             f"The verdicts differ between the two readings for claim {which}."
             if len(differing)
             else f"All {len(verdicts)} verdicts are the same {about.reading} and "
@@ -122,4 +133,4 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     if lines:
         blocks.append(("details", ("Curves beyond their target", [("list", lines)])))
     section = Section("sources", "What the paper leaves out, and both readings", blocks, 12)
-    return Part({}, tables, [section], [line for line in summary if line])
+    return Part({}, tables, [section], answer=[line for line in answer if line])

@@ -44,22 +44,26 @@ def _value(study: Config, experiment: str, key: str) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
+def _values(study: Config, key: str) -> str:
+    """The same for all experiments of Figure 2."""
+    experiments = list(dict.fromkeys(row.experiment for row in study.figure2))
+    values = {name: _value(study, name, key) for name in experiments}
+    if len(set(values.values())) == 1:
+        return values[experiments[0]]
+    titles = {name: DATASETS[study.experiments[name].dataset].title for name in experiments}
+    return ", ".join(f"{titles[name]}: {value}" for name, value in values.items())
+
+
 def sources(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]) -> pd.DataFrame:
     """Details that the paper does not print or print rightly, one row each: `detail`, what each of
-    the three sources says, and what this study does (here)."""
-    study, table = gathered.study, pd.read_csv(DETAILS, keep_default_na=False)
-    experiments = list(dict.fromkeys(row.experiment for row in study.figure2))
-    here = []
-    for key in table["key"]:
-        values = {name: _value(study, name, key) for name in experiments} if key else {}
-        if not values:
-            here.append("both are stored")
-        elif len(set(values.values())) == 1:
-            here.append(values[experiments[0]])
-        else:
-            titles = {n: DATASETS[study.experiments[n].dataset].title for n in experiments}
-            here.append(", ".join(f"{titles[name]}: {value}" for name, value in values.items()))
-    return table.assign(here=here)
+    the three sources says, the key of the configuration, and what this study (here) and that of
+    the other reading (there) do."""
+    table = pd.read_csv(DETAILS, keep_default_na=False)
+    studies = {"here": gathered.study, "there": other(gathered, others).study}
+    for name, study in studies.items():
+        done = [_values(study, key) if key else "both are stored" for key in table["key"]]
+        table[name] = done
+    return table
 
 
 def both_distances(

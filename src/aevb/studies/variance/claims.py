@@ -36,6 +36,7 @@ def _ratios(gathered: Gathered, part: str, estimator: str, threshold: float = 0.
     "speaks.",
     rule="Ratio of the variances of the bound of the training set from one draw per datapoint, A "
     "over B, at each model and point of training that was measured. Above 1 everywhere.",
+    finding="A's variance is {effect} times B's in the weakest case ({check})",
     needs="the variance study on data of the paper",
     unit="times the variance",
     figure="variance",
@@ -54,6 +55,7 @@ def lower_variance(gathered: Gathered, paper: pd.DataFrame) -> Found:
     "decoder's is the same).",
     rule="Ratio of the variances of the encoder's gradient, A over B, at each model and point of "
     "training that was measured. Above 1 everywhere.",
+    finding="A's variance is {effect} times B's in the weakest case ({check})",
     needs="the variance study on data of the paper",
     unit="times the variance",
     figure="variance",
@@ -74,6 +76,7 @@ def lower_variance_of_gradient(gathered: Gathered, paper: pd.DataFrame) -> Found
     "and point of training that was measured. "
     "Above 100 everywhere: a minibatch of 100 would have to be one of 10,000. If a baseline brings "
     "it below, that is a qualification.",
+    finding="its variance is {effect} times estimator B's where it is least ({check})",
     needs="the variance study on data of the paper",
     unit="times the variance",
     figure="variance",
