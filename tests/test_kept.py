@@ -229,6 +229,7 @@ def test_snakemake_makes_what_is_missing_and_says_what_it_replaces(study):
     assert "Nothing to be done" in run(study, other)
 
 
+@pytest.mark.slow
 def test_forced_jobs_are_done(study):
     before = runs(study)
     run(study, STUDY, "--forcerun", "train_digits_0")

@@ -245,3 +245,12 @@ def test_results_of_code_that_has_changed_are_marked(tmp_path):
         ("encoded", "e" * 12): ("2", "changed"),
     }
     assert made["code_said"] == "6 of 15 results were made by code that has changed since."
+
+
+def test_the_readme_opens_with_the_answer_of_the_reference_run():
+    root = Path(__file__).parent.parent
+    folder, readme = root / "results/reference", (root / "README.md").read_text(encoding="utf-8")
+    tables = {path.stem: csv.read(path) for path in folder.glob("*.csv")}
+    gathered = results.read_gathered(folder / "gathered.h5")
+    made = pages.opening(gathered, pd.read_csv(PAPER), tables)
+    assert pages.with_fragment(readme, "answer", made) == readme

@@ -58,11 +58,13 @@ def _counts(frame: pd.DataFrame) -> str:
 
 def _failing(frame: pd.DataFrame) -> str:
     """What does not hold everywhere, in a sentence; '' where all holds."""
-    lines = [
-        f"{entry['claim'].partition('. ')[2]} ({entry['exceptions']})"
-        for entry in frame.to_dict("records")
-        if _word(entry["verdict"]) in ("mixed", "does not hold")
-    ]
+    lines = []
+    for entry in frame.to_dict("records"):
+        if _word(entry["verdict"]) in ("mixed", "does not hold"):
+            places = entry["exceptions"].split("; ")
+            where = f"{len(places)} of {entry['checks']:g} checks"
+            where = entry["exceptions"] if len(places) <= 3 else where
+            lines.append(f"{entry['claim'].partition('. ')[2]} ({where})")
     return f"What does not hold, and where: {'; '.join(lines)}." if lines else ""
 
 

@@ -16,8 +16,8 @@ from ...paper.distance import distances
 from ...results import Gathered
 
 DETAILS = Path(__file__).with_name("details.csv")
-CURVE = ["experiment", "latent_dim", "algorithm", "split", "seeds", "points"]
-OF_BOTH = ["first", "last", "rms", "sd", "target", "found"]
+CURVE = ["experiment", "latent_dim", "algorithm", "split", "further", "points"]
+OF_BOTH = ["seeds", "first", "last", "rms", "sd", "target", "found"]
 
 
 def other(gathered: Gathered, others: Sequence[Gathered]) -> Gathered:
@@ -69,20 +69,21 @@ def sources(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered])
 def both_distances(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]
 ) -> pd.DataFrame:
-    """Distances of Figure 2 (paper.distance.distances) under both readings: one row per curve,
-    seeds and points, of what the paper most likely shows (test bounds, running averages).
+    """Distances of Figure 2 (paper.distance.distances) under both readings: one row per curve and
+    points, of what the paper most likely shows (test bounds, running averages), of all seeds and
+    where both studies have some that are trained further, of these.
 
-    Columns CURVE, first and last (of this reading) and rms, sd, target and found of both; those of
-    the other reading are called other_rms and so on.
+    Columns CURVE and OF_BOTH; those of the other reading are called other_seeds and so on.
     """
     found = []
     for study in (gathered, other(gathered, others)):
         table = distances(study, paper)
         shown = (table["split"] == "test") | (table["reading"] == "average")
-        found.append(table[(table["figure"] == 2) & shown].set_index(CURVE)[OF_BOTH])
+        table = table[(table["figure"] == 2) & shown]
+        most = table.groupby(["experiment", "latent_dim", "algorithm"])["seeds"].transform("max")
+        found.append(table.assign(further=table["seeds"] < most).set_index(CURVE)[OF_BOTH])
     mine, theirs = found
-    theirs = theirs.drop(columns=["first", "last"]).add_prefix("other_")
-    return mine.join(theirs, how="inner").reset_index()
+    return mine.join(theirs.add_prefix("other_"), how="inner").reset_index()
 
 
 def both_claims(
