@@ -885,6 +885,7 @@ def test_the_ledger_states_every_claim_and_is_written_alike_every_time(paper, tm
         "claim",
         "statement",
         "verdict",
+        "finding",
         "effect",
         "low",
         "high",
@@ -893,7 +894,7 @@ def test_the_ledger_states_every_claim_and_is_written_alike_every_time(paper, tm
         "checks",
         "exceptions",
     ]
-    assert list(table.columns)[:10] == first and len(table) == 11
+    assert list(table.columns)[:11] == first and len(table) == 11
     assert (table[["statement", "says", "rule", "unit", "figure"]].map(len) > 3).all(axis=None)
     kinds = table["verdict"].str.split(":").str[0]
     assert set(kinds) <= {"holds", "holds with a qualification", "does not hold", "not tested"}

@@ -167,7 +167,7 @@ def test_claims_in_three_forms(path, tmp_path):
         for text in (row.finding, *row.more.values()):
             assert words(text.replace("N_z", "Nz")) in said
     assert words(f"Not tested, because this study lacks the data: 3. cost {EVIL}.") in said
-    counts = "Of 2 claims of the paper that were tested, 1 holds and 1 does not hold."
+    counts = "Of 2 claims tested here, 1 holds and 1 does not hold."
     failing = "What does not hold, and where: bound (MNIST, Nz = 3)."
     assert said.index(words(counts)) < said.index(words(failing)) < said.index("✓ holds")
     gathered, paper = results.read_gathered(path), pd.read_csv(PAPER)

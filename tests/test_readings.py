@@ -229,7 +229,7 @@ def test_results_from_before_a_key_are_of_the_reading_it_then_stood_for():
         assert made.same_settings(json.dumps(old), wanted) == same
         assert made.same_settings(json.dumps(wanted), wanted)
     assert Settings.from_dict({**old, "evaluation": {}}).training.log_variance_factor == 1
-    known = results.read_gathered(ROOT / "results/reference/gathered.h5").study.training
+    known = results.read_gathered(ROOT / "results/reference/figure3/gathered.h5").study.training
     assert (known.log_variance_start, known.log_variance_factor) == ("random", 1.0)
     assert config.Training().model_dump().items() >= CODE.items()
 

@@ -77,6 +77,10 @@ class Page(HTMLParser):
         return [dict(zip(head, row, strict=False)) for row in body]
 
 
+#: files that a report leads to
+BESIDE = ("manifold.html", "report.pdf", "curves.csv")
+
+
 def value(text):
     return np.nan if text == "–" else float(text.replace("−", "-"))
 
@@ -416,9 +420,9 @@ def test_the_page_refers_to_nothing_outside_itself(html, page):
     ids = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
     assert len([link for link in page.links if link.startswith("data:image/svg+xml;base64,")]) == 4
     for link in page.links:
-        assert (
-            link.startswith("data:") or link[1:] in ids or link in ("manifold.html", "report.pdf")
-        ), link  # a link to click on, beside this file
+        assert link.startswith("data:") or link[1:] in ids or link in BESIDE, (
+            link
+        )  # a link to click on, beside this file
     assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
     own = html.replace(
         live.library(), ""
@@ -822,11 +826,7 @@ def test_sections_follow_the_study(page, full):
         and {"figure3", "evidence", "estimators"} <= ids[1]
     )
     for link in full.links:
-        assert (
-            link.startswith("data:")
-            or link[1:] in ids[1]
-            or link in ("manifold.html", "report.pdf")
-        ), link
+        assert link.startswith("data:") or link[1:] in ids[1] or link in BESIDE, link
     assert len([link for link in full.links if link.startswith("data:image/svg+xml;base64,")]) == 6
 
 

@@ -78,7 +78,7 @@ def planned(output):
     [
         ((), 160, 59, 18, 5, 2, 2, 2),
         (("--config", "samples=1e6"), 160, 59, 18, 5, 2, 2, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 121, 28, 0, 0, 2, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 3, 0, 0, 2, 2, 2),
         (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1, 1),
         (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
     ],
@@ -91,7 +91,7 @@ def test_dry_run_plans_every_job(
     for name, count in jobs.items():
         kinds[name.partition("_")[0]] += count
     # one for each row of Figure 2
-    baselines = {160: 2, 121: 2, 21: 1, 8: 2}[train]
+    baselines = {160: 2, 55: 2, 21: 1, 8: 2}[train]
     # the distance to the paper is one more, which has no curves of the digits
     figures = (5 if evidence else 3) + (QUICK not in arguments)
     assert kinds.pop("total") == kinds.total()

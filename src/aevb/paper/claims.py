@@ -33,7 +33,7 @@ Found = tuple[list[Check], list[str]]
 
 
 class Claim(NamedTuple):
-    """A claim of the paper, and how it is tested."""
+    """A claim of the paper, or of a lecture on it, and how it is tested."""
 
     number: int
     name: str
@@ -47,6 +47,7 @@ class Claim(NamedTuple):
     #: the finding, of the weakest case: {effect} with its interval, {check} the name of the case
     finding: str = "{effect} {unit} in the weakest case ({check})"
     logarithmic: bool = False  # checks hold logarithms of effects
+    paper: bool = True  # whether the paper makes it; others show only where they are tested
 
 
 CLAIMS: list[Claim] = []
@@ -87,7 +88,8 @@ def _tested(
             checks, remarks = entry.checks(study, paper)
             if checks:
                 break
-        yield entry, study.config["name"] if checks else "", checks, remarks
+        if checks or entry.paper:
+            yield entry, study.config["name"] if checks else "", checks, remarks
 
 
 def _row(entry: Claim, check: Check) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ...core.words import joined
+from ...core.words import joined, plural
 from ...report.parts import Part, Section, Verdict, plain
 from ...results import Gathered
 
@@ -53,7 +53,7 @@ def _counts(frame: pd.DataFrame) -> str:
     counts = [
         f"{found[word]} {SAID[word][int(found[word] > 1)]}" for word in ICONS if word in found
     ]
-    return f"Of {len(frame)} claims of the paper that were tested, {joined(counts)}."
+    return f"Of {plural(len(frame), 'claim')} tested here, {joined(counts)}."
 
 
 def _failing(frame: pd.DataFrame) -> str:
@@ -98,7 +98,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
                 *blocks,
                 ("details", behind),
             ]
-        title, order = ("Does the paper hold?", 0) if len(tested) else ("The paper's claims", 15)
+        title, order = ("Does it hold?", 0) if len(tested) else ("The paper's claims", 15)
         sections.append(Section("claims", title, blocks, order))
     blocks = [("figure", "distance"), ("table", "distances")]
     sections.append(Section("distances", "Distance to the paper's curves", blocks, 30))
