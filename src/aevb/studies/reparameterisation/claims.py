@@ -39,6 +39,7 @@ def _largest(table: pd.DataFrame, by: list[str]) -> list[Check]:
     29,
     "the pathwise gradient is unbiased for every family",
     paper=False,
+    finding="the largest bias is {effect} standard deviations of one estimate ({check})",
     says="For the named distributions of three families, z can be written as g(epsilon, phi), so "
     "that a Monte Carlo estimate of an expectation is differentiable with respect to phi (section "
     "2.4).",
@@ -80,6 +81,7 @@ def unbiased(gathered: Gathered, paper: pd.DataFrame) -> Found:
     30,
     "the pathwise gradient varies less than the score function's",
     paper=False,
+    finding="its variance is {effect} times the score function's where that is most ({check})",
     says="The naive estimator, through the score function, has a very high variance (section 2.2); "
     "the reparameterised one takes its place (section 2.4).",
     statement="The variance of the gradient through the paper's g is below that of the score "
@@ -129,6 +131,7 @@ def gathered_keys(gathered: Gathered) -> list[str]:
     31,
     "implicit gradients cover what the paper's g does not",
     paper=False,
+    finding="the largest bias is {effect} standard deviations of one estimate ({check})",
     says="Gamma, Dirichlet, beta, chi-squared and F variates are compositions of simpler ones, a "
     "gamma variate a sum of exponential ones (section 2.4); a sum has a whole number of terms.",
     statement="Implicit reparameterisation, as torch's rsample has it, gives unbiased gradients "
