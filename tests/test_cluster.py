@@ -16,7 +16,7 @@ import slurm_node
 import yaml
 
 from aevb import config, results
-from aevb.pipeline import plan
+from aevb.pipeline import made, plan
 from aevb.studies import planning
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +100,14 @@ def test_every_job_has_memory_and_a_time_limit(tmp_path):
     for name, text in jobs:
         asks = "mem_mb=" in text and "runtime=" in text
         assert asks or name.startswith("dataset_") or name == "all", (name, text)
+
+
+def test_states_reach_every_training_job_and_decide_no_result():
+    raw = yaml.safe_load((ROOT / "config/quick.yaml").read_text())
+    kept = plan.train_jobs(config.load({**raw, "states": "kept"}))
+    plain = plan.train_jobs(config.load(raw))
+    assert kept and all(job.settings["states"] == "kept" for job in kept)
+    assert [made.told(job.settings) for job in kept] == [made.told(job.settings) for job in plain]
 
 
 def test_time_limits_grow_with_the_budget_and_have_an_end():

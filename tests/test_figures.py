@@ -507,6 +507,11 @@ def test_what_the_axis_hides_is_named_in_its_corners():
         text.remove()
     mark_hidden(panel, skip=0.5)  # the first half of the axis does not count
     assert [text.get_text() for text in panel.texts] == ["↓ −77"]
+    panel.set(ylim=(200, 300))
+    for text in [*panel.texts]:
+        text.remove()
+    mark_hidden(panel, skip=0.0)
+    assert [text.get_text() for text in panel.texts] == ["↓ −77"]  # all of it below: once
     panel.set(ylim=(-80, 100))
     for text in [*panel.texts]:
         text.remove()

@@ -1,6 +1,6 @@
 """Figure 2 under two readings of the paper: hand-made results at known distances from it."""
 
-import csv
+import csv as tables
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from test_claims import STUDY, made, made_run
 from aevb import config
 from aevb.core.errors import UserError
 from aevb.paper.curves import paper_curve
+from aevb.results import csv
 from aevb.studies.sources import findings, numbers
 
 ABOUT = {"reading": "as in the code", "other": "old", "other_reading": "as printed"}
@@ -42,7 +43,7 @@ def both():
     return near(THIS, 0.5), near({**STUDY, "name": "old"}, -4.0, wide=3.0)
 
 
-def test_distances_stand_side_by_side(both):
+def test_distances_stand_side_by_side(both, tmp_path):
     this, old = both
     table = numbers.both_distances(this, paper(), [near({**STUDY, "name": "x"}, 9.0), old])
     assert set(table["split"]) == {"train", "test"} and not table.duplicated(numbers.CURVE).any()
@@ -52,6 +53,8 @@ def test_distances_stand_side_by_side(both):
     held = test[test["points"] == "held out"]
     assert set(held["found"]) == {"near"} and set(held["other_found"]) == {"as one run"}
     assert (held["first"] > 1e6).all() and (held["last"] <= 1e8).all()
+    csv.write(table, tmp_path / "both.csv")  # as the report reads it: missing texts are empty
+    table = csv.read(tmp_path / "both.csv")
     shown = findings._distances(table, {"": "as in the code", "other_": "as printed"})
     rows = [dict(zip(shown.head, row, strict=True)) for row in shown.rows]
     (row,) = [
@@ -64,6 +67,8 @@ def test_distances_stand_side_by_side(both):
     ]
     assert (row["as in the code: rms"], row["as printed: rms"]) == ("0.5", "4.0")
     assert (row["as in the code: near"], row["as printed: near"]) == ("2 of 2", "0 of 2")
+    chose = [row for row in rows if row["points"] == "chose the reading"]
+    assert chose and all(row["as in the code: near"] == "–" for row in chose)
 
 
 def test_each_curve_beyond_its_target_is_named_with_a_reason_or_as_unexplained(both):
@@ -121,7 +126,7 @@ def test_the_sources_name_what_the_study_does():
 def test_the_page_on_method_has_the_same_table():
     method = (Path(__file__).parents[1] / "docs" / "method.md").read_text(encoding="utf-8")
     with open(numbers.DETAILS, encoding="utf-8", newline="") as file:
-        for row in csv.reader(file):
+        for row in tables.reader(file):
             *cells, key = row
             key = f"`{key}`" if "." in key or "_" in key else key
             key = {"": "none: both are stored", "key": "key of the configuration"}.get(key, key)

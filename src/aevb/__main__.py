@@ -17,7 +17,7 @@ COMMANDS = {
         "config.reference",
         "print the reference of all configuration keys (Markdown)",
     ),
-    "readme": ("report.pages", "put the table of claims into a README"),
+    "readme": ("report.pages", "put the answer of a study into a README"),
 }
 
 

@@ -150,7 +150,7 @@ def restore(stack: Stack, parts: Sequence[dict[str, Any]]) -> None:
 
 
 class States:
-    """The states of finished replicas in `folder`, of one curve."""
+    """The states of finished replicas in `folder`."""
 
     def __init__(self, folder: str | None, settings: Settings, data: Data, device: torch.device):
         # Evaluations that are spread over the budget are no part of a longer training.

@@ -219,7 +219,7 @@ def train_jobs(jobs: list[Job]) -> None:
 
     On a GPU all curves of on-line learners that can go in step train together, those of all jobs.
     All checkpoints are removed when the last result is written, so that a job that is stopped and
-    started again repeats none of its curves.
+    started again repeats none of its curves (with `states`, but for replicas that diverged).
     """
     files: dict[Run, str] = {}
     groups: dict[object, list[Curve]] = {}

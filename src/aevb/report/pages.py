@@ -209,7 +209,7 @@ def with_fragment(text: str, name: str, fragment: str) -> str:
     if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
         raise UserError(
             f"the text needs one line {start} and, after it, one line {end}; add them where the "
-            f"{name} belong"
+            f"{name} goes"
         )
     return text[: text.index(start)] + f"{start}\n{fragment}\n" + text[text.index(end) :]
 

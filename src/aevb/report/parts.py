@@ -31,7 +31,6 @@ class Tabular(NamedTuple):
     numeric: list[bool]  # by column: aligned right
     wide: list[bool]  # by column: may break its lines
     ruled: list[bool]  # by row: begins a group
-    links: list[str] | None = None  # by row: where a page's first cell leads
 
 
 def tabular(rows: list[dict] | pd.DataFrame, by: str | None = None) -> Tabular:
@@ -142,8 +141,8 @@ class Section(NamedTuple):
     Blocks are ("text", name of a paragraph), ("items", names of such), ("list", sentences),
     ("table", name), ("figure", name), ("verdicts", a list of Verdict), ("heading", words), ("code",
     a command), and ("details" or "open", (words, blocks)). The lists "answer" and "not_run" are
-    those of all studies. The last two fold away on the page, and are folded or open at first;
-    in the paper they are an appendix. A table or figure that is not there shows nothing.
+    those of all studies. Details fold away on the page, those that are "open" open at first; in the
+    paper they are an appendix. A table or figure that is not there shows nothing.
     """
 
     id: str  # its anchor, and what leads to it

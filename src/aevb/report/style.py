@@ -145,9 +145,8 @@ def mark_hidden(panel, skip: float) -> None:
         if not line.get_label().startswith(("paper", "ignoring z", "_")):
             values = _counted(panel, line, skip)[1]
             found += [(value, line.get_color()) for value in values if np.isfinite(value)]
-    for value, colour in (max(found), min(found)) if found else ():
-        if not low <= value <= high:
-            above = value > high
+    for above, (value, colour) in ((True, max(found)), (False, min(found))) if found else ():
+        if value > high if above else value < low:
             panel.text(
                 0.97,
                 0.97 if above else 0.03,

@@ -11,13 +11,12 @@ import pandas as pd
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
+from ...paper.curves import accuracy as read_to
 from ...paper.curves import paper_curve
-from ...paper.facts import READING
+from ...paper.facts import CHOSEN_UP_TO
 from ...results import Gathered, RunResult
 from ...results.curves import replicas
 
-#: up to here the paper's points choose a reading; those beyond are left to test the choice
-CHOOSING = 1_000_000
 COLUMNS = ["experiment", "algorithm", "latent_dim", "reading", "seeds", "diverged", "points"]
 COLUMNS += ["first", "average", "test", "spread", "score", "closest"]
 STEPS = ["experiment", "algorithm", "latent_dim", "step_size", "pilot", "needed"]
@@ -36,7 +35,7 @@ class Place(NamedTuple):
 
 
 def places(gathered: Gathered, paper: pd.DataFrame) -> Iterator[Place]:
-    """The paper's curves that the study has runs for, with their points up to CHOOSING."""
+    """The paper's curves that the study has runs for, with their points up to CHOSEN_UP_TO."""
     study, seen, steps = gathered.study, {}, {}
     for row in study.fingerprints.curves if study.fingerprints else ():
         for latent_dim in row.latent_dims:
@@ -58,10 +57,10 @@ def places(gathered: Gathered, paper: pd.DataFrame) -> Iterator[Place]:
             (split, float(samples), max(n for n in counts if n < samples), float(value))
             for split, curve in curves.items()
             for samples, value in curve.itertuples(index=False)
-            if samples <= CHOOSING
+            if samples <= CHOSEN_UP_TO
         ]
         if points and runs:
-            accuracy = READING[study.experiments[experiment].dataset]
+            accuracy = read_to(study.experiments[experiment].dataset)
             named = [name for name in steps[experiment, algorithm, latent_dim] if name in runs]
             yield Place(experiment, algorithm, latent_dim, runs, points, accuracy, named)
 
@@ -92,7 +91,7 @@ def fingerprints(
 
         seeds      that did not diverge
         diverged   number of the others
-        points     of the paper's curve up to CHOOSING that ours reach
+        points     of the paper's curve up to CHOSEN_UP_TO that ours reach
         first      samples at the first of its train curve, the mean of all minibatch bounds so far
         average    mean over seeds minus the paper's value there, nats per datapoint
         test       the same at the first point of the test curve that ours reach

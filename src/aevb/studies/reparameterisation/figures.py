@@ -15,7 +15,9 @@ from .catalogue import DISTRIBUTIONS
 from .entry import FAMILIES, FUNCTIONS
 from .numbers import ratios
 
-COLOURS = dict(zip(FUNCTIONS, [*seaborn.color_palette("colorblind", 5), "black"], strict=True))
+COLOURS = dict(
+    zip(FUNCTIONS, [*seaborn.color_palette("colorblind", len(FUNCTIONS) - 1), "black"], strict=True)
+)
 LEAST, MOST = 1e-3, 1e3  # of the axis; beyond it, and at 0 or infinity, a triangle at the edge
 ROW = 0.28  # inches per distribution
 LINES = 40  # draws that are led from noise to sample

@@ -8,6 +8,7 @@ import pandas as pd
 from ...core.words import count, joined, number, plural
 from ...learners import LEARNERS
 from ...models.likelihoods import LIKELIHOODS
+from ...paper.claims import effect_said
 from ...paper.distance import HELD_OUT
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
@@ -16,8 +17,11 @@ from ...results.words import label, named
 SPLITS = {"test": "test", "train": "train (running average)"}
 
 
+JUDGED = ("near", "as one run", "apart")  # `found` of paper.distance.distances; else missing
+
+
 def _met(found: pd.Series) -> str:
-    return f"{(found == 'near').sum()} of {len(found)}" if found.notna().all() else "–"
+    return f"{(found == 'near').sum()} of {len(found)}" if found.isin(JUDGED).all() else "–"
 
 
 def _distances(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
@@ -41,7 +45,7 @@ def _distances(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
 def apart(table: pd.DataFrame, gathered: Gathered) -> list[str]:
     """The curves beyond their target on held-out points, each with a reason or 'unexplained'."""
     study, lines = gathered.study, []
-    rows = table[(table["points"] == HELD_OUT) & (table["found"] != "near")]
+    rows = table[(table["points"] == HELD_OUT) & table["found"].isin(JUDGED[1:])]
     for row in rows.itertuples():
         digits = LIKELIHOODS[study.experiments[row.experiment].likelihood].decimals
         why = "unexplained"
@@ -84,14 +88,11 @@ def _difference(table: pd.DataFrame, reading: str, other: str) -> str:
 
 def _claims(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
     def cells(row, prefix: str) -> str:
-        effect = float(row[f"{prefix}effect"])
         said = str(row[f"{prefix}verdict"]).partition(":")[0]
-        if not np.isfinite(effect):
+        if not np.isfinite(row[f"{prefix}effect"]):
             return said
-        more = "more than " if row[f"{prefix}limit"] is True else ""
-        low, high = float(row[f"{prefix}low"]), float(row[f"{prefix}high"])
-        within = f" [{number(low)}, {number(high)}]" if np.isfinite(low) else ""
-        return f"{said}: {more}{number(effect)}{within} {row['unit']} ({row[f'{prefix}check']})"
+        effect = effect_said({n: row[prefix + n] for n in ("effect", "low", "high", "limit")})
+        return f"{said}: {effect} {row['unit']} ({row[f'{prefix}check']})"
 
     return tabular(
         [
