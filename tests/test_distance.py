@@ -168,7 +168,7 @@ def test_no_curve_of_the_paper_no_distance():
         and distance.differences(study(), paper_of(latent_dim=7)).empty
     )
     assert distance.distances(study(), paper_of(points=(2e8, 3e8))).empty
-    assert numbers.of(study(), paper_of()).empty
+    assert numbers.readings(study(), paper_of()).empty
 
 
 def test_averaged_bound_is_the_mean_of_a_window():
@@ -218,7 +218,7 @@ def ablated(shifts, diverged=()):
 def test_the_ablation_finds_the_reading_that_is_closest():
     lost = [("prior-none", "wake_sleep", 0), ("prior-none", "wake_sleep", 1)]
     gathered = ablated({"sd0.1": -6.0, "scale255": 0.5, "prior-none": 0.0, "l5-m100": 0.0}, lost)
-    table = numbers.of(gathered, paper_of())
+    table = numbers.readings(gathered, paper_of())
     assert list(table.columns) == numbers.COLUMNS and set(table["reading"]) == {
         "default",
         "sd0.1",
@@ -268,7 +268,7 @@ def test_the_ablation_sums_up_over_panels():
         run = Run("mnist+sd0.1", "aevb", 20, seed)
         gathered.runs[run.name] = made_run(parsed, run, line(samples) + 1.0, samples=samples)
     paper = pd.concat([paper_of(), paper_of(latent_dim=20)])
-    table = numbers.of(gathered, paper)
+    table = numbers.readings(gathered, paper)
     whole = table[table["latent_dim"].isna() & (table["algorithm"] == "aevb")].set_index("reading")
     assert whole.loc["sd0.1", "test"] == pytest.approx(np.sqrt((36 + 1) / 2), abs=1e-4)
     assert whole.loc["default", "test"] == pytest.approx(2.0, abs=1e-4)

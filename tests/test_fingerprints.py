@@ -182,7 +182,7 @@ def test_the_figure_the_table_and_the_sentence(paper):
     said = part(gathered, paper, numbers)
     assert "MNIST, AEVB: true (0.00), then small" in said.facts["closest_reading"]
     assert "0.02 for 4 of 4 curves" in said.facts["recovered"]
-    assert len(said.tables["fingerprints"].rows) == 12 + 6 and said.sections
+    assert len(numbers["fingerprints"]) == 12 + 6 and said.sections
 
 
 def test_a_study_of_variants_alone_has_curves_and_a_page(tmp_path):

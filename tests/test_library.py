@@ -298,7 +298,7 @@ def test_a_study_gives_its_tables(study):
     assert set(evidence["of"]) == set(study.gathered.of("evidence"))
     with pytest.raises(aevb.UserError, match=r"claims\.csv does not exist"):
         study.claims()
-    claims = aevb.load_study(ROOT / "results" / "reference" / "figure3").claims()
+    claims = aevb.load_study(ROOT / "results" / "reference").claims()
     assert {"claim", "verdict"} <= set(claims) and len(claims)
 
 

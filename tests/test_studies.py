@@ -113,11 +113,17 @@ def test_runs_of_other_settings_are_not_gathered(tmp_path, path, capsys):
 
 def test_tables_without_any_text_are_read_with_empty_texts(tmp_path):
     table = pd.DataFrame(
-        {"claim": ["1. one"], "effect": [np.nan], "check": [None], "exceptions": [""], "link": [""]}
+        {
+            "claim": ["1. one"],
+            "effect": [np.nan],
+            "check": [None],
+            "exceptions": [""],
+            "study": [""],
+        }
     )
     csv.write(table, tmp_path / "claims.csv")
     row = csv.read(tmp_path / "claims.csv").iloc[0]
-    assert (row["check"], row["exceptions"], row["link"]) == ("", "", "") and np.isnan(
+    assert (row["check"], row["exceptions"], row["study"]) == ("", "", "") and np.isnan(
         row["effect"]
     )
 

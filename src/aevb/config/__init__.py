@@ -83,8 +83,9 @@ class Config(Strict):
     beside: list[Location] = Field(
         [],
         description="gathered.h5 of other studies (paths from the Snakefile's folder). Claims of "
-        "the paper that this study cannot test are tested on them. If it has no Figure 3 or no "
-        "ablation, theirs is compared with the paper",
+        "the paper that this study cannot test are tested on them, its report has a chapter for "
+        "each study that only they have, and if it has no Figure 3, theirs is compared with the "
+        "paper",
     )
     reference: Location | None = Field(
         None,

@@ -141,6 +141,7 @@ VERDICTS += [
     "says",
     "rule",
     "figure",
+    "paper",
 ]
 DETAILS = [
     "claim",
@@ -179,7 +180,7 @@ def verdicts(
     `paper` are the paper's curves. Columns:
 
         claim                     number and name
-        says, statement, rule     as the claim has them; figure and unit too
+        says, statement, rule     as the claim has them; figure, unit and paper too
         verdict                   a word and what qualifies it, see verdicts.py
         finding                   the effect of the weakest case in words
         effect, low, high         mean and 95 % interval of the weakest case (verdicts.support)
@@ -206,6 +207,7 @@ def verdicts(
             "says": entry.says,
             "rule": entry.rule,
             "figure": entry.figure,
+            "paper": entry.paper,
         }
         if checks:
             row["verdict"], row["exceptions"] = judge(checks, remarks)

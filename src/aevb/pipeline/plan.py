@@ -21,6 +21,7 @@ from ..engine.roots import TRAINING
 from ..learners import LEARNERS
 from ..paper.facts import CURVES
 from ..studies import STUDIES, Figure, Page, Study
+from ..studies.chapters import Chapter, chapters, configuration
 from ..studies.planning import (
     budgets,
     data_path,
@@ -172,42 +173,68 @@ def gather_job(config: Config, made: list[Job]) -> Job:
     )
 
 
+def told(config: Config) -> list[Chapter]:
+    """The studies that the report tells of: those that the configuration asks for, and those that
+    only the studies of `beside` have."""
+    return chapters(config, [configuration(ROOT / path) for path in config.beside])
+
+
 def figures(config: Config) -> dict[str, Figure]:
     """The figures of a study by file name."""
-    return _together(active(config), lambda study: study.figures(config))
+    return {name: figure for name, (figure, _) in _figures(config).items()}
+
+
+def _figures(config: Config) -> dict[str, tuple[Figure, Chapter]]:
+    return _together(told(config), lambda chapter: chapter.study.figures(chapter.config))
 
 
 def numbers(config: Config) -> dict[str, str]:
     """Its CSV tables: name -> place of the function that makes it."""
-    told = [study for study in STUDIES.values() if study.told(config)]
-    return _together(told, lambda study: study.numbers(config))
+    return {name: place for name, (place, _) in _numbers(config).items()}
+
+
+def _numbers(config: Config) -> dict[str, tuple[str, Chapter]]:
+    return _together(told(config), lambda chapter: chapter.study.numbers(chapter.config))
 
 
 def pages(config: Config) -> dict[str, Page]:
     """Its pages beside the report by file name."""
-    return _together(active(config), lambda study: study.pages(config))
+    own = [chapter for chapter in told(config) if not chapter.of]
+    found = _together(own, lambda chapter: chapter.study.pages(chapter.config))
+    return {name: page for name, (page, _) in found.items()}
 
 
-def _together(studies: list[Study], what: Callable[[Study], dict[str, Made]]) -> dict[str, Made]:
-    """`what` each study makes, by file name. Raises UserError if two make a file of one name."""
-    found: dict[str, Made] = {}
-    for study in studies:
-        for name, made in what(study).items():
+def _together(
+    told: list[Chapter], what: Callable[[Chapter], dict[str, Made]]
+) -> dict[str, tuple[Made, Chapter]]:
+    """`what` each chapter makes, by file name, and the chapter. Raises UserError if two make a file
+    of one name."""
+    found: dict[str, tuple[Made, Chapter]] = {}
+    for chapter in told:
+        for name, made in what(chapter).items():
             if name in found:
-                raise UserError(f"another study makes '{name}'; rename that of '{study.key}'")
-            found[name] = made
+                raise UserError(
+                    f"another study makes '{name}'; rename that of '{chapter.study.key}'"
+                )
+            found[name] = made, chapter
     return found
 
 
+def _others(config: Config) -> list[str]:
+    """The gathered results of the studies beside."""
+    return [str(ROOT / path) for path in config.beside]
+
+
 def figure_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
-    """One per figure, from the gathered results and the paper's curves (`source`)."""
+    """One per figure, from the gathered results of its study and the paper's curves (`source`)."""
+    files = [*source["gathered"], *_others(config)]
     return [
         Job(
             "figure",
             name,
             "pipeline.work:figure",
             [f"{config.folder}/figures/{name}.{suffix}" for suffix in ("svg", "pdf", "png")],
-            source,
+            {**source, "gathered": [files[chapter.of]]},
             {"place": figure.draw},
             (absolute(figure.draw),),
             makes="figures drawn",
@@ -215,23 +242,24 @@ def figure_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
             caption=figure.caption or "figure.rst",
             category="Figures",
         )
-        for name, figure in figures(config).items()
+        for name, (figure, chapter) in _figures(config).items()
     ]
 
 
 def numbers_job(config: Config, source: dict[str, list[str]]) -> Job:
     """The CSV tables: verdicts on the claims, distances to the paper's curves, and the studies'."""
-    tables = numbers(config)
+    tables = _numbers(config)
     # claims of a plug-in need no study, so each plug-in may hold some
     claims = [*(study.claims for study in STUDIES.values() if study.claims), *plugins.modules()]
+    places = {name: place for name, (place, _) in tables.items()}
     return Job(
         "claims",
         "",
         "pipeline.work:numbers",
         [f"{config.folder}/{name}.csv" for name in tables],
-        {**source, "others": [str(ROOT / path) for path in config.beside]},
-        {"tables": tables},
-        tuple(map(absolute, [*tables.values(), *claims])),
+        {**source, "others": _others(config)},
+        {"tables": places, "of": {name: chapter.of for name, (_, chapter) in tables.items()}},
+        tuple(map(absolute, [*places.values(), *claims])),
         memory_mb=1000,
     )
 
@@ -257,15 +285,16 @@ def page_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
 
 def document_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
     """The report as a page and as a paper, of figures, tables and texts."""
-    told = [study for study in STUDIES.values() if study.told(config)]
-    parts = [place for study in told if (place := study.part())]
-    texts = {study.key: study.text() for study in told if study.text()}
+    studies = [chapter.study for chapter in told(config)]
+    parts = [place for study in studies if (place := study.part())]
+    texts = {study.key: study.text() for study in studies if study.text()}
     files = [str(text) for text in texts.values() if isinstance(text, Path)]
     own = {key: text for key, text in texts.items() if isinstance(text, str)}
     folder, jobs = config.folder, []
     for kind, suffix, pictures in (("report", "html", "svg"), ("paper", "pdf", "pdf")):
         inputs = {
             **source,
+            "others": _others(config),
             "figures": [f"{folder}/figures/{name}.{pictures}" for name in figures(config)],
             "tables": [f"{folder}/{name}.csv" for name in numbers(config)],
             "template": [str(TEMPLATES[kind])],
@@ -320,15 +349,13 @@ def _check(config: Config, planned: list[Job]) -> None:
     places |= {figure.draw: f"figure {name}" for name, figure in figures(config).items()}
     places |= {place: f"table {name}" for name, place in numbers(config).items()}
     places |= {page.write: f"page {name}" for name, page in pages(config).items()}
-    for study in STUDIES.values():
-        if study.told(config):
-            mine = [place for place in (study.part(), study.claims) if place]
-            places |= {place: f"study {study.key}" for place in mine}
-    for study in active(config):
+    for study, own, _ in told(config):
+        mine = [place for place in (study.part(), study.claims) if place]
+        places |= {place: f"study {study.key}" for place in mine}
         text = study.text()
         words = text.read_text(encoding="utf-8") if isinstance(text, Path) else text
         there = re.findall(r"^== (\S+)$", words, flags=re.MULTILINE)
-        for name in study.figures(config):
+        for name in study.figures(own):
             if name not in there:
                 raise UserError(
                     f"the figure {name} has no caption; add a section '== {name}' to the texts of "

@@ -6,7 +6,6 @@ without it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,21 +108,10 @@ def numbers(jobs: list[Job]) -> None:
     for job in jobs:
         gathered, paper = _gathered(job)
         others = [results.read_gathered(path) for path in job.inputs["others"]]
-        for (name, place), path in zip(job.settings["tables"].items(), job.outputs, strict=True):
-            table = found(place)(gathered, paper, others)
-            if name == "claims":
-                table["link"] = _links(table, path, gathered, others, job.inputs["others"])
-            write(table, path)
-
-
-def _links(table: pd.DataFrame, path: str, gathered, others, files: list[str]) -> list[str]:
-    """Where each claim leads: to its figure here, or in the report of the study that tests it."""
-    reports = {gathered.config["name"]: ""}
-    for other, file in zip(others, files, strict=True):
-        report = os.path.join(os.path.dirname(file), "report.html")
-        reports.setdefault(other.config["name"], os.path.relpath(report, os.path.dirname(path)))
-    rows = zip(table["study"], table["figure"], strict=True)
-    return [f"{reports[study]}#{name}" if study else "" for study, name in rows]
+        tables, of = job.settings["tables"], job.settings["of"]
+        for (name, place), path in zip(tables.items(), job.outputs, strict=True):
+            own = [gathered, *others][of[name]]
+            write(found(place)(own, paper, () if of[name] else others), path)
 
 
 def page(jobs: list[Job]) -> None:
@@ -138,8 +126,9 @@ def document(jobs: list[Job]) -> None:
 
     for job in jobs:
         gathered, paper = _gathered(job)
+        others = [results.read_gathered(path) for path in job.inputs["others"]]
         figures = {Path(path).stem: path for path in job.inputs["figures"]}
         tables = {Path(path).stem: read(path) for path in job.inputs["tables"]}
         shown = {name: table for name, table in tables.items() if len(table)}
         make: Callable = pages.typeset_paper if job.kind == "paper" else pages.render
-        make(gathered, paper, figures, shown, job.outputs[0])
+        make(gathered, paper, figures, shown, job.outputs[0], others)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -100,11 +98,16 @@ def _budgets(study: Config) -> list[str]:
     return [f"The budget is {'; '.join(short_of)}: nothing here tells how its curves end."]
 
 
-def _beside(study: Config) -> list[str]:
-    if not study.beside:
-        return []
-    where = joined(Path(path).parent.name for path in study.beside)
-    return [f"What this study leaves out is judged on other studies, if they have it: {where}."]
+def beside_note(here: Config, there: Config) -> str:
+    """From which results a chapter of another study is, in a sentence."""
+    other = [
+        f"{name} {getattr(there.training, name)} (here {getattr(here.training, name)})"
+        for name in type(there.training).model_fields
+        if not name.startswith(("pilot", "step"))  # which each curve has of its own
+        and getattr(there.training, name) != getattr(here.training, name)
+    ]
+    trained = f", trained with {joined(other)}" if other else ""
+    return f"From the study “{there.name}”, which is beside this one{trained}."
 
 
 def _tables(found: dict, rows: list[dict], kinds: list[str]) -> dict[str, Tabular]:
@@ -212,9 +215,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "count": count,
         "rate": rate,
     }
-    return Part(
-        facts, _tables(facts, rows, kinds), _sections(facts), [], _budgets(study) + _beside(study)
-    )
+    return Part(facts, _tables(facts, rows, kinds), _sections(facts), _budgets(study))
 
 
 def _sections(facts: dict) -> list[Section]:
@@ -222,6 +223,19 @@ def _sections(facts: dict) -> list[Section]:
     lost = [("table", "diverged")] if facts["diverged"] else [("text", "none-diverged")]
     command = facts["commands"]
     return [
+        Section(
+            "run",
+            "What was run",
+            [
+                ("text", "run"),
+                ("text", "lost"),
+                ("text", "values"),
+                ("table", "conventions"),
+                ("heading", "What was not run"),
+                ("list", "not_run"),
+            ],
+            2000,
+        ),
         Section(
             "steps",
             "Step sizes chosen by the pilot",
@@ -236,8 +250,6 @@ def _sections(facts: dict) -> list[Section]:
             2020,
         ),
         Section("diverged", "Diverged replicas", lost, 2030),
-        Section("data", "Data conventions", [("table", "conventions")], 2040),
-        Section("notrun", "What was not run", [("list", "not_run")], 2050),
         Section("cost", "Cost", [("text", "cost"), ("table", "cost")], 2060),
         Section("settings", "Every setting", [("table", "settings")], 2070, appendix=True),
         Section("provenance", "Provenance", [("table", "code"), ("table", "provenance")], 2080),

@@ -11,22 +11,25 @@ import base64
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jinja2
 import pandas as pd
 import typst
 from markupsafe import Markup, escape
 
+from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic
-from ..core.run import found
+from ..core.run import absolute, found
 from ..learners import LEARNERS, appearance
 from ..paper.facts import CURVES
 from ..results import Gathered, read_gathered
 from ..results.csv import read
-from ..studies import STUDIES
+from ..studies import STUDIES, Study
+from ..studies.chapters import chapters
 from . import general, live
 from .parts import LAST, Part, Section, markdown, tabular
 
@@ -78,44 +81,99 @@ class _Texts(dict[str, str]):
         raise UserError(f"the text {name} is missing; add '== {name}' to the texts of its study")
 
 
-def parts(gathered: Gathered, paper: pd.DataFrame, numbers: Tables) -> list[Part]:
-    """What every study has, then what each adds, in the order of their sections."""
-    told = [study for study in STUDIES.values() if study.told(gathered.study) and study.part()]
-    made = [found(study.part())(gathered, paper, numbers) for study in told]
-    made.sort(key=lambda part: min((s.order for s in part.sections), default=LAST))
-    return [general.part(gathered, paper, numbers), *made]
+class Told(NamedTuple):
+    """A study of a report, with what its results give."""
+
+    study: Study
+    config: Config
+    part: Part
+    facts: dict[str, Any]  # for its texts: those of all studies of the same results
+    note: str  # from which results it is, where they are beside; else ''
 
 
-def _contents(gathered: Gathered, paper: pd.DataFrame, numbers: Tables) -> dict:
+def told(
+    gathered: Gathered, paper: pd.DataFrame, numbers: Tables, others: Sequence[Gathered] = ()
+) -> tuple[Part, list[Told]]:
+    """What every study has, and what each chapter adds, in the order of their sections."""
+    own = general.part(gathered, paper, numbers)
+    added: list[Told] = []
+    listed = chapters(gathered.study, [other.study for other in others])
+    for of, results in enumerate((gathered, *others)):
+        mine = [chapter for chapter in listed if chapter.of == of]
+        made = {
+            chapter.study.key: found(chapter.study.part())(results, paper, numbers)
+            for chapter in mine
+            if chapter.study.part()
+        }
+        common = own if not of else general.part(results, paper, numbers) if mine else Part()
+        facts = common.facts | {k: v for part in made.values() for k, v in part.facts.items()}
+        note = general.beside_note(gathered.study, results.study) if of else ""
+        for chapter in mine:
+            part = made.get(chapter.study.key, Part())
+            added.append(Told(chapter.study, chapter.config, part, facts, note))
+    added.sort(key=lambda each: min((s.order for s in each.part.sections), default=LAST))
+    return own, added
+
+
+def _contents(
+    gathered: Gathered, paper: pd.DataFrame, numbers: Tables, others: Sequence[Gathered] = ()
+) -> dict:
     """What page and paper are made of: facts, tables, texts, sections and figures."""
-    study, made = gathered.study, parts(gathered, paper, numbers)
-    facts = {name: value for part in made for name, value in part.facts.items()}
+    own, listed = told(gathered, paper, numbers, others)
+    made = [own, *(each.part for each in listed)]
+    facts = own.facts | {k: v for each in listed if not each.note for k, v in each.facts.items()}
     tables = {name: table for part in made for name, table in part.tables.items()}
-    active = [entry for entry in STUDIES.values() if entry.told(study)]
     words = _Texts(texts(TEMPLATES / "texts.j2", facts))
-    for entry in active:
-        words |= texts(entry.text(), facts) if entry.text() else {}
-    sections = sorted(
-        (s for part in made for s in part.sections), key=lambda section: section.order
-    )
+    drawn, notes, code = {}, {}, {}
+    for each in listed:
+        words |= texts(each.study.text(), each.facts) if each.study.text() else {}
+        for name, figure in each.study.figures(each.config).items():
+            drawn[name], notes[name], code[name] = figure, each.note, source_of(figure.draw)
+    sections = [_noted(section, each.note) for each in listed for section in each.part.sections]
+    sections = sorted([*own.sections, *sections], key=lambda section: section.order)
     placed = {name for section in sections for kind, name in section.blocks if kind == "figure"}
-    drawn = {name: figure for entry in active for name, figure in entry.figures(study).items()}
-    absent = [e.absent for e in STUDIES.values() if e.absent and not e.told(study)]
-    missing = [sentence for part in made[1:] for sentence in part.missing]
+    keys = {each.study.key for each in listed}
+    absent = [study.absent for study in STUDIES.values() if study.absent and study.key not in keys]
+    mine = [each for each in listed if not each.note]
+    answer = answers(made)
+    not_run = absent + [line for each in mine for line in each.part.missing] + own.missing
     return {
         **facts,
         "tables": tables,
         "texts": words,
         "sections": [section for section in sections if _shows(section, tables, drawn)],
         "titles": {name: drawn[name].title for name in drawn},
+        "notes": notes,
+        "code_of": code,
+        "data_of": {name: figure.data for name, figure in drawn.items() if not notes[name]},
+        "findings": {name: text for part in made for name, text in part.findings.items()},
+        "files": {name: len(table) for name, table in numbers.items()},
         # those that no section shows; their names put the paper's in order
         "figures": sorted(name for name in drawn if name not in placed),
-        "answer": [sentence for part in made for sentence in part.answer],
-        "summary": [sentence for part in made for sentence in part.summary],
-        "not_run": absent + missing + made[0].missing,
-        "pages": {name: page for entry in active for name, page in entry.pages(study).items()},
+        "answer": answer,
+        "not_run": not_run,
+        "conclusion": answer[:2] + not_run,
+        "pages": {k: page for each in mine for k, page in each.study.pages(each.config).items()},
         "live": {name: figure for part in made for name, figure in part.live.items()},
     }
+
+
+def answers(parts: Sequence[Part]) -> list[str]:
+    """The sentences that open the report, in their order."""
+    return [text for _, text in sorted(answer for part in parts for answer in part.answer)]
+
+
+def source_of(place: str) -> str:
+    """The file of a function that is named by place, from the checkout's folder; '' if it is not
+    in it."""
+    module = absolute(place).partition(":")[0].replace(".", "/")
+    path = f"src/{module}.py"
+    return path if (TEMPLATES.parent / path).exists() else ""
+
+
+def _noted(section: Section, note: str) -> Section:
+    """A section that says from which results it is."""
+    return section._replace(blocks=[("note", note), *section.blocks]) if note else section
 
 
 def _shows(section: Section, tables: Mapping, figures: Mapping) -> bool:
@@ -161,14 +219,20 @@ def filled(template: Path, context: dict) -> str:
 
 
 def render(
-    gathered: Gathered, paper: pd.DataFrame, figures: Mapping[str, str], numbers: Tables, output
+    gathered: Gathered,
+    paper: pd.DataFrame,
+    figures: Mapping[str, str],
+    numbers: Tables,
+    output,
+    others: Sequence[Gathered] = (),
 ) -> None:
     """Write the report of a study as one HTML file that fetches nothing.
 
     `paper`: the paper's curves; `figures`: name -> SVG file; `numbers`: CSV tables by name, which
-    are left out unless given. Raises UserError if the output cannot be written.
+    are left out unless given; `others`: the results beside. Raises UserError if the output cannot
+    be written.
     """
-    context = _contents(gathered, paper, numbers)
+    context = _contents(gathered, paper, numbers, others)
     pictures = {
         n: base64.b64encode(Path(path).read_bytes()).decode() for n, path in figures.items()
     }
@@ -179,20 +243,29 @@ def render(
 
 
 def source(
-    gathered: Gathered, paper: pd.DataFrame, figures: Mapping[str, str], numbers: Tables
+    gathered: Gathered,
+    paper: pd.DataFrame,
+    figures: Mapping[str, str],
+    numbers: Tables,
+    others: Sequence[Gathered] = (),
 ) -> str:
     """The paper in Typst's language; it shows the figures NAME.pdf beside it. As `render`."""
     environment = jinja2.Environment(autoescape=True, finalize=typeset, **BLOCKS)
-    context = _contents(gathered, paper, numbers) | {"raw": Markup, "pictures": figures}
+    context = _contents(gathered, paper, numbers, others) | {"raw": Markup, "pictures": figures}
     text = (TEMPLATES / "paper.typ.j2").read_text(encoding="utf-8")
     return environment.from_string(text).render(**context)
 
 
 def typeset_paper(
-    gathered: Gathered, paper: pd.DataFrame, figures: Mapping[str, str], numbers: Tables, output
+    gathered: Gathered,
+    paper: pd.DataFrame,
+    figures: Mapping[str, str],
+    numbers: Tables,
+    output,
+    others: Sequence[Gathered] = (),
 ) -> None:
     """Write the report as a PDF in a paper's form; `figures`: name -> PDF file. See `render`."""
-    text = source(gathered, paper, figures, numbers)
+    text = source(gathered, paper, figures, numbers, others)
     with tempfile.TemporaryDirectory() as folder, atomic(output) as temporary:
         (Path(folder) / "paper.typ").write_text(text, encoding="utf-8")
         for name, path in figures.items():
@@ -214,14 +287,18 @@ def with_fragment(text: str, name: str, fragment: str) -> str:
     return text[: text.index(start)] + f"{start}\n{fragment}\n" + text[text.index(end) :]
 
 
-def opening(gathered: Gathered, paper: pd.DataFrame, numbers: Tables) -> str:
-    """What a README opens with, in Markdown: the sentences of the answer, and the verdicts."""
-    made = parts(gathered, paper, numbers)
-    sentences = [f"* {sentence}" for part in made for sentence in part.answer]
-    blocks = [block for part in made for section in part.sections for block in section.blocks]
+def opening(
+    gathered: Gathered, paper: pd.DataFrame, numbers: Tables, others: Sequence[Gathered] = ()
+) -> str:
+    """What a README opens with, in Markdown: the sentences of the answer, and the verdicts on the
+    paper's claims."""
+    made = [each.part for each in told(gathered, paper, numbers, others)[1]]
+    sentences = [f"* {sentence}" for sentence in answers(made)]
+    claims = [s for part in made for s in part.sections if s.id == "claims"]
     rows = [
         {"verdict": f"{row.icon} {row.word}", "claim": row.claim, "finding": row.finding}
-        for kind, verdicts in blocks
+        for section in claims
+        for kind, verdicts in section.blocks
         if kind == "verdicts"
         for row in verdicts
     ]
@@ -236,6 +313,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     tables = {path.stem: read(path) for path in sorted(options.folder.glob("*.csv"))}
     gathered = read_gathered(options.folder / "gathered.h5")
-    made = opening(gathered, pd.read_csv(CURVES), tables)
+    others = [read_gathered(TEMPLATES.parent / path) for path in gathered.study.beside]
+    made = opening(gathered, pd.read_csv(CURVES), tables, others)
     readme = options.readme.read_text(encoding="utf-8")
     options.readme.write_text(with_fragment(readme, "answer", made), encoding="utf-8")

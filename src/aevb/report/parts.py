@@ -139,10 +139,11 @@ class Section(NamedTuple):
     """A section of page and paper: what it shows, in order.
 
     Blocks are ("text", name of a paragraph), ("items", names of such), ("list", sentences),
-    ("table", name), ("figure", name), ("verdicts", a list of Verdict), ("heading", words), ("code",
-    a command), and ("details" or "open", (words, blocks)). The lists "answer" and "not_run" are
-    those of all studies. Details fold away on the page, those that are "open" open at first; in the
-    paper they are an appendix. A table or figure that is not there shows nothing.
+    ("note", a sentence), ("table", name), ("file", name of a CSV table, which is linked),
+    ("figure", name), ("verdicts", a list of Verdict), ("heading", words), ("code", a command), and
+    ("details" or "open", (words, blocks)). The lists "answer" and "not_run" are those of all
+    studies. Details fold away on the page, those that are "open" open at first; in the paper they
+    are an appendix. What is not there shows nothing.
     """
 
     id: str  # its anchor, and what leads to it
@@ -159,10 +160,11 @@ class Part:
     facts: dict[str, Any] = field(default_factory=dict)  # for its paragraphs (Study.text)
     tables: dict[str, Tabular] = field(default_factory=dict)
     sections: list[Section] = field(default_factory=list)
-    summary: list[str] = field(default_factory=list)  # sentences of its summary
     missing: list[str] = field(default_factory=list)  # what of the paper is not run, as sentences
     live: dict[str, Any] = field(default_factory=dict)  # figure -> LiveFigure, to look into
-    answer: list[str] = field(default_factory=list)  # sentences that open the report
+    # sentences that open the report, with their places there
+    answer: list[tuple[int, str]] = field(default_factory=list)
+    findings: dict[str, str] = field(default_factory=dict)  # figure -> what it shows, a sentence
 
 
 class LiveFigure(NamedTuple):

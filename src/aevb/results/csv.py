@@ -10,7 +10,7 @@ from ..core.errors import Damaged
 from ..core.files import atomic
 
 # Columns of texts that may be empty in every row.
-TEXTS = {"exceptions", "diverged", "check", "side", "interval", "study", "link"}
+TEXTS = {"exceptions", "diverged", "check", "side", "interval", "study"}
 
 
 def read(path: str | Path) -> pd.DataFrame:

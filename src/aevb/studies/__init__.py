@@ -23,6 +23,7 @@ class Figure(NamedTuple):
     title: str  # of its caption: "Figure 2. Bound against training samples"
     draw: str  # place of a function (gathered, paper) -> matplotlib Figure
     caption: str = ""  # in Snakemake's own report
+    data: str = "gathered.h5"  # the file that holds what it shows
 
 
 class Page(NamedTuple):
@@ -59,10 +60,6 @@ class Study:
     def active(self, config: Config) -> bool:
         """Whether the configuration asks for it."""
         return bool(self.options(config))
-
-    def told(self, config: Config) -> bool:
-        """Whether the report tells of it: where it is asked for, or is beside."""
-        return self.active(config)
 
     def names(self, config: Config) -> list[str]:
         """The experiments that its section names."""

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import json
-from pathlib import Path
-
 from pydantic import Field
 
-from ...core.files import open_h5
 from ...core.run import Run
 from ...core.sections import Count, Strict, Whole
 from .. import Study
@@ -37,16 +32,6 @@ class Ablation(Strict):
     )
 
 
-@functools.cache
-def has_ablation(gathered: str) -> bool:
-    """Whether the gathered results of a study beside (path from the checkout) have an ablation."""
-    try:
-        with open_h5(Path(__file__).parents[4] / gathered) as file:
-            return bool(json.loads(file.attrs["config"]).get("ablation"))
-    except (OSError, KeyError, ValueError):  # the job that reads it says what is wrong
-        return False
-
-
 class ReadingsOneByOne(Study):
     """The study; see `Study` for what each method answers."""
 
@@ -54,9 +39,6 @@ class ReadingsOneByOne(Study):
     order = 70
     listed = False
     section = Ablation
-
-    def told(self, config):
-        return self.active(config) or any(map(has_ablation, config.beside))
 
     def names(self, config):
         return [row.experiment for row in config.ablation.curves]

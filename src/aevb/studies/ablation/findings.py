@@ -6,7 +6,7 @@ import pandas as pd
 
 from ...core.words import number
 from ...learners import LEARNERS
-from ...report.parts import Part, Section, plain
+from ...report.parts import Part, Section
 from ...results import Gathered
 from ...results.words import label
 
@@ -41,6 +41,6 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     if not len(table):
         return Part({"closest": ""})
     section = Section(
-        "readings", "Readings of the paper", [("text", "readings"), ("table", "readings")], 35
+        "readings", "Readings of the paper", [("text", "readings"), ("file", "readings")], 35
     )
-    return Part({"closest": closest(table)}, {"readings": plain(table)}, [section])
+    return Part({"closest": closest(table)}, sections=[section])

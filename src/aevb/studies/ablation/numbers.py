@@ -19,12 +19,6 @@ COLUMNS += ["test", "train", "average", "rms", "gain", "closest"]
 def readings(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
-    """The table `of` the first of (gathered, *others) that has an ablation."""
-    found = [of(study, paper) for study in (gathered, *others)]
-    return next(filter(len, found), found[0])
-
-
-def of(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
     """Which reading of the paper comes closest to its curves.
 
     Variants BASE+READING stand beside BASE itself, the reading "default". One row per curve and
@@ -79,7 +73,7 @@ def of(gathered: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_all_panels(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `of` with those for all panels together, and what compares readings."""
+    """The rows of `readings` with those for all panels together, and what compares readings."""
     pooled = table.groupby(["experiment", "algorithm", "reading"], sort=False, as_index=False)
     distances_of = {
         key: (key, lambda part: float(np.sqrt((part**2).mean(skipna=False))))

@@ -154,4 +154,4 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         50,
     )
     tables = {"graded": tabular(rows or [{"N_z": "every model of it diverged"}], "data")}
-    return Part(facts, tables, [section], reliability)
+    return Part(facts, tables, [section])

@@ -92,10 +92,12 @@ class Figure2(Study):
 
     def figures(self, config):
         draw = "studies.figure2.figures:figure2"
-        return {"figure2": Figure("Figure 2. Bound against training samples", draw, "figure2.rst")}
+        title = "Figure 2. Bound against training samples"
+        return {"figure2": Figure(title, draw, "figure2.rst", "curves.csv")}
 
     def numbers(self, config):
-        return {"units": "studies.figure2.numbers:units"}
+        here = "studies.figure2.numbers"
+        return {"bounds": f"{here}:bounds", "units": f"{here}:units"}
 
     def part(self):
         return "studies.figure2.findings:part"

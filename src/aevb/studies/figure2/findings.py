@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -10,24 +12,16 @@ from ...core.run import Run
 from ...core.words import count, joined, number, plural, short
 from ...learners import LEARNERS
 from ...models.likelihoods import LIKELIHOODS
-from ...paper.comparison import (
-    beside_cells,
-    closeness,
-    comparison,
-    done_curves,
-    missing_curves,
-    shared,
-    tells,
-)
+from ...paper.comparison import closeness, comparison, done_curves, missing_curves, shared
 from ...paper.curves import accuracy, paper_curve
 from ...paper.distance import differences, rms
 from ...paper.facts import PAPER_SAMPLES, PAPER_WINDOW
 from ...report.conventions import departures
 from ...report.parts import NOTHING, Part, Section, Tabular, plain, tabular
 from ...report.style import SEEDS_FOR_SD, in_words
-from ...results import Gathered, Pilot
+from ...results import Gathered, RunResult
 from ...results.curves import at, ignoring_z, last_shared, lasting, replicas
-from ...results.words import label, named
+from ...results.words import label
 from . import live
 
 # Below this mean KL(q(z|x) || p(z)) the latent variables carry next to nothing about the image.
@@ -45,144 +39,117 @@ def _crossing(curve: pd.DataFrame, value: float, near: float) -> float:
     return float(np.exp(found[np.argmin(np.abs(found - np.log(near)))]))
 
 
-def explanations(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> list[str]:
-    """What may explain the differences in one panel (`table`: its rows of `comparison`), as
-    sentences."""
-    study = gathered.study
-    name, latent_dim = table["experiment"].iloc[0], int(table["latent_dim"].iloc[0])
-    experiment = study.experiments[name]
-    digits, changed = LIKELIHOODS[experiment.likelihood].decimals, departures(study, name)
-    sentences = (
-        [f"The settings depart from the default reading of the paper: {'; '.join(changed)}."]
-        if changed
-        else []
-    )
-    for algorithm in dict.fromkeys(table["algorithm"]):
-        rows = table[(table["algorithm"] == algorithm) & table["paper"].notna()]
-        runs = replicas(gathered, name, algorithm, latent_dim)
-        title = LEARNERS[algorithm].label[0].upper() + LEARNERS[algorithm].label[1:]
-        test, train = rows[rows["split"] == "test"], rows[rows["split"] == "train"]
-        if len(test):
-            theirs = paper_curve(paper, study, name, latent_dim, algorithm, "test")
-            for target in sorted({shared(test), test["target"].max()}):
-                row = test[test["target"] == target].iloc[-1]
-                sentences.append(f"{title}, test {_explain_test(row, theirs, digits)}")
-            last = test[test["target"] == shared(test)].iloc[-1]
-            if experiment.dataset == "frey" and not abs(last["difference"]) <= last["tolerance"]:
-                sentences.append(
-                    "The paper's division of Frey Face into train and test is not known; ours is "
-                    "likely another."
-                )
-            pilot = gathered.pilots[Run(name, algorithm, latent_dim, 0).curve]
-            sentences.append(f"{title}: {_explain_pilot(pilot, digits)}")
-        else:
-            sentences.append(f"{title}: the paper has no test curve at these sample counts.")
-        kl = last_shared(study, runs)["test_kl"].mean()
-        if kl < IGNORES_Z:
-            sentences.append(
-                f"{title} ignores z here: its KL on the test set is {number(kl, 3)} nats at the "
-                "end, "
-                "so its bound is that of a model without latent variables, and N_z hardly matters."
-            )
-        if len(train):
-            reading = accuracy(experiment.dataset)
-            last = train[train["target"] == shared(train)].iloc[-1]
-            sentences.append(f"{title}, train {_explain_train(last, digits, reading)}")
-        lost = len(runs) - len(lasting(study, runs))
-        if lost:
-            sentences.append(
-                f"{title}: {lost} of {plural(len(runs), 'replica')} diverged and "
-                f"{'is' if lost == 1 else 'are'} left out of the mean."
-            )
-    return list(dict.fromkeys(sentences))
-
-
-def _explain_test(row: pd.Series, theirs: pd.DataFrame, digits: int) -> str:
-    """One test bound beside the paper's: inside the 95 % interval of noise, or a shift along the
-    axis."""
-    difference, tolerance = row["difference"], row["tolerance"]
-    side = "above" if difference > 0 else "below"
-    text = f"at {count(row['samples'])}: {number(abs(difference), digits)} nats {side} the paper"
-    if abs(difference) <= tolerance:
-        within = "within the noise" if tells(tolerance, row["paper"]) else "too few seeds to tell"
-        return f"{text}; {within} (± {number(tolerance, digits)})."
-    text += (
-        f", beyond the noise (± {number(tolerance, digits)})."
-        if np.isfinite(tolerance)
-        else "; one seed gives no measure of the noise."
-    )
-    crossing = _crossing(theirs, row["ours"], row["samples"])
-    percent = 100 * (crossing / row["samples"] - 1)
-    if abs(percent) >= 0.5:
-        text += f" The paper's curve has our value at {count(crossing)} samples, "
-        text += f"{number(abs(percent), 0)} % {'later' if percent > 0 else 'earlier'}."
-    if np.isfinite(tolerance):
-        text += " A setting that the paper does not print for each curve (step size, start, "
-        text += "warm-up) may explain it."
-    return text
-
-
-def _explain_pilot(pilot: Pilot, digits: int) -> str:
-    """How far apart the pilot's two best step sizes were: how much depends on a choice that the
-    paper does not print."""
-    final = sorted(
-        (
-            (bound, step)
-            for step, bound in zip(pilot.step_sizes, pilot.bounds[:, -1], strict=True)
-            if np.isfinite(bound)
+def explained(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> str:
+    """What may explain the differences from the paper on one experiment (`table`: its rows of
+    `comparison`), as a paragraph; '' where nothing is beside the paper's."""
+    if not table["paper"].notna().any():
+        return ""
+    study, name = gathered.study, table["experiment"].iloc[0]
+    sentences = [closeness(table, study, "Test bounds"), *_beyond(table, gathered, paper)]
+    runs = {
+        (algorithm, int(latent_dim)): replicas(gathered, name, algorithm, int(latent_dim))
+        for algorithm, latent_dim in _curves(table)
+    }
+    sentences += [_ignoring(runs, study), _trains(table), _steps(gathered, name, list(runs))]
+    if changed := departures(study, name):
+        sentences.append(
+            f"Settings that depart from the default reading of the paper: {'; '.join(changed)}."
         )
-    )
-    if len(pilot.step_sizes) == 1:
-        return f"the step size, {pilot.step_size:g}, was given; the pilot had no choice."
-    if len(final) == 1:
-        return f"only one step size, {pilot.step_size:g}, came through the pilot."
-    (second, other), (first, best) = final[-2:]
-    if first == second:
-        tied = joined(f"{step:g}" for bound, step in final if bound == first)
-        return f"the pilot's best step sizes, {tied}, tie, so that its choice says nothing."
+    lost = sum(len(part) - len(lasting(study, part)) for part in runs.values())
+    if lost:
+        all_of_them = plural(sum(map(len, runs.values())), "replica")
+        verb = "is" if lost == 1 else "are"
+        sentences.append(f"{lost} of {all_of_them} diverged and {verb} left out of the means.")
+    return " ".join(filter(None, sentences))
+
+
+def _curves(table: pd.DataFrame) -> list[tuple[str, int]]:
+    """(algorithm, N_z) in the order of the rows."""
+    return list(dict.fromkeys(zip(table["algorithm"], table["latent_dim"], strict=True)))
+
+
+def _listed(curves: Iterable[tuple[str, int]]) -> str:
+    """Curves in words: "AEVB with N_z = 3 and 5, wake-sleep with N_z = 10"."""
+    dims: dict[str, list[int]] = {}
+    for algorithm, latent_dim in curves:
+        dims.setdefault(algorithm, []).append(latent_dim)
+    return ", ".join(f"{LEARNERS[key].label} with N_z = {joined(dims[key])}" for key in dims)
+
+
+def _beyond(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> list[str]:
+    """The test bounds that noise does not explain, as a shift along the axis, in sentences."""
+    study, name = gathered.study, table["experiment"].iloc[0]
+    tests = table[(table["split"] == "test") & table["paper"].notna()]
+    rows = tests[tests["difference"].abs() > tests["tolerance"]]
+    rows = rows[rows["target"] == shared(tests)] if len(rows) else rows
+    digits, parts = LIKELIHOODS[study.experiments[name].likelihood].decimals, []
+    for row in rows.to_dict("records"):
+        theirs = paper_curve(paper, study, name, row["latent_dim"], row["algorithm"], "test")
+        text = f"{_listed([(row['algorithm'], row['latent_dim'])])} by "
+        text += f"{number(row['difference'], digits, sign=True)} nats"
+        percent = 100 * (_crossing(theirs, row["ours"], row["samples"]) / row["samples"] - 1)
+        if abs(percent) >= 0.5:
+            side = "later" if percent > 0 else "earlier"
+            text += f" (the paper's curve has our value {number(abs(percent), 0)} % {side})"
+        parts.append(text)
+    if not parts:
+        return []
+    sentences = [
+        f"Beyond the noise: {'; '.join(parts)}. A setting that the paper does not print for each "
+        "curve (step size, start, warm-up) may explain it."
+    ]
+    if study.experiments[name].dataset == "frey":
+        sentences.append("Its division of Frey Face into train and test is not known either.")
+    return sentences
+
+
+def _ignoring(runs: dict[tuple[str, int], list[RunResult]], study: Config) -> str:
+    """The curves that end as models without latent variables, in a sentence; '' if none does."""
+    ends = {curve: last_shared(study, part)["test_kl"].mean() for curve, part in runs.items()}
+    silent = [curve for curve, kl in ends.items() if kl < IGNORES_Z]
+    if not silent:
+        return ""
+    most = number(max(ends[curve] for curve in silent), 3)
     return (
-        f"the pilot separated its two best step sizes, {best:g} and {other:g}, by "
-        f"{number(first - second, digits)} nats "
-        f"at {count(pilot.samples[-1])} samples."
+        f"Ignoring z, with a KL of at most {most} nats on the test set: {_listed(silent)}; their "
+        "bound is that of a model without latent variables, and N_z hardly matters."
     )
 
 
-def _explain_train(row: pd.Series, digits: int, reading: float) -> str:
-    """Whether the paper's train curve looks like a running average or like the bound at that
-    moment."""
-    averaged, moment = abs(row["averaged"] - row["paper"]), abs(row["difference"])
-    where = (
-        f"at {count(row['samples'])}: the paper is {number(averaged, digits)} nats from our "
-        "averaged bound, "
-        f"{number(moment, digits)} from our bound at that moment"
+def _trains(table: pd.DataFrame) -> str:
+    """Whether the paper's train curves look like running averages or like the bound at that
+    moment, in a sentence; '' where there is none."""
+    rows = table[(table["split"] == "train") & table["paper"].notna()]
+    if not len(rows):
+        return ""
+    rows = rows[rows["target"] == shared(rows)]
+    reading = accuracy(rows["experiment"].iloc[0])
+    averaged = (rows["averaged"] - rows["paper"]).abs()
+    moment = rows["difference"].abs()
+    alike = (averaged - moment).abs() <= reading
+    said = f"At {count(rows['samples'].max())} samples the paper's train value is nearer to our "
+    said += f"averaged bound in {sum((averaged < moment) & ~alike)} of {plural(len(rows), 'curve')}"
+    said += f", to our bound at that moment in {sum((averaged > moment) & ~alike)}"
+    return said + (f"; {sum(alike)} do not tell." if any(alike) else ".")
+
+
+def _steps(gathered: Gathered, name: str, curves: list[tuple[str, int]]) -> str:
+    """How much depended on the choice of step size, in a sentence: how far apart the pilots' two
+    best were."""
+    pilots = [gathered.pilots[Run(name, *curve, 0).curve] for curve in curves]
+    if all(len(pilot.step_sizes) == 1 for pilot in pilots):
+        return "The step size was given; no pilot chose it."
+    margins = []
+    for pilot in pilots:
+        ends = np.sort(pilot.bounds[:, -1][np.isfinite(pilot.bounds[:, -1])])
+        margins += [ends[-1] - ends[-2]] if len(ends) > 1 else []
+    if not margins:
+        return "Only one step size of each curve came through its pilot."
+    digits = LIKELIHOODS[gathered.study.experiments[name].likelihood].decimals
+    return (
+        f"The pilots separated their two best step sizes by {number(min(margins), digits)} to "
+        f"{number(max(margins), digits)} nats."
     )
-    if abs(averaged - moment) <= reading:
-        return f"{where}: these two readings cannot be told apart."
-    nearer = "a running average" if averaged < moment else "the bound at that moment"
-    if min(averaged, moment) > max(averaged, moment) / 2:
-        return f"{where}: nearer to {nearer}, but neither reading explains it."
-    return f"{where}: its train curve looks like {nearer}."
-
-
-def _panels(table: pd.DataFrame, gathered: Gathered, paper: pd.DataFrame) -> list[dict]:
-    """The comparison table by experiments, their panels and their rows."""
-    study = gathered.study
-    experiments = []
-    for row in study.figure2:
-        mine = table[table["experiment"] == row.experiment]
-        compared = bool(mine["paper"].notna().any())
-        panels = []
-        for latent_dim in row.latent_dims:
-            part = mine[mine["latent_dim"] == latent_dim]
-            why = explanations(part, gathered, paper) if compared and len(part) else []
-            panels.append(
-                {"latent_dim": latent_dim, "rows": part.to_dict("records"), "explanations": why}
-            )
-        digits = LIKELIHOODS[study.experiments[row.experiment].likelihood].decimals
-        experiments.append(
-            {"id": row.experiment, "panels": panels, "compared": compared, "digits": digits}
-        )
-    return experiments
 
 
 def _order(gathered: Gathered, paper: pd.DataFrame, study: Config) -> str:
@@ -269,7 +236,6 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     """What page and paper show of Figure 2: bounds beside the paper's, and what may explain the
     differences."""
     study, table = gathered.study, comparison(gathered, paper)
-    experiments = _panels(table, gathered, paper)
     baselines = {row.experiment: ignoring_z(gathered, row.experiment) for row in study.figure2}
     values = {
         name: ", ".join(f"{split} {number(value, 1)}" for split, value in bounds.items())
@@ -277,60 +243,56 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         if bounds
     }
     algorithms = [algorithm for row in study.figure2 for algorithm in row.algorithms]
+    names = list(baselines)
+    mine = {name: table[table["experiment"] == name] for name in names}
+    why = {name: explained(mine[name], gathered, paper) for name in names}
     facts = {
-        "experiments": experiments,
+        "bounds_of": names,
+        "explained": why,
         "compared": bool(table["paper"].notna().any()),
         "by_sd": len(study.seeds) >= SEEDS_FOR_SD,
         "ignoring_z": "; ".join(f"{label(name)}: {value}" for name, value in values.items()),
         "window": short(PAPER_WINDOW),
         "legend2": in_words(algorithms),
     }
-    summary = [
-        closeness(table, study, "Test bounds"),
-        _order(gathered, paper, study),
-        _readings(gathered, paper),
-        *_collapsed(gathered, paper),
-    ]
-    tables = {f"bounds-{part['id']}": _bounds(part) for part in experiments}
+    tables = {f"bounds-{name}": _bounds(mine[name], study, name) for name in names}
     if "units" in numbers:
         tables["units"] = plain(numbers["units"])
+    blocks = [("text", "bounds")]
+    for name in names:
+        blocks += [("table", f"bounds-{name}"), *([("text", f"why-{name}")] * bool(why[name]))]
+    said = [_readings(gathered, paper), *_collapsed(gathered, paper)]
+    blocks += [("list", [sentence for sentence in said if sentence]), ("file", "bounds")]
+    title = "Bounds beside the paper's" if facts["compared"] else "Bounds"
     return Part(
         facts,
         tables,
-        [_section(facts)],
-        [sentence for sentence in summary if sentence],
+        [Section("bounds", title, blocks, 20)],
         missing_curves(study, paper, 2),
         {"figure2": live.figure2(gathered, paper)},
+        findings={"figure2": _order(gathered, paper, study)},
     )
 
 
-def _bounds(part: dict) -> Tabular:
-    """One experiment of Figure 2 (an entry of `_panels`)."""
-    about = {"digits": part["digits"], "compared": part["compared"]}
-    rows = []
-    for panel in part["panels"]:
-        for row in panel["rows"] or [{}]:
-            cells = {"N_z": str(panel["latent_dim"])}
-            cells["samples"] = count(row["samples"]) if row else "–"
-            rows.append(cells | (beside_cells(row, **about) if row else {"algorithm": NOTHING}))
-    return tabular(rows, "N_z")
-
-
-def _section(facts: dict) -> Section:
-    blocks = [("text", "bounds")]
-    for part in facts["experiments"]:
-        blocks.append(("table", f"bounds-{part['id']}"))
-        why = [
-            block
-            for panel in part["panels"]
-            if panel["explanations"]
-            for block in (
-                ("heading", named(part["id"], panel["latent_dim"])),
-                ("list", panel["explanations"]),
-            )
-        ]
-        if why:
-            title = f"What most likely explains the differences on {label(part['id'])}"
-            blocks.append(("open", (title, why)))
-    title = "Bounds beside the paper's" if facts["compared"] else "Bounds"
-    return Section("bounds", title, blocks, 20)
+def _bounds(table: pd.DataFrame, study: Config, name: str) -> Tabular:
+    """The test bounds of one experiment where its seeds end (`table`: its rows of `comparison`),
+    beside the paper's if it has any."""
+    compared = bool(table["paper"].notna().any())
+    rows = table[table["split"] == "test"]
+    rows = rows[rows["target"].isin({shared(rows), rows["target"].max()})] if len(rows) else rows
+    digits, cells = LIKELIHOODS[study.experiments[name].likelihood].decimals, []
+    for row in rows.to_dict("records"):
+        cells.append(
+            {"N_z": str(row["latent_dim"]), "algorithm": LEARNERS[row["algorithm"]].label}
+            | {"samples": count(row["samples"]), "seeds": str(row["replicas"])}
+        )
+        known = np.isfinite(row["paper"])
+        theirs = number(row["paper"], digits) + "*" * (row["interpolated"] is True)
+        cells[-1] |= {"the paper": theirs if known else "–"} if compared else {}
+        cells[-1] |= {"ours": number(row["ours"], digits), "± sd": number(row["sd"], digits)}
+        if compared:
+            cells[-1]["difference"] = number(row["difference"], digits, sign=True)
+            cells[-1]["± noise"] = number(row["tolerance"], digits)
+            rank = f"{row['rank']:.0f} of {row['replicas'] + 1}"
+            cells[-1]["the paper's rank"] = rank if known else "–"
+    return tabular(cells or [{"N_z": "–", "algorithm": NOTHING}], "N_z")

@@ -1,4 +1,4 @@
-"""What the latent variables carry at the end of every curve."""
+"""Bounds beside the paper's, and what the latent variables carry at the end of every curve."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ import pandas as pd
 
 from ...core.words import short
 from ...learners import LEARNERS
+from ...paper.comparison import comparison
 from ...results import Gathered
 from ...results.curves import last_shared
+
+
+def bounds(
+    gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
+) -> pd.DataFrame:
+    """All rows of paper.comparison.comparison for Figure 2."""
+    return comparison(gathered, paper).drop(columns="hmc")
 
 
 def units(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()) -> pd.DataFrame:

@@ -150,9 +150,15 @@ class Figure3(Study):
         draw = "studies.figure3.figures:figure3"
         return {
             "figure3": Figure(
-                "Figure 3. log p(x) against training samples and seconds", draw, "figure3.rst"
+                "Figure 3. log p(x) against training samples and seconds",
+                draw,
+                "figure3.rst",
+                "curves.csv",
             )
         }
+
+    def numbers(self, config):
+        return {"evidence": "studies.figure3.numbers:evidence"}
 
     def part(self):
         return "studies.figure3.findings:part"

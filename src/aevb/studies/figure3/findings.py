@@ -329,15 +329,17 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         facts,
         tables,
         [_section(facts)],
-        facts["best_first"],
         missing_curves(study, paper, 3) + _short(study),
         {"figure3": live.figure3(gathered, paper)},
+        findings={"figure3": " ".join(facts["best_first"])},
     )
 
 
 def _beside(table: pd.DataFrame, study: Config, name: str) -> Tabular:
-    """log p(x) of one experiment beside the paper's (`table`: rows of `comparison`)."""
+    """log p(x) of one experiment where its curves end, beside the paper's (`table`: rows of
+    `comparison`)."""
     rows = table[table["experiment"] == name]
+    rows = rows[rows["target"] == rows.groupby("algorithm")["target"].transform("max")]
     digits = LIKELIHOODS[study.experiments[name].likelihood].decimals
     known = bool(rows["paper"].notna().any())
     cells = [
@@ -364,9 +366,10 @@ def _section(facts: dict) -> Section:
         "evidence",
         "Figure 3" + (" beside the paper's" if facts["compared3"] else " in numbers"),
         [
-            ("list", facts["best_first"] + facts["found3"]),
+            ("list", facts["found3"]),
             ("text", "evidence"),
             *(("table", f"evidence-{panel['id']}") for panel in facts["panels3"]),
+            ("file", "evidence"),
             ("heading", "Order of the algorithms"),
             ("table", "order"),
             ("heading", "Can these estimates be believed"),

@@ -45,11 +45,9 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     if not len(table):
         return Part({"closest_reading": "", "recovered": ""})
     found = numbers.get("step_sizes", pd.DataFrame())
-    blocks = [("text", "first-points"), ("figure", "fingerprints"), ("table", "fingerprints")]
+    blocks = [("text", "first-points"), ("figure", "fingerprints"), ("file", "fingerprints")]
     blocks.append(("table", "step_sizes"))
     section = Section("fingerprints", "Readings by fingerprint", blocks, 34)
     facts = {"closest_reading": closest(table), "recovered": steps(found)}
-    tables = {"fingerprints": plain(table, "latent_dim")}
-    if len(found):
-        tables["step_sizes"] = plain(found)
+    tables = {"step_sizes": plain(found)} if len(found) else {}
     return Part(facts, tables, [section])

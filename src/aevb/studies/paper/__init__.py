@@ -56,8 +56,8 @@ class Paper(Study):
     def figures(self, config):
         if not self.compared(config):
             return {}
-        draw = "studies.paper.figures:distance"
-        return {"distance": Figure("Distance to the paper's curves", draw, "distance.rst")}
+        draw, title = "studies.paper.figures:distance", "Distance to the paper's curves"
+        return {"distance": Figure(title, draw, "distance.rst", "distances.csv")}
 
     def numbers(self, config):
         tables = {"claims": "studies.paper.numbers:claims"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ...core.words import joined, plural
-from ...report.parts import Part, Section, Verdict, plain
+from ...report.parts import Part, Section, Verdict
 from ...results import Gathered
 
 #: the word of a verdict -> its icon, in the order in which they are counted
@@ -18,21 +18,22 @@ def _word(verdict: str) -> str:
     return "holds" if word.startswith("holds") else word
 
 
-def verdicts(frame: pd.DataFrame) -> list[Verdict]:
-    """The paper's claims with their verdicts (columns of claims.verdicts), one sentence each."""
+def verdicts(frame: pd.DataFrame, name: str) -> list[Verdict]:
+    """Claims with their verdicts (columns of claims.verdicts) in the study `name`, one sentence
+    each."""
     found = []
     for entry in frame.to_dict("records"):
         word = _word(entry["verdict"])
-        number, _, name = entry["claim"].partition(". ")
-        more = {"The paper": entry["says"], "Measured": entry["statement"], "Rule": entry["rule"]}
+        number, _, title = entry["claim"].partition(". ")
+        source = "The paper" if entry["paper"] else "The source"
+        more = {source: entry["says"], "Measured": entry["statement"], "Rule": entry["rule"]}
         if entry["checks"]:
             more["Verdict"] = entry["verdict"] + "."
             where = f"{entry['checks']:g} checks; weakest: {entry['check']}, {entry['interval']}"
-            # judged on another study, to whose report it leads
-            beside = not str(entry.get("link", "#")).startswith("#")
+            beside = entry["study"] != name
             more["Checks"] = where + (f"; study {entry['study']}." if beside else ".")
-        title = f"{number}. {name[0].upper()}{name[1:]}"
-        link = str(entry.get("link") or "")
+        title = f"{number}. {title[0].upper()}{title[1:]}"
+        link = f"#{entry['figure']}" if entry["checks"] else ""
         found.append(Verdict(ICONS[word], word, title, f"{entry['finding']}.", more, link))
     return found
 
@@ -53,7 +54,8 @@ def _counts(frame: pd.DataFrame) -> str:
     counts = [
         f"{found[word]} {SAID[word][int(found[word] > 1)]}" for word in ICONS if word in found
     ]
-    return f"Of {plural(len(frame), 'claim')} tested here, {joined(counts)}."
+    none = "" if "does not hold" in found else "; none fails everywhere"
+    return f"Of {plural(len(frame), 'claim')} of the paper, {joined(counts)}{none}."
 
 
 def _failing(frame: pd.DataFrame) -> str:
@@ -80,26 +82,31 @@ def _untested(frame: pd.DataFrame) -> list[str]:
 
 def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFrame]) -> Part:
     """The verdicts first, or after the figures where there is none; the distances after them."""
-    tables = {name: plain(numbers[name]) for name in ("checks", "distances") if name in numbers}
     sections, answer = [], []
     if "claims" in numbers:
-        frame = numbers["claims"]
+        frame, name = numbers["claims"], gathered.config["name"]
+        others = frame[~frame["paper"].astype(bool)]  # claims of studies around the paper
+        if len(others):
+            blocks = [("verdicts", verdicts(others, name))]
+            sections.append(Section("around", "The studies around the paper", blocks, 75))
+        frame = frame[frame["paper"].astype(bool)]
         tested = frame[frame["checks"] > 0]
         blocks = [("list", _untested(frame))]
         if len(tested):
-            answer = [_counts(tested), _failing(tested)]
+            failing = _failing(tested)
+            answer = [(0, _counts(tested)), *([(9, failing)] if failing else [])]
             behind = (
                 "Rules and checks behind the verdicts",
-                [("text", "rules"), ("table", "checks")],
+                [("text", "rules"), ("file", "checks")],
             )
             blocks = [
                 ("list", "answer"),
-                ("verdicts", verdicts(tested)),
+                ("verdicts", verdicts(tested, name)),
                 *blocks,
                 ("details", behind),
             ]
         title, order = ("Does it hold?", 0) if len(tested) else ("The paper's claims", 15)
         sections.append(Section("claims", title, blocks, order))
-    blocks = [("figure", "distance"), ("table", "distances")]
+    blocks = [("figure", "distance"), ("file", "distances")]
     sections.append(Section("distances", "Distance to the paper's curves", blocks, 30))
-    return Part({}, tables, sections, answer=[sentence for sentence in answer if sentence])
+    return Part({}, sections=sections, answer=answer)

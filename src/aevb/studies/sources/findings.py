@@ -25,15 +25,13 @@ def _met(found: pd.Series) -> str:
 
 
 def _distances(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
-    """The rows of numbers.both_distances, summed up over N_z; of seeds trained further only the
-    points that are held out."""
-    table = table[(table["points"] == HELD_OUT) | ~table["further"]]
-    rows = []
-    by = ["experiment", "algorithm", "split", "points", "further"]
-    for (experiment, algorithm, split, points, _), part in table.groupby(by, sort=False):
+    """The rows of numbers.both_distances that are held out, summed up over N_z."""
+    rows, table = [], table[table["points"] == HELD_OUT]
+    by = ["experiment", "algorithm", "split", "further"]
+    for (experiment, algorithm, split, _), part in table.groupby(by, sort=False):
         row = {"data": label(experiment), "algorithm": LEARNERS[algorithm].label}
         seeds = dict.fromkeys(part[f"{prefix}seeds"].max() for prefix in names)
-        row |= {"values": SPLITS[split], "points": points, "seeds": ", ".join(map(str, seeds))}
+        row |= {"values": SPLITS[split], "seeds": ", ".join(map(str, seeds))}
         row |= {"samples": f"{count(part['first'].min())} to {count(part['last'].max())}"}
         for prefix, name in names.items():
             row[f"{name}: rms"] = number(part[f"{prefix}rms"].median(), 1)
@@ -66,24 +64,22 @@ def _reached(table: pd.DataFrame, names: dict[str, str]) -> str:
     held = table[(table["points"] == HELD_OUT) & ~table["further"]]
     if not len(held):
         return ""
-    parts = []
-    for experiment, part in held.groupby("experiment", sort=False):
-        near = [f"{_met(part[f'{prefix}found'])} {name}" for prefix, name in names.items()]
-        parts.append(f"on {label(experiment)}, {joined(near)}")
+    by = list(held.groupby("experiment", sort=False))
+    said = [
+        joined(f"{_met(part[f'{prefix}found'])} on {label(experiment)}" for experiment, part in by)
+        for prefix in names
+    ]
     return (
-        "Within the target (1 nat or the spread over seeds; Frey Face 3 %) of the paper's curves, "
-        f"on points that chose nothing, to {count(held['last'].max())} samples: {'; '.join(parts)}."
+        f"Of the curves, {said[0]} lie near the paper's (within 1 nat or the spread over seeds; on "
+        f"Frey Face 3 %), judged to {count(held['last'].max())} samples on points that chose "
+        f"nothing; {names['other_']} it is {said[1]}."
     )
 
 
-def _difference(table: pd.DataFrame, reading: str, other: str) -> str:
+def _difference(table: pd.DataFrame, reading: str) -> str:
     """In what the two readings differ, in a sentence."""
-    parts = [
-        f"{row.detail} ({row.here}; {other}: {row.there})"
-        for row in table.itertuples()
-        if row.here != row.there
-    ]
-    return f"This run is {reading}. What differs from the paper as printed: {'; '.join(parts)}."
+    parts = [row.detail for row in table.itertuples() if row.here != row.there]
+    return f"What the paper does not print made the difference, here {reading}: {joined(parts)}."
 
 
 def _claims(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
@@ -111,10 +107,11 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         shown = numbers["sources"].fillna("").replace("", "–")
         readings = {"here": about.reading, "there": about.other_reading}
         tables["sources"] = tabular(shown.rename(columns=readings))
-        answer.append(_difference(shown, about.reading, about.other_reading))
+        answer.append((2, _difference(shown, about.reading)))
     if len(distances := numbers.get("both_distances", ())):
         tables["both_distances"] = _distances(distances, names)
-        answer.append(_reached(distances, names))
+        if near := _reached(distances, names):
+            answer.append((1, near))
         lines = apart(distances, gathered)
     if len(verdicts := numbers.get("both_claims", ())):
         tables["both_claims"] = _claims(verdicts, names)
@@ -123,15 +120,14 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
             != verdicts["other_verdict"].str.partition(":")[0]
         ]
         which = joined(name.partition(".")[0] for name in differing["claim"])
-        answer.append(
-            f"The verdicts differ between the two readings for claim {which}."
-            if len(differing)
-            else f"All {len(verdicts)} verdicts are the same {about.reading} and "
-            f"{about.other_reading}."
-        )
+        there = about.other_reading[0].upper() + about.other_reading[1:]
+        said = f"{there}, the verdict on claim {which} is another." if len(differing) else ""
+        answer.append((3, said or f"{there}, every verdict is the same."))
     blocks = [("text", "sources"), ("table", "sources"), ("table", "both_claims")]
-    blocks.append(("table", "both_distances"))
+    blocks += [("table", "both_distances"), ("file", "both_distances")]
     if lines:
         blocks.append(("details", ("Curves beyond their target", [("list", lines)])))
     section = Section("sources", "What the paper leaves out, and both readings", blocks, 12)
-    return Part({}, tables, [section], answer=[line for line in answer if line])
+    hard = [("text", "easy"), ("text", "hard")]
+    discussion = Section("discussion", "What was easy, what was hard", hard, 72)
+    return Part({}, tables, [section, discussion], answer=answer)
