@@ -1,6 +1,8 @@
 """The configuration: what is shipped validates, what is wrong is named."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -402,6 +404,12 @@ def test_the_variance_study_gets_its_own_slice():
     assert settings["training"] == {**pilot, "samples": 100_000}
     assert settings == jobs(samples=3e5, seeds=[0])[0].settings
     assert len(ESTIMATORS) == GRADIENT_ESTIMATORS
+
+
+def test_the_documentation_of_the_claims_is_in_step():
+    run = [sys.executable, "-m", "aevb", "claims"]
+    text = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs/claims.md").read_text(encoding="utf-8") == text
 
 
 def test_the_documentation_of_the_keys_is_in_step():

@@ -17,6 +17,7 @@ COMMANDS = {
         "config.reference",
         "print the reference of all configuration keys (Markdown)",
     ),
+    "claims": ("paper.catalogue", "print the claims and their rules (Markdown)"),
     "readme": ("report.pages", "put the answer of a study into a README"),
 }
 
