@@ -18,7 +18,7 @@ from aevb.pipeline import plan
 from aevb.report import pages
 from aevb.report.style import write
 from aevb.studies import STUDIES
-from aevb.studies.mixture import MADE, TABLE, ascent, exact, findings, model, numbers
+from aevb.studies.mixture import MADE, TABLE, ascent, exact, findings, model, numbers, work
 from aevb.studies.mixture import figures as drawings
 
 S = 2.0  # sd of the prior
@@ -454,6 +454,18 @@ def test_a_key_that_decides_no_table_makes_none_anew():
     ):
         after = settings(**changes)
         assert {kind for kind in before if before[kind] != after[kind]} == kinds
+
+
+def test_the_rows_of_a_trace_stand_for_every_sweep(made):
+    options = made[1].study.mixture
+    rows = pd.DataFrame(work._traces("drawn_0", 0, options))
+    for who, sweeps in work._ascents("drawn_0", 0, options):
+        mine = rows[(rows["start"] == who["start"]) & (rows["algorithm"] == who["algorithm"])]
+        assert mine["sweep"].iloc[-1] == len(sweeps) and len(mine) <= work.TRACED
+        for key in ("rise_c", "rise_mu"):
+            assert mine[key].min() == np.nanmin([getattr(state, key) for state in sweeps])
+        gaps = np.abs([state.gap for state in sweeps])
+        assert np.isnan(gaps).all() or mine["gap"].abs().max() == gaps.max()
 
 
 def test_the_tables_tell_one_story(made):

@@ -8,15 +8,15 @@ POINTS = DATA | {
     "x_2": "second coordinate; Old Faithful: time to the next eruption, scaled",
 }
 
-# One row per start, algorithm and sweep.
+# One row per start, algorithm and some of its sweeps, which stands for those since the row before.
 TRACES = DATA | {
     "start": "number of the start, the same for both algorithms",
     "algorithm": "cavi, or em (a point for q(mu))",
     "sweep": "sweeps over both factors so far",
     "bound": "bound after it, nats; em: log p(x, mu) is its limit",
-    "rise_c": "what the update of q(c) added to the bound; not a number in the first sweep",
-    "rise_mu": "what the update of q(mu), or of mu, added",
-    "gap": "em: log p(x, mu) minus the bound after the update of q(c); cavi: not a number",
+    "rise_c": "the least that the update of q(c) added to the bound; first sweep: not a number",
+    "rise_mu": "the least that the update of q(mu), or of mu, added",
+    "gap": "em: largest log p(x, mu) minus the bound after the update of q(c); cavi: not a number",
 }
 
 # One row per start, algorithm and component, at the end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -23,6 +24,7 @@ arviz = lazy("arviz_stats.base")
 ALGORITHMS = {"cavi": cavi, "em": em}
 FAITHFUL_COMPONENTS = 2  # short and long eruptions
 CHAINS = 20  # in which draws are counted, for their standard errors
+TRACED = 12  # rows of the trace of a start, at most
 EVALUATIONS = 25  # of the bound during stochastic VI, evenly on a logarithmic axis
 
 
@@ -92,12 +94,17 @@ def _ascents(name: str, seed: int, options: MixtureStudy) -> Iterator[tuple[dict
 
 
 def _traces(name: str, seed: int, options: MixtureStudy) -> list[dict]:
-    numbers = ("bound", "rise_c", "rise_mu", "gap")
-    return [
-        {**who, "sweep": sweep, **{key: getattr(state, key) for key in numbers}}
-        for who, sweeps in _ascents(name, seed, options)
-        for sweep, state in enumerate(sweeps, 1)
-    ]
+    """Rows at sweeps that are spread evenly on a logarithmic axis, and the last, which together
+    stand for every sweep: the least rises and the largest gap since the row before."""
+    rows = []
+    for who, sweeps in _ascents(name, seed, options):
+        wanted = np.geomspace(1, len(sweeps), TRACED).round().astype(int)
+        for before, sweep in itertools.pairwise([0, *dict.fromkeys(wanted.tolist())]):
+            part = sweeps[before:sweep]
+            least = {key: min(getattr(s, key) for s in part) for key in ("rise_c", "rise_mu")}
+            gap = max((state.gap for state in part), key=abs)
+            rows.append({**who, "sweep": sweep, "bound": part[-1].bound, **least, "gap": gap})
+    return rows
 
 
 def _optima(name: str, seed: int, options: MixtureStudy) -> list[dict]:
