@@ -19,6 +19,7 @@ from aevb.core.provenance import fingerprint
 from aevb.paper.claims import VERDICTS
 from aevb.pipeline import plan
 from aevb.report import general, pages
+from aevb.report.parts import plain
 from aevb.results import csv
 from aevb.studies.paper.findings import verdicts
 from aevb.studies.planning import codes
@@ -196,7 +197,7 @@ def test_the_readme_takes_the_answer_between_its_marks(path, tmp_path):
         pages.with_fragment("no marks", "answer", "x")
 
 
-def test_more_tables_find_their_places(path, tmp_path):
+def test_long_tables_are_linked_files(path, tmp_path):
     distances = pd.DataFrame(
         {
             "figure": [2, 3],
@@ -206,17 +207,20 @@ def test_more_tables_find_their_places(path, tmp_path):
             "algorithm": ["aevb", "mcem"],
         }
     ).assign(rms=[0.5, -1.25], at=[316_200.0, 1e6], closest=[True, False], seeds=[3, 2])
+    made = plain(distances)
     page = Page(render(tmp_path, path, distances=distances, units=distances))
-    assert "distances.csv, 2 rows: How far our curves are" in words(page.text)
-    row, other = page.records("units")
+    said = words(page.text)
+    assert "distances.csv, 2 rows: How far our curves are" in said
+    assert "units.csv, 2 rows: What the latent variables carry" in said
+    row, other = (dict(zip(made.head, cells, strict=True)) for cells in made.rows)
     assert row == {
         "figure": "2",
         "data": "MNIST",
-        "Nz": "3",
-        "Ntrain": "–",
+        "N_z": "3",
+        "N_train": "–",
         "algorithm": "AEVB",
     } | {**{"rms": "0.50", "at": "3.16e5", "closest": "yes", "seeds": "3"}}
-    assert other["rms"] == "−1.25" and other["Ntrain"] == "1,000" and other["algorithm"] == "MCEM"
+    assert other["rms"] == "−1.25" and other["N_train"] == "1,000" and other["algorithm"] == "MCEM"
 
 
 def test_results_of_code_that_has_changed_are_marked(tmp_path):

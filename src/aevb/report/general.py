@@ -246,7 +246,7 @@ def _sections(facts: dict) -> list[Section]:
         Section(
             "ends",
             "KL and active units",
-            [("text", "ends"), ("table", "ends"), ("table", "units")],
+            [("text", "ends"), ("table", "ends"), ("file", "units")],
             2020,
         ),
         Section("diverged", "Diverged replicas", lost, 2030),

@@ -17,7 +17,7 @@ from ...paper.curves import accuracy, paper_curve
 from ...paper.distance import differences, rms
 from ...paper.facts import PAPER_SAMPLES, PAPER_WINDOW
 from ...report.conventions import departures
-from ...report.parts import NOTHING, Part, Section, Tabular, plain, tabular
+from ...report.parts import NOTHING, Part, Section, Tabular, tabular
 from ...report.style import SEEDS_FOR_SD, in_words
 from ...results import Gathered, RunResult
 from ...results.curves import at, ignoring_z, last_shared, lasting, replicas
@@ -256,8 +256,6 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "legend2": in_words(algorithms),
     }
     tables = {f"bounds-{name}": _bounds(mine[name], study, name) for name in names}
-    if "units" in numbers:
-        tables["units"] = plain(numbers["units"])
     blocks = [("text", "bounds")]
     for name in names:
         blocks += [("table", f"bounds-{name}"), *([("text", f"why-{name}")] * bool(why[name]))]
