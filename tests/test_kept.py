@@ -11,6 +11,7 @@ import pytest
 from test_workflow import planned, snakemake
 
 from aevb import config
+from aevb.core.errors import UserError
 from aevb.core.run import found
 from aevb.pipeline import kept, made, plan
 
@@ -67,7 +68,7 @@ def lose(job):
 def test_what_fits_stays_and_nothing_is_made_anew(study):
     mine = jobs()
     before = {path: Path(path).read_bytes() for job in mine.values() for path in job.outputs}
-    assert kept.hold("results", mine.values()) == {}
+    assert kept.hold("results", mine.values()) == []
     for job in mine.values():
         lose(job)
         assert kept.put_back("results", job) == (None, [])
@@ -91,10 +92,12 @@ def test_more_seeds_make_the_new_ones_alone(study):
     assert Path(first).exists() and Path(second).exists() and not checkpoint.exists()
 
 
-def test_other_settings_are_counted_told_and_made_anew(study):
+def test_other_settings_are_counted_told_and_made_anew_where_that_is_asked_for(study):
     other = jobs(OTHER)
-    others = kept.hold("results", other.values())
-    [line] = kept.said("results", others)
+    with pytest.raises(UserError, match=r"\(1 pilot, 2 models.*results/NAME.*replace=true"):
+        kept.hold("results", other.values())
+    assert not Path("results/.kept").exists()
+    [line] = kept.hold("results", other.values(), replace=True)
     assert line.startswith("Finished results in results were made with other settings")
     assert "1 pilot, 2 models" in line and "--config results=results/NAME" in line
     lose(other["train"])
@@ -107,9 +110,7 @@ def test_other_settings_are_counted_told_and_made_anew(study):
 def test_results_of_other_code_are_counted_and_made_anew(study, monkeypatch):
     monkeypatch.setattr(made, "differs", lambda stored, code: ["aevb.models.kernels"])
     job = jobs()["train"]
-    others = kept.hold("results", [job])
-    assert others == {(made.OTHER_CODE, "model"): 2}
-    [line] = kept.said("results", others)
+    [line] = kept.hold("results", [job])
     assert "by other code" in line and "2 models" in line
     due, lines = kept.put_back("results", job)
     assert due == job and "aevb.models.kernels" in lines[0]
@@ -222,6 +223,9 @@ def test_snakemake_makes_what_is_missing_and_says_what_it_replaces(study):
     (study / "data/digits.h5").write_bytes(data[:1000])
     os.utime(study / "data/digits.h5", (1, 1))
     other = {**MORE, "training": OTHER["training"]}
+    output = run(study, other, check=False)
+    assert "made with other settings (1 pilot, 3 models)" in output and runs(study) == after
+    other["replace"] = True
     output = run(study, other, check=False)
     assert "were made with other settings and will be made anew: 1 pilot, 3 models" in output
     run(study, other)

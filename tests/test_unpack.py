@@ -200,7 +200,10 @@ def test_what_lies_there_of_other_settings_is_removed(records, study, capsys):
     gathered.runs = {name: made for name, made in gathered.runs.items() if name != run.name}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "read_gathered", lambda path: gathered)
-        assert unpack.unpack(study, QUICK).there == 33
+        with pytest.raises(UserError, match="made with other settings, the first"):
+            unpack.unpack(study, QUICK)
+        assert path.exists()
+        assert unpack.unpack(study, QUICK, replace=True).there == 33
     said = f"removed, made with other settings: {path}"
     assert not path.exists() and said in capsys.readouterr().err
 

@@ -407,14 +407,13 @@ def test_a_gathered_file_is_enough_to_go_on_with_more_seeds(study, tmp_path):
     kinds = {name.split("_")[0] for name in jobs}
     assert not kinds & {"pilot", "variance", "encoded", "dataset"}
     assert sum(count for name, count in jobs.items() if name.startswith("train_")) == 50 - 34
-    # Of other settings nothing is taken, and what lies there of them is removed: the pipeline would
-    # not notice it.
+    # Of other settings nothing is taken; what lies there of them is removed if that is asked for.
     (tmp_path / "longer.json").write_text(
         json.dumps(more | {"samples": "7e4", "results": str(target)})
     )
     command[-1] = "longer.json"
     done = subprocess.run(
-        [*command, str(target / "gathered.h5")],
+        [*command, str(target / "gathered.h5"), "--replace"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -70,10 +70,12 @@ onstart:
     asked = workflow.dag_settings
     if not (asked.forceall or asked.forcerun or asked.forcetargets):
         try:
-            others = kept.hold(FOLDER, [job for job in JOBS if job.rule in due])
+            lines = kept.hold(
+                FOLDER, [job for job in JOBS if job.rule in due], STUDY.replace
+            )
         except UserError as error:
             sys.exit(f"error: {error}")
-        for line in kept.said(FOLDER, others):
+        for line in lines:
             print(line, file=sys.stderr)
     if workflow.non_local_exec:
         # this node is no place to time the training that others will do

@@ -92,6 +92,11 @@ class Config(Strict):
         description="folder of the reference run that `snakemake check` makes anew in part (path "
         "from the Snakefile's folder)",
     )
+    replace: bool = Field(
+        False,
+        description="replace finished results of other settings in the results folder, which are "
+        "lost then; without it a study that would do so stops before it begins",
+    )
     redraw: bool = Field(
         False,
         description="draw figures and report from the gathered results as they are; train nothing",
@@ -317,7 +322,11 @@ def check_folder(config: Config, given) -> None:
     config/reference.yaml names one. Raises UserError if the keys `given` for one call make another
     study of it.
     """
-    if config.results and "results" not in given and set(given) - {"data", "mirror", "redraw"}:
+    if (
+        config.results
+        and "results" not in given
+        and set(given) - {"data", "mirror", "redraw", "replace"}
+    ):
         raise UserError(
             f"{config.folder} is for the study of this configuration file as it stands; to change "
             "it on the command line, name another folder too: results=results/NAME"

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,49 +55,59 @@ def _second_name(path: str | Path, name: str | Path) -> None:
         ) from None
 
 
-def hold(folder: str, jobs: Iterable[Job]) -> Counter[tuple[str, str]]:
-    """Give a second name to the outputs of the due `jobs` that are as they would make them.
-
-    Reads the files of these jobs alone. Returns how many others lie there, by why they are made
-    anew (made.OTHER_SETTINGS or made.OTHER_CODE) and what they are. Raises UserError if `folder`
-    cannot be written.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    others: Counter[tuple[str, str]] = Counter()
+def there(jobs: Iterable[Job]) -> Iterator[tuple[Job, str, str]]:
+    """What lies where `jobs` would write, of those that train or measure: the job, the file, and
+    why it is not as the job would make it; '' if it is."""
     for job in jobs:
         for k, output in enumerate(job.outputs if job.kind in made.measured() else ()):
-            if (stored := made.attributes(output)) is None:
-                continue
-            problem = made.problem(job, k, stored)
-            found[output] = {"time": os.stat(output).st_mtime_ns, "problem": problem}
-            if problem:
-                other = problem if problem == made.OTHER_SETTINGS else made.OTHER_CODE
-                others[other, WORDS.get(job.kind, f"{job.kind} table")] += 1
-                continue
+            if (stored := made.attributes(output)) is not None:
+                yield job, output, made.problem(job, k, stored)
+
+
+def hold(folder: str, jobs: Iterable[Job], replace: bool = False) -> list[str]:
+    """Give a second name to the outputs of the due `jobs` that are as they would make them.
+
+    Reads the files of these jobs alone. Returns what to say of the others, which are made anew.
+    Raises UserError, and leaves everything as it was, if some of them are of other settings and
+    `replace` is not asked for; or if `folder` cannot be written.
+    """
+    found = list(there(jobs))
+    lines = others(folder, found, replace)
+    record = {
+        output: {"time": os.stat(output).st_mtime_ns, "problem": problem}
+        for _, output, problem in found
+    }
+    for _, output, problem in found:
+        if not problem:
             _second_name(output, _link(folder, output))
-    if found:
+    if record:
         with atomic(Path(folder) / KEPT / RECORD) as temporary:
-            temporary.write_text(json.dumps(found), encoding="utf-8")
-    return others
+            temporary.write_text(json.dumps(record), encoding="utf-8")
+    return lines
 
 
-def said(folder: str, others: Counter[tuple[str, str]]) -> list[str]:
-    """What to say of the `others` that `hold` found: one line for each reason."""
+def others(folder: str, found: Iterable[tuple[Job, str, str]], replace: bool) -> list[str]:
+    """What to say of the files that `there` found and that will be made anew, a line for each
+    reason. Raises UserError for those of other settings unless `replace` is asked for."""
+    counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for job, _, problem in found:
+        if problem:
+            what = WORDS.get(job.kind, f"{job.kind} table")
+            counts[problem == made.OTHER_SETTINGS][what] += 1
     lines = []
-    for reason, words in (
-        (made.OTHER_SETTINGS, "with other settings"),
-        (made.OTHER_CODE, "by other code"),
-    ):
-        counts = [
-            f"{n:,} {what}{'s' if n > 1 else ''}"
-            for (why, what), n in others.items()
-            if why == reason
-        ]
-        if counts:
-            lines.append(
-                f"Finished results in {folder} were made {words} and will be made anew: "
-                f"{', '.join(counts)}. To keep both, stop and add --config results=results/NAME."
+    for settings, words in ((True, "with other settings"), (False, "by other code")):
+        listed = ", ".join(f"{n:,} {w}{'s' if n > 1 else ''}" for w, n in counts[settings].items())
+        if not listed:
+            continue
+        if settings and not replace:
+            raise UserError(
+                f"finished results in {folder} were made with other settings ({listed}); to keep "
+                "both, add --config results=results/NAME, and to lose these, --config replace=true"
             )
+        lines.append(
+            f"Finished results in {folder} were made {words} and will be made anew: {listed}. "
+            "To keep both, stop and add --config results=results/NAME."
+        )
     return lines
 
 

@@ -42,7 +42,7 @@ try:
     from .. import config as configuration
     from ..core.lazy import waiting
     from ..core.run import Job, found
-    from . import locks, made, plan
+    from . import kept, locks, made, plan
 except ModuleNotFoundError as error:
     sys.exit(f"error: {missing(error, 'run on a machine that has it')}")
 
@@ -152,6 +152,8 @@ def main(arguments: list[str]) -> None:
         otherwise = "leave what needs it to the pipeline: --until train"
         raise UserError(missing(error, otherwise)) from None
     lock = locks.claim(study.folder)
+    for line in kept.others(study.folder, kept.there(jobs), study.replace):
+        say(line)
     run(jobs)
     if lock is not None:
         os.close(lock)

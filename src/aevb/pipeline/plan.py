@@ -44,7 +44,14 @@ TEMPLATES = {  # what page and paper are filled into
     for name, file in (("report", "report.html.j2"), ("paper", "paper.typ.j2"))
 }
 SHARED = [ROOT / "report" / name for name in ("texts.j2", "macros.j2", "style.css")]
-UNGATHERED = {"mirror", "redraw", "data", "states", "job_runs"}  # keys that no result depends on
+UNGATHERED = {
+    "mirror",
+    "redraw",
+    "replace",
+    "data",
+    "states",
+    "job_runs",
+}  # keys that no result depends on
 
 
 def dataset_jobs(config: Config) -> list[Job]:

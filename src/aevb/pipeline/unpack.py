@@ -6,7 +6,7 @@ the pipeline makes only what is missing.
 This works on any machine, and serves to add seeds or budget to a committed study. Results of other
 settings or other code are left out. So are models that need weights which the gathered file does
 not keep. Reasons and numbers are printed. Files of other settings in the results folder are
-removed. The data sets are prepared first.
+removed with --replace, and else stop it. The data sets are prepared first.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from .. import config as configuration
 from .. import results
+from ..core.errors import UserError
 from ..core.run import Run
 from ..studies.planning import budgets, drawn, pilot_path, pilot_runs, run_path
 from . import local, locks, made, plan
@@ -114,11 +115,11 @@ class _Source:
                 yield table.path, results.write_table, content
 
 
-def unpack(study: configuration.Config, path: str | Path) -> Unpacked:
+def unpack(study: configuration.Config, path: str | Path, replace: bool = False) -> Unpacked:
     """Write the files of `study` that the gathered file `path` holds and that are not there.
 
-    What lies there of other settings is removed; of other code, replaced if the gathered file has
-    it. Raises UserError.
+    What lies there of other code is replaced if the gathered file has it; of other settings it is
+    removed if `replace` is asked for, else a UserError, which changes nothing. Raises UserError.
     """
     source = _Source(study, results.read_gathered(path))
     problems, removed = {}, []
@@ -133,10 +134,15 @@ def unpack(study: configuration.Config, path: str | Path) -> Unpacked:
         model = run_path(study, run)
         if not Path(model).exists() or model in removed:
             removed += [table.path for table in tables]
-    for file in dict.fromkeys(removed):
-        if Path(file).exists():
-            local.say(f"removed, made with other settings: {file}")
-            Path(file).unlink()
+    removed = [file for file in dict.fromkeys(removed) if Path(file).exists()]
+    if removed and not replace:
+        raise UserError(
+            f"{study.folder} has {len(removed)} files that were made with other settings, the "
+            f"first of them {removed[0]}; name another folder, or add --replace to lose them"
+        )
+    for file in removed:
+        local.say(f"removed, made with other settings: {file}")
+        Path(file).unlink()
     for file, write, content in source.files():
         if problems[file] or not Path(file).exists():
             write(file, content)
@@ -160,11 +166,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "gathered", nargs="?", help="a gathered.h5; that of the study's own folder unless given"
     )
+    parser.add_argument(
+        "--replace", action="store_true", help="remove files of other settings that lie there"
+    )
     options = parser.parse_args(arguments)
     study = configuration.load(local.read(options.config))
     local.run(plan.dataset_jobs(study))
     locks.claim(study.folder)
-    found = unpack(study, options.gathered or f"{study.folder}/gathered.h5")
+    gathered = options.gathered or f"{study.folder}/gathered.h5"
+    found = unpack(study, gathered, options.replace)
     for reason, count in found.left_out.most_common():
         local.say(f"left out: {reason}: {count}")
     local.say(

@@ -14,7 +14,7 @@ from ..studies.planning import codes
 
 # A person needs none of these to judge or repeat the results, and folders name the machine they are
 # on.
-UNPRINTED = ("results", "data", "states", "mirror", "redraw", "job_seconds", "plugins")
+UNPRINTED = ("results", "data", "states", "mirror", "redraw", "replace", "job_seconds", "plugins")
 
 
 def _sources(gathered: Gathered) -> list[tuple[str, str, dict]]:
