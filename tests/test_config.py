@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from aevb import config
-from aevb.config import reference
+from aevb.config import files, reference
 from aevb.core.errors import UserError
 from aevb.core.run import Run
 from aevb.core.words import short
@@ -48,6 +48,34 @@ def settings_of(study, run):
 
 def tradeoff(**options):
     return {"tradeoff": {"experiment": "digits_bernoulli", "latent_dim": 2, **options}}
+
+
+def test_null_switches_a_part_off():
+    raw = yaml.safe_load((ROOT / "config/start.yaml").read_text(encoding="utf-8"))
+    assert config.load(raw).figure3 and config.load(raw).estimators
+    for null in (None, "null"):  # in a file, and on the command line
+        study = config.load(raw | {"figure3": null, "estimators": null})
+        assert study.figure3 is None and study.estimators is None
+
+
+def test_a_path_may_begin_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    raw = yaml.safe_load((ROOT / "config/minimal.yaml").read_text(encoding="utf-8"))
+    study = config.load(raw | {"results": "~/mine", "data": "~/data"})
+    assert (study.folder, study.data) == ("/home/me/mine", "/home/me/data")
+
+
+def test_a_key_that_a_file_has_twice_is_an_error(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("figure2:\n  - {a: 1, b: 2}\n  - a: 1\n    b: 2\n    a: 3\n")
+    with pytest.raises(UserError, match=r"has the key 'a' twice, in lines 3 and 5"):
+        files.check(path)
+    for shipped in FILES:
+        files.check(shipped)
+    path.write_text("a: &one {x: 1}\nb: {<<: *one, y: 2}\n")
+    files.check(path)
+    path.write_text("a: [")  # the parser's to say
+    files.check(path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -131,7 +159,7 @@ def test_the_reference_grid_is_the_papers():
         ({"seeds": [1, 1]}, ["seeds lists a seed twice"]),
         ({"seeds": []}, ["'seeds' is []: it must not be empty (such as [0, 1]"]),
         ({"plugins": [5]}, ["'plugins.0' is 5: it must be a valid string"]),
-        ({"seeds": 0}, ["'seeds' is 0: it must be a list, in brackets"]),
+        ({"seeds": 0}, ["'seeds' is 0: it must be a list, in brackets: [0]"]),
         ({"training": {"batch_size": 10**9}}, ["batch_size"]),
         ({"training": {"initial_sd": float("nan")}}, ["'training.initial_sd'"]),
         ({"name": "../x"}, ["'name'"]),

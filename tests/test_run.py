@@ -78,6 +78,27 @@ def test_a_built_environment_is_reused_and_arguments_are_handed_on(checkout):
         assert done.stdout.splitlines() == [f"<{word}>" for word in expected], done.stderr
 
 
+def test_a_configuration_is_named_from_the_callers_folder_or_the_checkouts(built, tmp_path):
+    (built / "config").mkdir()
+    (built / "config/paper.yaml").write_text("name: a\n")
+    (tmp_path / "mine.yaml").write_text("name: b\n")
+    (tmp_path / "wide.yaml").write_text("name: c\n", encoding="utf-16")
+
+    def call(*arguments):
+        command = [str(built / "run"), "--cores", "1", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        return done.stdout.split(" with ")[0], done.stderr
+
+    mine = f"{tmp_path}/mine.yaml"
+    start = "python -m snakemake --cores 1 --configfile"
+    assert call("--configfile", "mine.yaml", "-n")[0] == f"{start} {mine} -n"
+    assert call("--configfile=mine.yaml", "--", "check")[0] == f"{start} {mine} -- check"
+    assert call("--configfile", "config/paper.yaml")[0] == f"{start} config/paper.yaml"
+    for name, said in (("none.yaml", "there is no configuration"), ("wide.yaml", "no UTF-8 text")):
+        out, error = call("--configfile", name)
+        assert not out and error.startswith("error: ") and said in error and error.count("\n") == 1
+
+
 def test_another_lock_is_built_anew(checkout):
     script(checkout / ".run-venv/bin/python", "exit 0")
     (checkout / ".run-venv/requirements.lock").write_text("six==1.16.0\n")

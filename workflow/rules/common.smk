@@ -8,6 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from aevb import config as configuration
+from aevb.config import files as configuration_files
 from aevb.core import provenance
 from aevb.core.errors import UserError
 from aevb.core.words import duration
@@ -16,6 +17,8 @@ from aevb.studies import planning
 
 console.pass_on(SOURCE)
 try:
+    for path in workflow.configfiles:
+        configuration_files.check(path)
     STUDY = configuration.load(config)
     configuration.check_folder(STUDY, workflow.config_settings.config or {})
     JOBS = plan.jobs(STUDY)

@@ -304,6 +304,8 @@ def load(raw: dict) -> Config:
 
     Raises UserError: one sentence that names the key, what is wrong and the nearest valid name.
     """
+    # `--config figure3=null` gives a text; null switches a key off, or gives it its default
+    raw = {key: value for key, value in raw.items() if value is not None and value != "null"}
     named = raw.get("plugins") or []
     if isinstance(named, list) and all(isinstance(place, str) for place in named):
         plugins.load(named)

@@ -52,6 +52,8 @@ def sentences(
             what = PLAIN.get(item["type"], words[0].lower() + words[1:])
             if item["type"] == "too_short" and item["ctx"]["min_length"] > 1:
                 what = f"it must have {item['ctx']['min_length']} entries or more"
+            if item["type"] == "list_type" and isinstance(item["input"], (int, float, str)):
+                what = f"it must be a list, in brackets: [{item['input']}]"
             problems.append(f"'{where}' is {found}: {what}{_wanted(model, item['loc'])}")
     more = len(problems) - MOST_PROBLEMS
     return "; ".join([*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])])

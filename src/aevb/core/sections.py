@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from pydantic import (
@@ -36,7 +37,9 @@ def _number(value):
 
 
 def _path(value: str) -> str:
-    """Braces are wildcards to Snakemake, and a line break would not fit into its files."""
+    """A path with ~ as the home folder. Braces are wildcards to Snakemake, and a line break would
+    not fit into its files."""
+    value = os.path.expanduser(value)
     if not value.isprintable() or set(value) & set("{}"):
         raise ValueError("a path must be printable and have no braces")
     return value
