@@ -85,6 +85,10 @@ BESIDE |= {
     for name in ("distance", "estimators", *(f"figure{k}" for k in range(2, 6)))
     for suffix in ("pdf", "svg", "png")
 }
+BESIDE |= {
+    f"../../src/aevb/studies/{name}/figures.py"
+    for name in ("paper", "estimators", *(f"figure{k}" for k in range(2, 6)))
+}
 
 
 def value(text):

@@ -145,6 +145,7 @@ def _contents(
         "titles": {name: drawn[name].title for name in drawn},
         "notes": notes,
         "code_of": code,
+        "up": _up(gathered.study.folder),
         "data_of": {name: figure.data for name, figure in drawn.items() if not notes[name]},
         "findings": {name: text for part in made for name, text in part.findings.items()},
         "files": {name: len(table) for name, table in numbers.items()},
@@ -169,6 +170,14 @@ def source_of(place: str) -> str:
     module = absolute(place).partition(":")[0].replace(".", "/")
     path = f"src/{module}.py"
     return path if (TEMPLATES.parent / path).exists() else ""
+
+
+def _up(folder: str) -> str:
+    """The way from the results `folder` up to the checkout, '' where it is not in it: what leads to
+    sources from a report."""
+    up = "../" * len(Path(folder).parts)
+    inside = not Path(folder).is_absolute() and ".." not in Path(folder).parts
+    return up if inside and Path.cwd() == TEMPLATES.parent else ""
 
 
 def _noted(section: Section, note: str) -> Section:
