@@ -185,7 +185,7 @@ async function startPlane(id, plot, {tiles, near, drawn, classes, cursor}) {
     name()
   }
 
-  let z = [0, 0]
+  let [z, beside] = [[0, 0], null]
   function nearest() {
     let [best, least] = [null, pixels(14)]
     for (const point of points) {
@@ -199,7 +199,7 @@ async function startPlane(id, plot, {tiles, near, drawn, classes, cursor}) {
   function show(wanted, shown) {
     z = wanted.map(value => clamp(value, -reach, reach))
     if (z.some((value, axis) => Math.abs(value - centre[axis]) > 1.0001 * reach / zoom)) look(zoom, z)
-    shown ??= nearest()
+    beside = shown ??= nearest()
     const point = shown?.x ? null : shown
     cursor.data = {x: [z[0]], y: [z[1]]}
     near.data = point ? {x: [point.z[0]], y: [point.z[1]]} : {x: [], y: []}
@@ -213,22 +213,24 @@ async function startPlane(id, plot, {tiles, near, drawn, classes, cursor}) {
     node.dataset.point = point ? point.k + 1 : ""
     text.textContent = `z = ${listed(z)}` + (shown ? `, ${point ? named(point) : "your drawing"} at ${listed(shown.z)}` : "")
   }
-  function kept(point) {
-    remember(id, {z: z.map(value => +value.toFixed(3)), zoom: +zoom.toFixed(2), centre: centre.map(value => +value.toFixed(3)), ...(point && {point: point.k + 1})})
+  function kept() {
+    const chosen = beside?.k !== undefined && beside.z.every((value, axis) => value == z[axis])
+    const short = values => values.map(value => +value.toFixed(3))
+    remember(id, {z: short(z), zoom: +zoom.toFixed(2), centre: short(centre), ...(chosen && {point: beside.k + 1})})
   }
   const move = (...wanted) => (show(wanted), kept())
   function magnify(factor) {
     // z stays where it is in sight
     const next = clamp(zoom * factor, 1, 40)
     look(next, z.map((value, axis) => value + (centre[axis] - value) * zoom / next))
-    show(z)
+    show(z, beside)
     kept()
   }
   function choose(k) {
     const point = points[clamp(Math.round(k), 1, points.length) - 1]
     if (!point) return
     show(point.z, point)
-    kept(point)
+    kept()
   }
 
   for (const event of ["mousemove", "tap", "panstart", "pan"]) plot.on_event(event, ({x, y}) => move(x, y))

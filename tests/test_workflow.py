@@ -94,6 +94,9 @@ def test_dry_run_plans_every_job(
     baselines = {160: 2, 55: 2, 21: 1, 8: 2}[train]
     # the distance to the paper is one more, which has no curves of the digits
     figures = (5 if evidence else 3) + (QUICK not in arguments)
+    # reconstructions, of both data sets in one job each
+    reconstructed = 2 if train in (160, 55) else 0
+    figures += bool(reconstructed)
     assert kinds.pop("total") == kinds.total()
     assert kinds == {
         "dataset": datasets,
@@ -104,6 +107,7 @@ def test_dry_run_plans_every_job(
         **({"variance": variance} if variance else {}),
         "encoded": encoded,
         "baselines": baselines,
+        **({"reconstructed": reconstructed} if reconstructed else {}),
         "gather": 1,
         "figure": figures,
         "claims": 1,

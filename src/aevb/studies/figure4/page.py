@@ -77,7 +77,7 @@ def _map(known: Dataset, encoded: Table | None, reach: float):
     line = {"line_color": "black", "line_width": 2}
     for marker, size, name, fill in (
         ("circle", 12, "near", None),
-        ("star", 20, "drawn", "yellow"),
+        ("star", 26, "drawn", "yellow"),
         ("circle_cross", 18, "cursor", None),
     ):
         style = {"size": size, "marker": marker, "fill_color": fill, **line}
