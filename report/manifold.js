@@ -46,7 +46,7 @@ function paint(canvas, width, greys, left = 0, top = 0) {
 }
 
 const wipe = canvas => canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height)
-const listed = z => "(" + z.map(value => value.toFixed(2).replace("-", "\u2212")).join(", ") + ")"
+const listed = z => "(" + z.map(value => (Math.round(100 * value) / 100 + 0).toFixed(2).replace("-", "\u2212")).join(", ") + ")"
 
 // A pad to draw on; `drawn` gets what is there, fitted as the test images are (framed in shipped.py): greys (D,), or null.
 function pad(canvas, {height, width, binary, frame}, drawn) {

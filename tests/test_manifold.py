@@ -375,6 +375,11 @@ def test_the_address_keeps_the_view(chromium, page, path, tmp_path):
     view = "(r => [r.start, r.end])(Bokeh.documents[0].roots()[1].x_range)"
     start, end = chromium.js(view)
     assert start < 0.5 < end
+    chromium.js("""document.querySelector("#map-mnist [data-zoom='-']").click()""")
+    wider = chromium.js(view)
+    assert wider[1] - wider[0] == pytest.approx(1.5 * (end - start))
+    chromium.js("""document.querySelector("#map-mnist [data-zoom='+']").click()""")
+    np.testing.assert_allclose(chromium.js(view), [start, end], atol=1e-9)
     # a new tab with this address
     again = tmp_path / "again.html"
     again.write_bytes(page.read_bytes())
