@@ -138,7 +138,7 @@ def test_the_figure_has_a_row_per_model(gathered):
     expected += [f"{a}, $N_z$ = {d}" for d in (3, 5) for a in ("AEVB", "wake-sleep")]
     assert names == expected
     texts = [text.get_text() for text in first.texts]
-    assert texts == ["MSE\n× 1000", "20.0", "30.0", "20.0", "this model diverged"]
+    assert texts == ["MSE\n× 10³", "20.0", "30.0", "20.0", "this model diverged"]
     assert len(first.images) == 4 and len(second.images) == 3
     tables = gathered.of("reconstructed")
     shown = np.asarray(second.images[1].get_array())

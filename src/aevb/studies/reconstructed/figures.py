@@ -25,7 +25,7 @@ def reconstructed(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     study = gathered.study
     panels = study.reconstructed
     shares = [_height(study, panel) / _width(study, panel) for panel in panels]
-    wide = 1.35  # inches of a panel that names and errors take
+    wide = 1.45  # inches of a panel that names and errors take
     height = min(max(shares) * (WIDTH / len(panels) - wide) + 0.5, TALLEST)
     with style():
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -69,7 +69,7 @@ def _draw(axis, gathered: Gathered, panel: Panel) -> None:
         row(inputs[0])
     names[foot + shape[0] / 2] = "test images"
     side = {"va": "center", "fontsize": 6}
-    axis.text(1.01 * width, foot + shape[0] / 2, "MSE\n× 1000", **side)
+    axis.text(1.01 * width, foot + shape[0] / 2, "MSE\n× 10³", **side)
     for at, run in enumerate(models):
         foot += shape[0] * (1 + GAP * (at % len(panel.algorithms) == 0))
         middle = foot + shape[0] / 2
