@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from aevb import config, results
 from aevb.core.run import Job
+from aevb.data import DATASETS
 from aevb.pipeline import plan, work
 from aevb.report.style import write
 from aevb.results.curves import in_figure3
@@ -295,9 +296,14 @@ def synthetic_estimators(study, run):
 
 
 def synthetic_encoded(study, run, number):
-    """Made-up encoded test points: draws of the prior, with digits or frames."""
-    what = "frame" if study.experiments[run.experiment].dataset == "frey" else "digit"
-    z = np.random.RandomState(number).standard_normal((60, 2))
+    """Made-up encoded test points: draws of the prior, with digits or frames, and images of grey
+    boxes on black."""
+    dataset, random = study.experiments[run.experiment].dataset, np.random.RandomState(number)
+    what, z = "frame" if dataset == "frey" else "digit", random.standard_normal((60, 2))
+    rows, columns = DATASETS[dataset].shape
+    images = np.zeros((60, rows, columns), np.uint8)
+    grey = 140 + np.arange(60, dtype=np.uint8)
+    images[:, rows // 4 : -(rows // 4), columns // 4 : -(columns // 4)] = grey[:, None, None]
     frame = pd.DataFrame(
         {"z1": z[:, 0], "z2": z[:, 1], "label": np.arange(60.0) % (1000 if what == "frame" else 10)}
     )
@@ -310,6 +316,7 @@ def synthetic_encoded(study, run, number):
             "git_commit": "abc123",
             "git_dirty": False,
         },
+        {"images": images.reshape(60, -1)},
     )
 
 

@@ -78,7 +78,7 @@ def planned(output):
     [
         ((), 160, 59, 18, 5, 2, 2, 2),
         (("--config", "samples=1e6"), 160, 59, 18, 5, 2, 2, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 55, 3, 0, 0, 2, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 91, 3, 0, 0, 2, 2, 2),
         (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1, 1),
         (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
     ],
@@ -91,10 +91,13 @@ def test_dry_run_plans_every_job(
     for name, count in jobs.items():
         kinds[name.partition("_")[0]] += count
     # one for each row of Figure 2
-    baselines = {160: 2, 55: 2, 21: 1, 8: 2}[train]
+    baselines = {160: 2, 91: 2, 21: 1, 8: 2}[train]
     # the distance to the paper is one more, which has no curves of the digits
     # and the reference run shows three of the studies beside it
-    figures = {55: 6}.get(train, 5 if evidence else 3) + (QUICK not in arguments)
+    figures = {91: 6}.get(train, 5 if evidence else 3) + (QUICK not in arguments)
+    # reconstructions, of both data sets in one job each
+    reconstructed = 2 if train in (160, 91) else 0
+    figures += bool(reconstructed)
     assert kinds.pop("total") == kinds.total()
     assert kinds == {
         "dataset": datasets,
@@ -105,6 +108,7 @@ def test_dry_run_plans_every_job(
         **({"variance": variance} if variance else {}),
         "encoded": encoded,
         "baselines": baselines,
+        **({"reconstructed": reconstructed} if reconstructed else {}),
         "gather": 1,
         "figure": figures,
         "claims": 1,

@@ -14,7 +14,8 @@ A pilot: attributes as far as they apply; step_sizes (S,), samples (T,), bounds 
 bound in nats per datapoint, NaN once diverged; the chosen step size as attribute step_size.
 
 A table, of what a study measures on a model or an experiment: attributes schema, config, seconds
-and provenance, one dataset per column. Each study describes its columns.
+and provenance, one dataset per column, and its arrays, datasets of more dimensions. Each study
+describes its columns and arrays.
 
 The gathered file: attributes schema, config (JSON), units, order (JSON, names of runs); groups
 runs/RUN, pilots/CURVE and tables/KIND/NAME. Runs of variants are among the others; the name of
@@ -148,6 +149,8 @@ class Table:
 
     frame: pd.DataFrame  # with the columns that its study describes
     attributes: dict  # schema, config (JSON), seconds, provenance.attributes
+    #: what no column holds, such as images: arrays of two dimensions or more, by name
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass

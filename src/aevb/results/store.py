@@ -177,18 +177,28 @@ def write_table_group(group: h5py.Group, table: Table) -> None:
             group.create_dataset(column, data=values.to_list(), dtype=h5py.string_dtype())
         else:
             group.create_dataset(column, data=values.to_numpy(float))
+    for name, values in table.arrays.items():
+        group.create_dataset(name, data=values)
 
 
-def measured(job: Job, frame: pd.DataFrame, started: float, device: Any = None) -> Table:
+def measured(
+    job: Job,
+    frame: pd.DataFrame,
+    started: float,
+    device: Any = None,
+    arrays: dict[str, np.ndarray] | None = None,
+) -> Table:
     """A table that `job` measured, with how it was made: settings, code, versions, machine.
 
-    `started`: time.perf_counter() at its beginning; `device`: a torch.device, the CPU unless given.
+    `started`: time.perf_counter() at its beginning; `device`: a torch.device, the CPU unless given;
+    `arrays`: see Table.
     """
     import torch
 
     made = attributes(device or torch.device("cpu"), fingerprint(job.code))
     seconds = time.perf_counter() - started
-    return Table(frame, {"config": json.dumps(job.settings), "seconds": seconds, **made})
+    attached = {"config": json.dumps(job.settings), "seconds": seconds, **made}
+    return Table(frame, attached, arrays or {})
 
 
 def read_table(path: str | Path, columns: dict[str, str]) -> Table:
@@ -206,12 +216,16 @@ def read_table(path: str | Path, columns: dict[str, str]) -> Table:
 
 
 def read_table_group(group: h5py.Group, described: Iterable[str] = ()) -> Table:
-    """A table, its columns in the order of the `described` ones, then any others."""
-    columns = {}
+    """A table, its columns in the order of the `described` ones, then any others; and its
+    arrays."""
+    columns, arrays = {}, {}
     for name in dict.fromkeys([*(name for name in described if name in group), *group]):
         data = group[name]
-        columns[name] = data.asstr()[:] if h5py.check_string_dtype(data.dtype) else data[:]
-    return Table(pd.DataFrame(columns), dict(group.attrs))
+        if data.ndim > 1:
+            arrays[name] = data[:]
+        else:
+            columns[name] = data.asstr()[:] if h5py.check_string_dtype(data.dtype) else data[:]
+    return Table(pd.DataFrame(columns), dict(group.attrs), arrays)
 
 
 def read_gathered(path: str | Path) -> Gathered:

@@ -1,4 +1,7 @@
-"""Columns of the tables of encoded test points, with what they mean."""
+"""Columns of the tables of encoded test points, with what they mean.
+
+Their array `images` (points, D) holds what the encoder got, in 8 bits (encoding.eight_bits).
+"""
 
 # One row per test point: where the encoder puts it on the plane, and what it shows.
 ENCODED = {

@@ -1,12 +1,12 @@
 """The page to play with: the latent planes of Figure 4's models as maps.
 
-The browser decodes the z under the pointer. The page holds the decoders' weights and BokehJS, and
-fetches nothing. Identical results give identical bytes.
+The browser decodes the z under the pointer, shows the test points near it, and encodes what is
+drawn. The page holds the networks' weights, test images and BokehJS, and fetches nothing. Identical
+results give identical bytes.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
@@ -18,65 +18,37 @@ from bokeh.models import ColumnDataSource, CustomJS, Range1d
 from bokeh.palettes import Category10_10, Viridis256
 from bokeh.plotting import figure
 from bokeh.transform import linear_cmap
-from scipy.special import expit
 
+from ...config.sections import Experiment
 from ...core.files import atomic
 from ...core.words import number, short
 from ...data import DATASETS, Dataset
 from ...models.likelihoods import LIKELIHOODS
 from ...report import live
 from ...report.pages import TEMPLATES, filled
-from ...report.pictures import decode, manifold_latents, outputs
+from ...report.pictures import decode, manifold_latents
 from ...results import Gathered, RunResult, Table
 from ...results.words import label
-from . import STUDY
+from . import STUDY, shipped
+from .encoding import WHITE
 
-LEVELS = 127  # of the size of a weight in 8 bits
 PLANE = 3.0  # prior standard deviations from the middle of a map to its edge, at least
 COLOURS = [*Category10_10[:7], "black", *Category10_10[8:]]  # grey would be lost on the pictures
 TILES = 16  # decoded pictures from the top of a map to its foot
-
-
-def shipped(run: RunResult) -> dict[str, np.ndarray]:
-    """The parameters of the mean's decoder as the page holds them.
-
-    The large weight matrix (H, D) has 8 bits, with a `step` (D,) per pixel; the rest has 32 bits.
-    """
-    # The mean's logits come first in the output of any likelihood.
-    pixels = np.prod(DATASETS[run.dataset].shape)
-    parts = {
-        name.removeprefix("decoder."): value
-        for name, value in run.weights.items()
-        if name.startswith("decoder.")
-    }
-    weight, bias = parts["output.weight"][:, :pixels], parts["output.bias"][..., :pixels]
-    step = (np.abs(weight).max(0) / LEVELS).astype("<f4")
-    parts |= {
-        "output.weight": np.round(weight / np.where(step > 0, step, 1)).astype(np.int8),
-        "output.bias": bias,
-        "step": step,
-    }
-    return {
-        name: np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-        for name, value in parts.items()
-    }
-
-
-def decode_shipped(parts: dict[str, np.ndarray], z: np.ndarray) -> np.ndarray:
-    """What the page shows: means (n, D) in [0, 1] at the latent points z (n, 2)."""
-    weights = {f"decoder.{name}": value for name, value in parts.items()}
-    weights["decoder.output.weight"] = parts["output.weight"] * parts["step"].astype(float)
-    return expit(outputs(weights, z))
-
-
-def _points(frame: pd.DataFrame) -> ColumnDataSource:
-    return ColumnDataSource({name: values.to_numpy(np.float32) for name, values in frame.items()})
+#: the sources of a map that its script fills -> their columns
+FILLED = {
+    "tiles": ["url", "x", "y", "side"],
+    "near": ["x", "y"],
+    "drawn": ["x", "y"],
+    "classes": ["x", "y", "text"],
+    "cursor": ["x", "y"],
+}
 
 
 def _map(known: Dataset, encoded: Table | None, reach: float):
     """The map of one model, with points if there are any.
 
-    Returns the plot, the source of the cursor and that of the picture behind.
+    Returns the plot, and the sources FILLED by name.
     """
     plot = figure(
         x_range=Range1d(-reach, reach),
@@ -89,31 +61,40 @@ def _map(known: Dataset, encoded: Table | None, reach: float):
         toolbar_location=None,
     )
     plot.grid.visible = False
-    tiles = ColumnDataSource({"url": [], "x": [], "y": [], "side": []})
-    plot.image_url("url", "x", "y", "side", "side", anchor="center", alpha=0.3, source=tiles)
+    sources = {
+        name: ColumnDataSource({column: [] for column in columns})
+        for name, columns in FILLED.items()
+    }
+    behind = sources["tiles"]
+    plot.image_url("url", "x", "y", "side", "side", anchor="center", alpha=0.3, source=behind)
     if encoded is not None:
         what = json.loads(encoded.attributes["config"])["label"]
         _scatter(plot, known, encoded.frame, f"test points by {what}")
-    cursor = ColumnDataSource({"x": [0.0], "y": [0.0]})
-    plot.scatter(
-        "x",
-        "y",
-        size=18,
-        marker="circle_cross",
-        fill_color=None,
-        line_color="black",
-        line_width=2,
-        source=cursor,
-    )
-    return plot, cursor, tiles
+    bold = {"text_align": "center", "text_baseline": "middle", "text_font_style": "bold"}
+    for outline in ({"text_outline_color": "white", "text_outline_width": 5}, {}):
+        style = {"text_color": "black", "text_font_size": "20px", **bold, **outline}
+        plot.text("x", "y", "text", source=sources["classes"], **style)
+    line = {"line_color": "black", "line_width": 2}
+    for marker, size, name, fill in (
+        ("circle", 12, "near", None),
+        ("star", 26, "drawn", "yellow"),
+        ("circle_cross", 18, "cursor", None),
+    ):
+        style = {"size": size, "marker": marker, "fill_color": fill, **line}
+        plot.scatter("x", "y", source=sources[name], **style)
+    return plot, sources
 
 
 def _scatter(plot, known: Dataset, frame: pd.DataFrame, title: str) -> None:
-    """Test points (columns of ENCODED) on a map: by class, or by what they count along."""
-    dots = {"size": 5, "line_color": "white", "line_width": 0.4}
+    """Test points (columns of ENCODED) on a map: by class, or by what they count along.
+
+    Their renderers are called "points"; their sources say which row of `frame` each is.
+    """
+    dots = {"size": 5, "line_color": "white", "line_width": 0.4, "name": "points"}
+    frame = frame.astype(np.float32).assign(row=np.arange(len(frame), dtype=np.int32))
     classes = sorted(frame["label"].unique())
     if frame["label"].isna().all():
-        plot.scatter("z1", "z2", source=_points(frame[["z1", "z2"]]), **dots)
+        plot.scatter("z1", "z2", source=_points(frame), **dots)
     elif not known.along and len(classes) <= len(COLOURS):
         for colour, shown in zip(COLOURS, classes, strict=False):
             style = {"color": colour, "legend_label": f"{shown:g}", **dots}
@@ -143,25 +124,54 @@ def _scatter(plot, known: Dataset, frame: pd.DataFrame, title: str) -> None:
         plot.add_layout(points.construct_color_bar(title=title, height=8), "below")
 
 
-def _model(name: str, run: RunResult, encoded: Table | None, grid: int) -> dict:
+def _points(frame: pd.DataFrame) -> ColumnDataSource:
+    return ColumnDataSource({name: values.to_numpy() for name, values in frame.items()})
+
+
+def _held(
+    run: RunResult, experiment: Experiment, encoded: Table | None
+) -> tuple[dict, dict[str, np.ndarray], str]:
+    """What the script of the page gets of a model: facts, and arrays by name; and how far 8 bits
+    move the test points at most ("" where it has no encoder)."""
+    known = DATASETS[run.dataset]
+    height, width = known.shape
+    about = {"height": height, "width": width, "tiles": TILES, "grey": WHITE}
+    about |= {"what": known.label, "along": known.along, "binary": experiment.binarise}
+    arrays = {f"decoder.{name}": value for name, value in shipped.decoder(run).items()}
+    images = None if encoded is None else encoded.arrays.get("images")
+    if images is None:
+        return about, arrays, ""
+    arrays["images"] = images
+    frame = shipped.framed(images, known.shape)
+    if known.label != "digit" or not frame:  # who could draw a face?
+        return about, arrays, ""
+    parts = shipped.encoder(run)
+    arrays |= {f"encoder.{name}": value for name, value in parts.items()}
+    moved = np.abs(shipped.encode(parts, images / WHITE) - encoded.frame[["z1", "z2"]].to_numpy())
+    return about | {"frame": frame}, arrays, number(moved.max(), 3)
+
+
+def _model(run: RunResult, experiment: Experiment, encoded: Table | None, grid: int) -> dict:
     """What the page says of one model, and holds of it."""
-    parts, z = shipped(run), manifold_latents(grid)
-    off = np.abs(decode_shipped(parts, z) - decode(run.weights, z, run.likelihood))
-    height, width = DATASETS[run.dataset].shape
-    packed = {part: base64.b64encode(value.tobytes()).decode() for part, value in parts.items()}
+    z, reach = manifold_latents(grid), PLANE
+    if encoded is not None:
+        reach = max(PLANE, 1.05 * float(encoded.frame[["z1", "z2"]].abs().to_numpy().max()))
+    off = np.abs(shipped.decode(shipped.decoder(run), z) - decode(run.weights, z, run.likelihood))
+    about, arrays, moved = _held(run, experiment, encoded)
     return {
-        "id": f"map-{name}",
-        "name": label(name),
-        "height": height,
-        "width": width,
+        "id": f"map-{run.experiment}",
+        "name": label(run.experiment),
         "bound": number(run.curve["test"].iloc[-1], LIKELIHOODS[run.likelihood].decimals),
         "samples": short(run.samples),
         "seed": run.seed,
         "n_test": run.n_test,
         "points": 0 if encoded is None else len(encoded.frame),
+        "images": "images" in arrays,
         "largest": number(off.max(), 4),
         "average": number(off.mean(), 5),
-        "decoder": json.dumps({"height": height, "width": width, "tiles": TILES, **packed}),
+        "moved": moved,
+        "about": about | {"reach": reach},
+        "data": json.dumps(about | {"reach": reach, **shipped.packed(arrays)}),
     }
 
 
@@ -172,22 +182,19 @@ def render(gathered: Gathered, output: str | Path) -> None:
     """
     template = TEMPLATES / "manifold.html.j2"
     study, document, plots, models, lost = gathered.study, Document(), {}, [], []
-    code = template.with_name("manifold.js").read_text(encoding="utf-8")
     grids = {entry.experiment: entry.grid for entry in study.figure4}
-    for run in STUDY.drawn(study):
-        if gathered.runs[run.name].status == "diverged":
+    for run in (gathered.runs[drawn.name] for drawn in STUDY.drawn(study)):
+        if run.status == "diverged":
             lost.append(label(run.experiment))
             continue
-        encoded = gathered.of("encoded").get(run.name)
-        model = _model(run.experiment, gathered.runs[run.name], encoded, grids[run.experiment])
-        reach = PLANE
-        if encoded is not None:
-            reach = max(PLANE, 1.05 * float(encoded.frame[["z1", "z2"]].abs().to_numpy().max()))
-        known = DATASETS[gathered.runs[run.name].dataset]
-        plot, cursor, tiles = _map(known, encoded, reach)
+        encoded = gathered.of("encoded").get(run.run.name)
+        model = _model(run, study.experiments[run.experiment], encoded, grids[run.experiment])
+        plot, sources = _map(DATASETS[run.dataset], encoded, model["about"]["reach"])
         document.add_root(plot)
+        names = ", ".join(sources)
         start = CustomJS(
-            args={"id": model["id"], "plot": plot, "cursor": cursor, "tiles": tiles}, code=code
+            args={"id": model["id"], "plot": plot, **sources},
+            code=f"startPlane(id, plot, {{{names}}})",
         )
         document.js_on_event(DocumentReady, start)
         models.append(model)
@@ -200,6 +207,7 @@ def render(gathered: Gathered, output: str | Path) -> None:
         "script": script,
         "elements": elements,
         "library": live.library(),
+        "code": template.with_name("manifold.js").read_text(encoding="utf-8"),
     }
     with atomic(output) as temporary:
         temporary.write_text(filled(template, page), encoding="utf-8")
