@@ -180,9 +180,15 @@ class Browser:
             self("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
         self("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
-    def key(self, key, modifiers=0):
+    def key(self, key, modifiers=0, text=""):
         for kind in ("keyDown", "keyUp"):
-            self("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers)
+            more = {"text": text} if text and kind == "keyDown" else {}
+            self("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers, **more)
+
+    def scheme(self, name):
+        """Prefer the colour scheme `name`: light or dark."""
+        preference = {"name": "prefers-color-scheme", "value": name}
+        self("Emulation.setEmulatedMedia", features=[preference])
 
     def screenshot(self, path):
         shot = self("Page.captureScreenshot", captureBeyondViewport=True)
