@@ -118,16 +118,15 @@ class Browser:
     def open(self, path, width=1200, height=900, touch=False, ready="true"):
         """Open a file and wait until the JavaScript expression `ready` is true."""
         self.events.clear()
-        self(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=touch,
-        )
+        self.width(width, height, touch)
         self("Emulation.setTouchEmulationEnabled", enabled=touch)
         self("Page.navigate", url=path.as_uri())
         self.wait(f"document.readyState == 'complete' && ({ready})")
+
+    def width(self, width, height=900, mobile=False):
+        """Make the window as wide as that, also while it shows a page."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+        self("Emulation.setDeviceMetricsOverride", **size)
 
     def wait(self, expression, seconds=30):
         end = time.monotonic() + seconds

@@ -20,6 +20,7 @@ from aevb.studies.figure2 import live as live2
 from aevb.studies.figure2.figures import figure2
 from aevb.studies.figure3 import live as live3
 from aevb.studies.figure3.figures import figure3
+from aevb.studies.figure4 import page as manifold
 
 TEMPLATES = Path(__file__).parents[1] / "report"
 CODE = TEMPLATES / "live.js"
@@ -335,6 +336,41 @@ def test_the_report_asks_nobody_and_fits(chromium, page, width, touch):
     chromium("Emulation.setEmulatedMedia", media="print")
     assert chromium.js(drawn) == "none" and chromium.js(hidden) > 300
     chromium("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """axe-core, which finds what of a page breaks the accessibility rules of WCAG."""
+    why = "axe-core-python is not installed: see the extra test in pyproject.toml"
+    package = pytest.importorskip("axe_core_python", reason=why)
+    return Path(package.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+
+
+BROKEN = """(options => axe.run(document, options).then(({violations}) => violations.flatMap(
+    rule => rule.nodes.map(node => [rule.id, node.target.join(" "), node.failureSummary]))))"""
+
+
+@pytest.mark.parametrize("name", ["report", "manifold"])
+def test_anyone_can_use_the_pages(chromium, page, path, axe, name):
+    """On a screen and on a phone, by day and by night, all that folds away folded out."""
+    file = page.with_name(f"{name}.html")
+    if not file.exists():
+        manifold.render(results.read_gathered(path), file)
+    chromium.scheme("light")
+    chromium.open(file, width=1280, ready=READY)
+    chromium.js("document.querySelectorAll('details').forEach(part => part.open = true)")
+    chromium("Runtime.evaluate", expression=axe)
+    found = {}
+    for width in (1280, 400):
+        chromium.width(width)
+        # what else there is does not depend on colours
+        for scheme, rules in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
+            chromium.scheme(scheme)
+            chromium.js("new Promise(requestAnimationFrame)")
+            found[width, scheme] = chromium.js(f"{BROKEN}({rules})")
+    assert not any(found.values()), found
+    assert chromium.complaints() == []
+    assert [url for url in chromium.requests() if not url.startswith("data:")] == [file.as_uri()]
 
 
 def test_without_scripts_the_drawn_figures_are_seen(chromium, page):
