@@ -60,6 +60,16 @@ for (const panel of panels) {
   within(document, panel).parentNode.addEventListener("pointerleave", ({pointerType}) => pointerType == "mouse" && point(panel, {}))
 }
 
+// Bokeh's canvas has no name and stops the keyboard for nothing; its tools do not say that they are buttons.
+for (const panel of panels) {
+  const canvas = Bokeh.index.get_by_id(panel.plot.id).canvas_view.events_el
+  const title = within(document, panel).closest("figure").querySelector("figcaption").textContent
+  canvas.tabIndex = -1
+  canvas.setAttribute("role", "img")
+  canvas.setAttribute("aria-label", `${title}: curves; their values are in the table below`)
+  for (const {el} of Bokeh.index.find_one(panel.plot.toolbar).tool_button_views) el.setAttribute("role", "button")
+}
+
 for (const figure of document.querySelectorAll(".live")) {
   const mine = panels.filter(panel => within(figure, panel))
   const show = () => {

@@ -154,7 +154,9 @@ def panel(drawn: list[Curve], axis: Axis, heights: Range1d) -> Panel:
         background_fill_color=None,
         border_fill_color=None,
     )
-    plot.toolbar.logo, plot.min_border_right = None, 12
+    # as wide as its tools, it would fold the last of them away
+    plot.toolbar.update(logo=None, group=False, styles={"min_width": "100px"})
+    plot.min_border_right = 12
     plot.xaxis.axis_label, plot.yaxis.axis_label = AXES[axis.x], "nats per datapoint"
     plot.xaxis.update(formatter=CustomJSTickFormatter(code=TICKS), major_label_policy=NoOverlap())
     for curve in drawn:

@@ -185,7 +185,9 @@ def values(panel: list[Curve], x: str) -> Tabular:
         first, last = max(own[0] for own in means), min(own[-1] for own in means)
         wanted = np.geomspace(min(first, last), last, ROWS)
     theirs = {(c.algorithm, c.split): c.frame for c in panel if c.kind == "paper"}
-    rows = []
+    several = max((curve.replicas for curve in panel), default=1)
+    band = "" if several < 2 else " ± 1 sd" if several >= SEEDS_FOR_SD else " (range)"
+    ours, rows = f"ours{', mean' if band else ''}{band}", []
     for curve in panel:
         frame = curve.frame
         if curve.kind == "paper" or frame.empty:
@@ -196,7 +198,7 @@ def values(panel: list[Curve], x: str) -> Tabular:
             row = {"curve": curve.name, "training samples": count(samples)}
             if x == "seconds":
                 row["seconds"] = f"{point['x']:.3g}"
-            row["ours"] = _with_band(point, curve)
+            row[ours] = _with_band(point, curve)
             beside = theirs.get((curve.algorithm, curve.split)) if curve.kind == "" else None
             if beside is not None:
                 row["the paper"] = number(at(beside, "value", samples))
@@ -212,4 +214,4 @@ def _with_band(point: pd.Series, curve: Curve) -> str:
         return number(point["value"])
     if curve.replicas >= SEEDS_FOR_SD:
         return f"{number(point['value'])} ± {number(point['high'] - point['value'])}"
-    return f"{number(point['value'])} ({number(point['low'])} to {number(point['high'])})"
+    return f"{number(point['value'])} ({number(point['low'])}\xa0to\xa0{number(point['high'])})"

@@ -18,7 +18,9 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> LiveFigure:
     study, panels = gathered.study, {}
     for row in study.figure2:
         first, last = figures.ends(study, paper, row)
-        axis = live.axis("samples", (0, 0.7 * last), (first, last), "log")
+        # the paper's curves go on for long: on a linear axis ours would be at its very start
+        ours = 0, 1.02 * study.longest(row.experiment)
+        axis = live.axis("samples", ours, (first, last), "log")
         drawn = {
             d: curves(gathered, paper, row.experiment, d, row.algorithms) for d in row.latent_dims
         }
