@@ -118,16 +118,15 @@ class Browser:
     def open(self, path, width=1200, height=900, touch=False, ready="true"):
         """Open a file and wait until the JavaScript expression `ready` is true."""
         self.events.clear()
-        self(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=touch,
-        )
+        self.width(width, height, touch)
         self("Emulation.setTouchEmulationEnabled", enabled=touch)
         self("Page.navigate", url=path.as_uri())
         self.wait(f"document.readyState == 'complete' && ({ready})")
+
+    def width(self, width, height=900, mobile=False):
+        """Make the window as wide as that, also while it shows a page."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+        self("Emulation.setDeviceMetricsOverride", **size)
 
     def wait(self, expression, seconds=30):
         end = time.monotonic() + seconds
@@ -180,9 +179,15 @@ class Browser:
             self("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
         self("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
-    def key(self, key, modifiers=0):
+    def key(self, key, modifiers=0, text=""):
         for kind in ("keyDown", "keyUp"):
-            self("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers)
+            more = {"text": text} if text and kind == "keyDown" else {}
+            self("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers, **more)
+
+    def scheme(self, name):
+        """Prefer the colour scheme `name`: light or dark."""
+        preference = {"name": "prefers-color-scheme", "value": name}
+        self("Emulation.setEmulatedMedia", features=[preference])
 
     def screenshot(self, path):
         shot = self("Page.captureScreenshot", captureBeyondViewport=True)

@@ -269,8 +269,8 @@ def test_the_learner(study, gathered, page, paper):
     assert "weighted KL" in (study / "report.html").read_text(encoding="utf-8").split("data-tag")[2]
     drawn = {
         tag
-        for plot in _live(gathered).panels.values()
-        for curve in plot.renderers
+        for panel in _live(gathered).panels.values()
+        for curve in panel.plot.renderers
         for tag in curve.tags
     }
     assert {"aevb", "weighted"} <= drawn

@@ -1,19 +1,30 @@
-"""The figures to look into: the same curves as the drawn ones, and in a browser, values under
-the pointer and legends that switch."""
+"""The figures to look into: the same curves as the drawn ones, in colours that can be seen; and in
+a browser, values under a pointer or finger, and switches."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 from synthetic import FULL, FULL_DIGITS, GRID, PAPER, build, diverge, lines, one_diverged, panel
 from test_report import render
 
 from aevb import results
-from aevb.learners import LEARNERS
-from aevb.report import live
+from aevb.learners import LEARNERS, PALETTE, appearance
+from aevb.report import live, panels
+from aevb.report.panels import curves
+from aevb.report.style import GROUNDS, contrast, legible, pale
 from aevb.studies.figure2 import live as live2
 from aevb.studies.figure2.figures import figure2
 from aevb.studies.figure3 import live as live3
 from aevb.studies.figure3.figures import figure3
+from aevb.studies.figure4 import page as manifold
+
+TEMPLATES = Path(__file__).parents[1] / "report"
+CODE = TEMPLATES / "live.js"
+READY = "window.Bokeh?.documents[0]?.is_idle"
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +42,13 @@ def unequal(name, run):
 
 def test_seeds_of_different_budgets_count_as_far_as_they_go(tmp_path):
     gathered, paper = results.read_gathered(build(tmp_path, change=unequal)), pd.read_csv(PAPER)
-    found = {c.name: c.frame for c in live.curves(gathered, paper, "mnist", 5, ["aevb"], "seconds")}
+    found = {c.name: c.frame for c in curves(gathered, paper, "mnist", 5, ["aevb"], "seconds")}
     mean, longer = found["AEVB, test"], found["AEVB, test, seeds trained further"]
     runs = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve for seed in (0, 1)]
     np.testing.assert_allclose(mean["value"], (runs[0]["test"][:4] + runs[1]["test"]) / 2)
     np.testing.assert_allclose(longer["value"], runs[0]["test"])
     np.testing.assert_allclose(longer["x"], runs[0]["seconds"])
-    assert "seed 1" in mean["seeds"].iloc[3] and not longer["seeds"].str.contains("seed 1").any()
+    assert {"seed 0", "seed 1"} <= {*mean} and "seed 1" not in longer
     drawn = lines(panel(figure2(gathered, paper), "MNIST, $N_z$ = 5"))
     np.testing.assert_allclose(mean["value"], drawn["aevb test"].get_ydata())
     np.testing.assert_allclose(longer["value"], drawn["aevb test longer"].get_ydata())
@@ -56,33 +67,80 @@ def page(path):
 
 def test_the_curves_are_those_of_the_drawn_figures(gathered):
     paper = pd.read_csv(PAPER)
-    drawn = {2: figure2(gathered, paper), 3: figure3(gathered, paper)}
-    places = [
-        (2, "MNIST, $N_z$ = 3", "mnist", 3, "samples"),
-        (2, "Frey Face, $N_z$ = 2", "frey", 2, "samples"),
-    ]
-    places += [(3, "MNIST, $N_z$ = 3, $N_\\mathrm{train}$ = 1000", "mnist_1000", 3, "samples")]
-    for figure, title, experiment, latent_dim, x in places:
-        algorithms = ["aevb", "wake_sleep"] + ["mcem"] * (figure == 3)
+    drawn = figure2(gathered, paper), figure3(gathered, paper)
+    made = live2.figure2(gathered, paper).panels | live3.figure3(gathered, paper).panels
+    places = [(0, "MNIST, $N_z$ = 3", "MNIST, N_z = 3")]
+    places += [(0, "Frey Face, $N_z$ = 2", "Frey Face, N_z = 2")]
+    third = "MNIST, $N_z$ = 3, $N_\\mathrm{train}$ = 1000"
+    places += [(1, third, "MNIST, N_train = 1,000, against samples")]
+    for figure, title, name in places:
         found = {
-            curve.name: curve
-            for curve in live.curves(gathered, paper, experiment, latent_dim, algorithms, x)
+            curve.name: curve.data_source.data
+            for curve in made[name].plot.renderers
+            if getattr(curve.glyph, "y", "") == "value"
         }
         counted = 0
-        for name, line in lines(panel(drawn[figure], title)).items():
-            *start, algorithm, split = name.removesuffix(" diverged").split()
+        for label, line in lines(panel(drawn[figure], title)).items():
+            *start, algorithm, split = label.removesuffix(" diverged").split()
             key = f"{LEARNERS[algorithm].label}, {split}" + (
-                ", the paper" if start else ", seed 1, diverged" if "diverged" in name else ""
+                ", the paper" if start else ", seed 1, diverged" if "diverged" in label else ""
             )
-            frame, values = found[key].frame, np.column_stack(line.get_data(orig=False))
-            values = (
-                values if len(values) > 1 else frame[["x", "value"]].to_numpy()[[-1]]
-            )  # the cross, moved to the panel's edge
-            np.testing.assert_allclose(
-                frame[["x", "value"]].to_numpy()[-len(values) :], values, rtol=1e-6
-            )
+            x, y = line.get_data(orig=False)
+            data = {axis: found[key][axis] for axis in ("x", "value")}
+            if "diverged" in label:  # the cross, moved to the panel's edge
+                assert data["x"][-1] == x[0] and data["value"][-1] < y[0]
+                continue
+            np.testing.assert_allclose([data["x"], data["value"]], [x, y])
             counted += 1
-        assert counted >= len(found) > 4
+        assert counted == len([key for key in found if "diverged" not in key]) > 4
+
+
+def test_lines_can_be_seen_on_both_grounds():
+    """Contrast 3 is what WCAG 2.1 asks of a line (1.4.11)."""
+    assert contrast("#000", "#fff") == pytest.approx(21) == contrast("#fff", "#000")
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)  # a published value
+    page = re.findall(r"--paper: (#\w{6})", (TEMPLATES / "style.css").read_text())
+    assert page[:2] == [*GROUNDS.values()]
+    for name, ground in GROUNDS.items():
+        for ours, theirs in live.colours()[name].values():
+            assert contrast(ours, ground) >= 4.5
+            assert 3 <= contrast(theirs, ground) < 3.2
+    for colour in {appearance(key).colour for key in LEARNERS} | {look.colour for look in PALETTE}:
+        assert 3 <= contrast(pale(colour), "white") < 3.2
+        assert legible(colour, "#ffffff", 1) == colour.lower()
+
+
+def test_the_table_behind_a_panel(gathered):
+    paper = pd.read_csv(PAPER)
+    table = panels.values(curves(gathered, paper, "mnist", 5, ["aevb"]), "samples")
+    assert table.head == ["curve", "training samples", "ours, mean (range)", "the paper"]
+    assert [row[:2] for row in table.rows[:4]] == [
+        ["AEVB, train", samples] for samples in ("1e5", "2.51e5", "3.98e5", "1e6")
+    ]
+    ends = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve["test"].iloc[-1] for seed in (0, 1)]
+    theirs = paper[(paper.figure == 2) & (paper.dataset == "mnist") & (paper.latent_dim == 5)]
+    theirs = theirs[(theirs.algorithm == "aevb") & (theirs.split == "test")].sort_values("samples")
+    value = np.interp(np.log(1e6), np.log(theirs.samples), theirs.value)
+    said = f"{np.mean(ends):.2f} ({min(ends):.2f}\xa0to\xa0{max(ends):.2f})", f"{value:.2f}"
+    assert table.rows[-1] == ["AEVB, test", "1e6", *(cell.replace("-", "−") for cell in said)]
+    lost = panels.values(curves(gathered, paper, "mnist", 3, ["wake_sleep"]), "samples")
+    assert lost.rows[-1][:2] == ["wake-sleep, test, seed 1, diverged", "3.98e5"]
+    timed = curves(gathered, paper, "mnist_1000", 3, ["aevb", "mcem"], "seconds")
+    timed = panels.values(timed, "seconds")
+    assert timed.head == ["curve", "training samples", "seconds", "ours, mean (range)"]
+    # seed 1 takes a tenth more than the 20 seconds for 1e6 samples
+    assert ["AEVB, test", "6e7", "1.26e+03"] in [row[:3] for row in timed.rows]
+
+
+def test_five_seeds_have_a_standard_deviation(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic, "OFFSETS", {seed: seed**2 / 4 for seed in range(5)})
+    raw = {**synthetic.STUDY, "seeds": [*range(5)]}
+    made = curves(
+        results.read_gathered(build(tmp_path, raw)), pd.read_csv(PAPER), "mnist", 5, ["aevb"]
+    )
+    sd = np.std([seed**2 / 4 for seed in range(5)], ddof=1)
+    np.testing.assert_allclose(made[-1].frame["high"] - made[-1].frame["value"], sd)
+    assert panels.values(made, "samples").rows[-1][2].endswith(f" ± {sd:.2f}")
 
 
 def test_bands_seeds_and_axes(gathered):
@@ -90,7 +148,7 @@ def test_bands_seeds_and_axes(gathered):
     plots = live2.figure2(gathered, paper).panels
     assert list(plots) == ["MNIST, N_z = 3", "MNIST, N_z = 5", "Frey Face, N_z = 2"]
     drawn = figure2(gathered, paper)
-    for plot, title in zip(
+    for (plot, *_), title in zip(
         plots.values(),
         ["MNIST, $N_z$ = 3", "MNIST, $N_z$ = 5", "Frey Face, $N_z$ = 2"],
         strict=True,
@@ -100,16 +158,14 @@ def test_bands_seeds_and_axes(gathered):
         np.testing.assert_allclose((plot.y_range.start, plot.y_range.end), axis.get_ylim())
     (curve,) = (
         c
-        for c in live.curves(gathered, paper, "mnist", 5, ["aevb"], "samples")
+        for c in curves(gathered, paper, "mnist", 5, ["aevb"], "samples")
         if c.name == "AEVB, test"
     )
     runs = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve["test"] for seed in (0, 1)]
     np.testing.assert_allclose(curve.frame["low"], np.minimum(*runs))
     np.testing.assert_allclose(curve.frame["high"], np.maximum(*runs))
-    assert (
-        curve.frame["seeds"].iloc[-1]
-        == f"seed 0: {runs[0].iloc[-1]:.2f}, seed 1: {runs[1].iloc[-1]:.2f}"
-    )
+    for seed in (0, 1):
+        np.testing.assert_array_equal(curve.frame[f"seed {seed}"], runs[seed])
     timed = live3.figure3(gathered, paper).panels
     assert list(timed) == [
         "MNIST, N_train = 1,000, against samples",
@@ -118,7 +174,7 @@ def test_bands_seeds_and_axes(gathered):
         "MNIST, N_train = 50,000, against seconds",
     ]
     axes = figure3(gathered, paper).axes
-    for plot, axis in zip(timed.values(), axes, strict=True):
+    for (plot, *_), axis in zip(timed.values(), axes, strict=True):
         np.testing.assert_allclose((plot.x_range.start, plot.x_range.end), axis.get_xlim())
         np.testing.assert_allclose((plot.y_range.start, plot.y_range.end), axis.get_ylim())
 
@@ -130,13 +186,14 @@ def test_a_study_without_a_curve_has_empty_panels(tmp_path):
     for draw in (live2.figure2, live3.figure3):
         assert all(
             plot.y_range.start < plot.y_range.end
-            for plot in draw(gathered, pd.read_csv(PAPER)).panels.values()
+            and all(row[0].endswith("diverged") for row in table.rows)
+            for plot, _, table in draw(gathered, pd.read_csv(PAPER)).panels.values()
         )
 
 
 def test_equal_plots_give_equal_text(gathered):
     def text():
-        return live.embed(live2.figure2(gathered, pd.read_csv(PAPER)).panels)
+        return live.script(live2.figure2(gathered, pd.read_csv(PAPER)).panels, CODE)
 
     script, elements = text()
     assert (script, elements) == text()
@@ -149,31 +206,67 @@ VIEW = (
 )
 
 
-def test_pointing_shows_values_and_seeds(chromium, page, gathered):
-    chromium.open(page, ready=f"window.Bokeh && {VIEW}?.has_finished()")
-    left, top, _, _ = chromium.boxes(
-        ".bk-events", "document.querySelectorAll('#figure2 .panels > div')[1]"
-    )[0]
+def place(chromium, x, y):
+    """Where the point (x, y) of the panel 'MNIST, N_z = 5' is in the window, which shows it."""
+    panel = "document.querySelectorAll('#figure2 .panels > figure')[1]"
+    left, top, _, _ = chromium.boxes(".bk-events", panel)[0]
+    at = f"[v.frame.x_scale.compute({x}), v.frame.y_scale.compute({y})]"
+    dx, dy = chromium.js(f"(v => {at})({VIEW})")
+    return left + dx, top + dy
+
+
+def said(chromium):
+    """What the panel says of the point pointed at."""
+    output = "document.querySelectorAll('#figure2 output')[1]"
+    chromium.wait(f"!{output}.hidden")
+    return chromium.js(f"{output}.textContent")
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_the_point_nearest_along_y_says_its_values_and_seeds(chromium, page, gathered, touch):
+    chromium.open(page, width=420 if touch else 1200, touch=touch, ready=READY)
     runs = [gathered.runs[f"mnist/aevb-nz5-seed{seed}"].curve["train"].iloc[3] for seed in (0, 1)]
-    at = f"[v.frame.x_scale.compute({GRID[3]}), v.frame.y_scale.compute({np.mean(runs)})]"
-    x, y = chromium.js(f"(v => {at})({VIEW})")
-    chromium.mouse("mouseMoved", left + x, top + y)
-    text = chromium.text(".bk-Tooltip")
-    assert (
-        "AEVB, train" in text
-        and "3.98e5 samples: " in text
-        and f"seed 0: {runs[0]:.2f}, seed 1: {runs[1]:.2f}" in text
-    )
-    assert f"{np.mean(runs):.2f} nats".replace("-", "−") in text.replace("-", "−")
+    x, y = place(chromium, GRID[3], np.mean(runs))
+    # above all curves, and between two evaluations
+    if touch:
+        chromium.drag((x - 4, y - 30))
+    else:
+        chromium.mouse("mouseMoved", x - 4, y - 30)
+    values = f"{np.mean(runs):.2f} nats, seed 0: {runs[0]:.2f}, seed 1: {runs[1]:.2f}"
+    assert said(chromium) == f"AEVB, train 3.98e5 samples: {values}".replace("-", "−")
+    ring = f"{VIEW}.model.renderers.at(-1).data_source.data"
+    ring = chromium.js(f"(({{x, y}}) => [...x, ...y])({ring})")
+    np.testing.assert_allclose(ring, [GRID[3], np.mean(runs)])
+    if not touch:
+        chromium.mouse("mouseMoved", 1, 1)
+        chromium.wait("document.querySelectorAll('#figure2 output')[1].hidden")
+
+
+def test_plots_have_names_for_those_who_do_not_see_them(chromium, page):
+    chromium.open(page, ready=READY)
+    chromium("Accessibility.enable")
+    nodes = chromium("Accessibility.getFullAXTree")["nodes"]
+    chromium("Accessibility.disable")
+    named = {}
+    for node in nodes:
+        if not node["ignored"]:
+            named.setdefault(node["role"]["value"], []).append(node["name"]["value"])
+    titles = ["MNIST, Nz = 3", "MNIST, Nz = 5", "Frey Face, Nz = 2"]
+    assert [name for name in named["figure"] if name in titles] == titles
+    curves = [f"{title}: curves; their values are in the table below" for title in titles]
+    assert [name for name in named["image"] if name in curves] == curves
+    assert named["button"].count("Box Zoom") == named["button"].count("Reset") == 7
+
+
+SHOWN = (
+    "Bokeh.documents[0].roots().map(plot => plot.renderers"
+    ".filter(curve => curve.visible).map(curve => curve.tags.join()))"
+)
 
 
 def test_the_legend_hides_and_shows_curves_in_all_panels(chromium, page):
-    chromium.open(page, ready=f"window.Bokeh && {VIEW}?.has_finished()")
-    shown = (
-        "Bokeh.documents[0].roots().map(plot => plot.renderers"
-        ".filter(curve => curve.visible).map(curve => curve.tags.join()))"
-    )
-    before = chromium.js(shown)
+    chromium.open(page, ready=READY)
+    before = chromium.js(SHOWN)
     assert len(before) == 7
     names = chromium.js(
         "[...document.querySelectorAll('#figure2 button')].map(button => button.textContent.trim())"
@@ -187,7 +280,7 @@ def test_the_legend_hides_and_shows_curves_in_all_panels(chromium, page):
         [tags for tags in panel if "aevb" not in tags and "paper" not in tags]
         for panel in before[:3]
     ]
-    assert chromium.js(shown) == [*kept, *before[3:]] and kept != before[:3] and all(kept)
+    assert chromium.js(SHOWN) == [*kept, *before[3:]] and kept != before[:3] and all(kept)
     assert (
         chromium.js("document.querySelector('#figure2 button').getAttribute('aria-pressed')")
         == "false"
@@ -195,12 +288,59 @@ def test_the_legend_hides_and_shows_curves_in_all_panels(chromium, page):
     for number in (0, 4):
         left, top, width, height = boxes[number]
         chromium.click(left + width / 2, top + height / 2)
-    assert chromium.js(shown) == before
+    assert chromium.js(SHOWN) == before
+
+
+def press(chromium, label):
+    """Switch the checkbox called `label` of Figure 2, with the keyboard."""
+    found = "[...document.querySelectorAll('#figure2 label')].find"
+    chromium.js(f"{found}(label => label.textContent.trim() == {label!r}).control.focus()")
+    chromium.key(" ", text=" ")
+
+
+def test_each_seed_takes_the_place_of_the_mean(chromium, page):
+    chromium.open(page, ready=READY)
+    before = chromium.js(SHOWN)
+    press(chromium, "each seed, not their mean")
+    seeds = chromium.js(SHOWN)
+    assert before[1].count("aevb,test,mean") == 3 and before[1].count("aevb,test,seed") == 0
+    assert seeds[1].count("aevb,test,mean") == 0 and seeds[1].count("aevb,test,seed") == 2
+    assert seeds[3:] == before[3:] and "wake_sleep,train,diverged" in seeds[0]
+    press(chromium, "each seed, not their mean")
+    assert chromium.js(SHOWN) == before
+
+
+def test_the_x_axis_is_logarithmic_or_linear(chromium, page, gathered):
+    chromium.open(page, ready=READY)
+    axis = live2.figure2(gathered, pd.read_csv(PAPER)).panels["MNIST, N_z = 5"].axis
+    half = f"({VIEW}.frame.x_scale.invert(({VIEW}.frame.bbox.left + {VIEW}.frame.bbox.right) / 2))"
+    ticks = f"{VIEW}.model.below[0].ticker.type"
+    assert chromium.js(half) == pytest.approx(np.sqrt(axis.log[0] * axis.log[1]), rel=0.01)
+    press(chromium, "logarithmic axis of training samples")
+    assert chromium.js(half) == pytest.approx(axis.linear[1] / 2, rel=0.01)
+    assert chromium.js(ticks) == "BasicTicker"
+    third = "Bokeh.documents[0].roots().slice(3).map(plot => plot.x_scale.type)"
+    assert chromium.js(third) == ["LinearScale"] * 2 + ["LogScale"] * 2  # Figure 3 has its own
+    press(chromium, "logarithmic axis of training samples")
+    assert chromium.js(half) == pytest.approx(np.sqrt(axis.log[0] * axis.log[1]), rel=0.01)
+    assert chromium.js(ticks) == "LogTicker" and chromium.complaints() == []
+
+
+def test_plots_follow_the_colour_scheme(chromium, page):
+    colours = f"{VIEW}.model.renderers.map(curve => curve.glyph.line_color?.value ?? '')"
+    chromium.scheme("light")
+    chromium.open(page, ready=READY)
+    for scheme in ("light", "dark", "light"):  # and a change of it
+        chromium.scheme(scheme)
+        wanted = live.colours()[scheme]
+        chromium.wait(f"{colours}.includes({wanted['aevb'][0]!r})")
+        found = {colour for colour in chromium.js(colours) if colour}
+        assert found == {*wanted["aevb"], *wanted["wake_sleep"], wanted["cursor"][0]}
 
 
 @pytest.mark.parametrize(("width", "touch"), [(1200, False), (420, True)])
 def test_the_report_asks_nobody_and_fits(chromium, page, width, touch):
-    chromium.open(page, width=width, touch=touch, ready=f"window.Bokeh && {VIEW}?.has_finished()")
+    chromium.open(page, width=width, touch=touch, ready=READY)
     assert chromium.complaints() == []
     assert [url for url in chromium.requests() if not url.startswith("data:")] == [page.as_uri()]
     assert chromium.js("document.documentElement.scrollWidth") <= width
@@ -212,6 +352,43 @@ def test_the_report_asks_nobody_and_fits(chromium, page, width, touch):
     chromium("Emulation.setEmulatedMedia", media="print")
     assert chromium.js(drawn) == "none" and chromium.js(hidden) > 300
     chromium("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """axe-core, which finds what of a page breaks the accessibility rules of WCAG."""
+    why = "axe-core-python is not installed: see the extra test in pyproject.toml"
+    package = pytest.importorskip("axe_core_python", reason=why)
+    return Path(package.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+
+
+# rows of tables are alike: the first three stand for all
+BROKEN = """(options => axe.run({exclude: ["tr:nth-child(n+4)"]}, options).then(
+    ({violations}) => violations.flatMap(rule => rule.nodes.map(
+        node => [rule.id, node.target.join(" "), node.failureSummary]))))"""
+
+
+@pytest.mark.parametrize("name", ["report", "manifold"])
+def test_anyone_can_use_the_pages(chromium, page, path, axe, name):
+    """On a screen and on a phone, by day and by night, all that folds away folded out."""
+    file = page.with_name(f"{name}.html")
+    if not file.exists():
+        manifold.render(results.read_gathered(path), file)
+    chromium.scheme("light")
+    chromium.open(file, width=1280, ready=READY)
+    chromium.js("document.querySelectorAll('details').forEach(part => part.open = true)")
+    chromium("Runtime.evaluate", expression=axe)
+    found = {}
+    for width in (1280, 400):
+        chromium.width(width)
+        # what else there is does not depend on colours
+        for scheme, rules in (("light", ""), ("dark", "runOnly: ['color-contrast'], ")):
+            chromium.scheme(scheme)
+            chromium.js("new Promise(requestAnimationFrame)")
+            found[width, scheme] = chromium.js(f"{BROKEN}({{{rules}resultTypes: ['violations']}})")
+    assert not any(found.values()), found
+    assert chromium.complaints() == []
+    assert [url for url in chromium.requests() if not url.startswith("data:")] == [file.as_uri()]
 
 
 def test_without_scripts_the_drawn_figures_are_seen(chromium, page):

@@ -118,6 +118,7 @@ def test_the_paper_has_every_table_and_text_of_the_page(path, tmp_path):
         r'#"((?:[^"\\]|\\.)*)";', lambda found: re.sub(r"\\(.)", r"\1", found[1]), source
     )
     plain = plain.replace("$N_z$", "Nz").replace('$N_"train"$', "Ntrain")
+    del page.tables["values"]  # behind the plots to look into, which a paper has not
     assert len(page.tables) == 15
     for name, rows in page.tables.items():
         for row in rows:

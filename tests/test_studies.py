@@ -12,8 +12,7 @@ from aevb.core.errors import UserError
 from aevb.paper import claims, distance
 from aevb.paper.comparison import comparison
 from aevb.pipeline import made
-from aevb.report import live
-from aevb.report.panels import mean_and_longer
+from aevb.report.panels import curves, mean_and_longer
 from aevb.results import csv
 from aevb.results.curves import completed
 from aevb.studies import planning
@@ -160,7 +159,7 @@ def test_a_mean_is_over_the_seeds_that_go_so_far(gathered):
     np.testing.assert_allclose(drawn["aevb test longer"].get_ydata(), curve)
     names = {
         found.name: found.frame
-        for found in live.curves(gathered, pd.read_csv(PAPER), "mnist", 3, ["aevb"], "samples")
+        for found in curves(gathered, pd.read_csv(PAPER), "mnist", 3, ["aevb"], "samples")
     }
     np.testing.assert_allclose(names["AEVB, test"]["value"], np.mean(means, axis=0))
     np.testing.assert_allclose(names["AEVB, test, seeds trained further"]["value"], curve)

@@ -5,19 +5,23 @@ A page fetches nothing; equal plots give equal bytes.
 
 from __future__ import annotations
 
-import itertools
 import re
+from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
+from bokeh.document import Document
 from bokeh.embed import components
+from bokeh.events import DocumentReady
 from bokeh.model import Model
 from bokeh.models import (
+    BasicTicker,
     BoxZoomTool,
     ColumnDataSource,
+    CustomJS,
     CustomJSTickFormatter,
-    HoverTool,
+    LinearScale,
+    LogScale,
+    LogTicker,
     NoOverlap,
     Range1d,
     ResetTool,
@@ -27,11 +31,9 @@ from bokeh.resources import Resources
 
 from ..core.words import short
 from ..learners import LEARNERS, appearance
-from ..paper.curves import paper_curve
-from ..results import Gathered
-from ..results.curves import completed, replicas, shown
-from .panels import mean_and_longer
-from .style import SEEDS_FOR_SD, value_range
+from .panels import Curve, values
+from .parts import Tabular
+from .style import GROUNDS, legible, pale, value_range
 
 #: what Bokeh counts up or draws at random: ids of models and of elements
 IDS = re.compile(r'(?<=")p\d{4,}(?=")|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
@@ -75,67 +77,31 @@ FORMAT = {
     "samples": lambda x: f"{short(int(float(f'{x:.3g}')))} samples",
     "seconds": lambda x: f"{x:.3g} seconds",
 }
+GREY = "#737373"
+OURS = 4.5  # contrast of our lines on their ground; the paper's have less, but style.LINE
 
 
-class Curve(NamedTuple):
-    """One line of a panel: `frame` has x, value and, of ours, low, high and seeds (text); `tags`
-    are what legends switch it by."""
+class Axis(NamedTuple):
+    """The x axis of a row of panels: samples or seconds, its ends either way, and as which of the
+    two it is drawn at first."""
 
-    name: str
-    tags: list[str]
-    frame: pd.DataFrame
+    x: str
+    linear: tuple[float, float]
+    log: tuple[float, float]
+    at_first: str
+    range: Range1d  # shared by the row
 
 
-def curves(
-    gathered: Gathered,
-    paper: pd.DataFrame,
-    experiment: str,
-    latent_dim: int,
-    algorithms: list[str],
-    x: str,
-) -> list[Curve]:
-    """The lines of one panel of Figure 2 or 3, as figures.py draws them; `x` is samples or
-    seconds."""
-    found = []
-    for algorithm, split in itertools.product(algorithms, ("train", "test")):
-        name, tags = f"{LEARNERS[algorithm].label}, {split}", [algorithm, split]
-        theirs = (
-            paper_curve(paper, gathered.study, experiment, latent_dim, algorithm, split)
-            if x == "samples"
-            else None
-        )
-        if theirs is not None:
-            found.append(
-                Curve(
-                    f"{name}, the paper", [*tags, "paper"], theirs.rename(columns={"samples": "x"})
-                )
-            )
-        runs = replicas(gathered, experiment, algorithm, latent_dim)
-        parts = mean_and_longer(completed(gathered, experiment, algorithm, latent_dim))
-        for part, more in zip(parts, ([], ["longer"]), strict=False):
-            values = part.pivot(index="samples", columns="seed", values=split)
-            middle, sd = values.mean(axis=1), values.std(axis=1)
-            by_sd = len(runs) >= SEEDS_FOR_SD
-            frame = pd.DataFrame(
-                {"value": middle, "low": middle - sd if by_sd else values.min(axis=1)}
-            )
-            frame["high"] = middle + sd if by_sd else values.max(axis=1)
-            frame["seeds"] = [
-                ", ".join(f"seed {s}: {value:.2f}" for s, value in row.dropna().items())
-                for _, row in values.iterrows()
-            ]
-            frame["x"] = (
-                values.index if x == "samples" else part.groupby("samples")["seconds"].mean()
-            )
-            found.append(
-                Curve(name + ", seeds trained further" * bool(more), [*tags, *more], frame)
-            )
-        for run in runs:
-            if run.status == "diverged":
-                lost = shown(gathered, run)
-                lost = pd.DataFrame({"x": lost[x], "value": lost[split]})[np.isfinite(lost[split])]
-                found.append(Curve(f"{name}, seed {run.seed}, diverged", [*tags, "diverged"], lost))
-    return found
+def axis(x: str, linear: tuple[float, float], log: tuple[float, float], at_first: str) -> Axis:
+    return Axis(x, linear, log, at_first, Range1d(*{"linear": linear, "log": log}[at_first]))
+
+
+class Panel(NamedTuple):
+    """A panel to look into."""
+
+    plot: Model
+    axis: Axis
+    values: Tabular  # the table behind it
 
 
 def value_axis(panels: list[list[Curve]], first: float, last: float, fence: float) -> Range1d:
@@ -145,7 +111,7 @@ def value_axis(panels: list[list[Curve]], first: float, last: float, fence: floa
         curve.frame
         for panel in panels
         for curve in panel
-        if not {"paper", "train"} <= {*curve.tags} and "diverged" not in curve.tags
+        if curve.kind != "diverged" and (curve.kind, curve.split) != ("paper", "train")
     ]
     return Range1d(
         *value_range(
@@ -159,55 +125,83 @@ def value_axis(panels: list[list[Curve]], first: float, last: float, fence: floa
     )
 
 
-def plot(panel: list[Curve], x: str, ends: Range1d, heights: Range1d, log: bool) -> Model:
-    axes = figure(
-        x_range=ends,
+def colours() -> dict[str, dict[str, tuple[str, str]]]:
+    """The colours of ours and of the paper's, by ground and by learner; 'ignoring' is the model
+    that ignores z, and 'cursor' what marks a point."""
+    own = {key: appearance(key).colour for key in LEARNERS}
+    own |= {"ignoring": GREY, "cursor": GREY}
+    return {
+        name: {key: (legible(c, ground, OURS), pale(c, ground)) for key, c in own.items()}
+        for name, ground in GROUNDS.items()
+    }
+
+
+def panel(drawn: list[Curve], axis: Axis, heights: Range1d) -> Panel:
+    """A plot of the curves `drawn`, with the table of their values.
+
+    The tags of its renderers say what switches them: the learner first, the split, paper, longer or
+    diverged, and mean or seed. live.js colours them for the page's ground.
+    """
+    plot = figure(
+        x_range=axis.range,
         y_range=heights,
-        x_axis_type="log" if log else "linear",
+        x_axis_type=axis.at_first,
         height=230,
         sizing_mode="stretch_width",
         toolbar_location="above",
         tools=[BoxZoomTool(), ResetTool()],
         active_drag=None,
+        background_fill_color=None,
+        border_fill_color=None,
     )
-    axes.toolbar.logo, axes.min_border_right = None, 12
-    axes.xaxis.axis_label, axes.yaxis.axis_label = AXES[x], "nats per datapoint"
-    axes.xaxis.update(formatter=CustomJSTickFormatter(code=TICKS), major_label_policy=NoOverlap())
-    ours, theirs = [], []
-    for curve in panel:
-        algorithm, split, *kind = curve.tags
-        data = {name: values.to_list() for name, values in curve.frame.items()} | {
-            "at": [*map(FORMAT[x], curve.frame["x"])]
-        }
-        style = {
-            "source": ColumnDataSource(data),
-            "color": appearance(algorithm).colour,
-            "name": curve.name,
-        }
-        width, alpha = (1, 0.45 if kind == ["paper"] else 1) if kind else (2, 1)
-        drawn = [
-            axes.line("x", "value", line_dash=DASHES[split], line_width=width, alpha=alpha, **style)
-        ]
-        if not kind:
-            drawn.append(
-                axes.scatter(
-                    "x",
-                    "value",
-                    size=5,
-                    marker=SHAPES.get(appearance(algorithm).marker, "circle_dot"),
-                    **style,
-                )
-            )
-            drawn.append(axes.varea("x", "low", "high", alpha=0.22, **style))
-        elif kind == ["diverged"]:
-            style["source"] = ColumnDataSource({name: values[-1:] for name, values in data.items()})
-            drawn.append(axes.scatter("x", "value", size=10, marker="x", **style))
-        (ours if "seeds" in data else theirs).append(drawn[0])
-        for renderer in drawn:
-            renderer.tags = curve.tags
-    for lines, more in ((ours, "<br>@seeds"), (theirs, "")):
-        tooltips = f"<b>$name</b><br>@at: @value{{0.00}} nats{more}"
-        axes.add_tools(
-            HoverTool(renderers=lines, tooltips=tooltips, line_policy="nearest", visible=False)
-        )
-    return axes
+    # as wide as its tools, it would fold the last of them away
+    plot.toolbar.update(logo=None, group=False, styles={"min_width": "100px"})
+    plot.min_border_right = 12
+    plot.xaxis.axis_label, plot.yaxis.axis_label = AXES[axis.x], "nats per datapoint"
+    plot.xaxis.update(formatter=CustomJSTickFormatter(code=TICKS), major_label_policy=NoOverlap())
+    for curve in drawn:
+        _draw(plot, curve, axis.x, heights)
+    ring = plot.scatter(x=[], y=[], size=14, line_width=2, fill_alpha=0, name="cursor")
+    ring.tags = ["cursor"]
+    return Panel(plot, axis, values(drawn, axis.x))
+
+
+def _draw(plot, curve: Curve, x: str, heights: Range1d) -> None:
+    data = {name: column.to_list() for name, column in curve.frame.items() if name != "samples"}
+    source = ColumnDataSource(data | {"at": [*map(FORMAT[x], curve.frame["x"])]})
+    tags = [curve.algorithm, curve.split, *([curve.kind] if curve.kind else [])]
+    colour = colours()["light"][curve.algorithm][curve.kind == "paper"]
+    line = {"source": source, "line_dash": DASHES[curve.split], "color": colour}
+    own = {"source": source, "name": curve.name, "color": colour}
+    seeds = [name for name in data if name.startswith("seed ")]
+    for seed in seeds:
+        name = f"{curve.name}, {seed}"
+        plot.line("x", seed, visible=False, name=name, **line).tags = [*tags, "seed"]
+    drawn = [plot.line("x", "value", line_width=1 if curve.kind else 2, name=curve.name, **line)]
+    if not curve.kind:
+        shape = SHAPES.get(appearance(curve.algorithm).marker, "circle_dot")
+        drawn.append(plot.scatter("x", "value", size=5, marker=shape, **own))
+        drawn.append(plot.varea("x", "low", "high", alpha=0.22, **own))
+    elif curve.kind == "diverged":
+        x, value = curve.stopped
+        end = min(max(value, heights.start), heights.end)
+        cross = {"size": 10, "marker": "x", "color": colour, "name": curve.name}
+        drawn.append(plot.scatter(x=[x], y=[end], **cross))
+    for renderer in drawn:
+        renderer.tags = [*tags, "mean"] if seeds else tags
+
+
+def script(panels: dict[str, Panel], code: Path) -> tuple[str, dict[str, str]]:
+    """As `embed`: the plots of `panels`, and what the file `code` (live.js) does with them."""
+    document = Document()
+    arguments = {
+        "panels": [{"plot": p.plot, **p.axis._asdict()} for p in panels.values()],
+        "scales": {"linear": LinearScale(), "log": LogScale()},
+        "tickers": {"linear": BasicTicker(), "log": LogTicker()},
+        "colours": colours(),
+    }
+    for part in panels.values():
+        document.add_root(part.plot)
+    start = CustomJS(args=arguments, code=code.read_text(encoding="utf-8"))
+    document.js_on_event(DocumentReady, start)
+    return embed({name: part.plot for name, part in panels.items()})

@@ -24,7 +24,7 @@ from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic
 from ..core.run import absolute, found
-from ..learners import LEARNERS, appearance
+from ..learners import LEARNERS
 from ..paper.facts import CURVES
 from ..results import Gathered, read_gathered
 from ..results.csv import read
@@ -195,26 +195,30 @@ def _shows(section: Section, tables: Mapping, figures: Mapping) -> bool:
 def _live(plots: dict) -> dict:
     """Figures to look into, and the scripts for them."""
     flat = {f"{name}/{title}": p for name, fig in plots.items() for title, p in fig.panels.items()}
-    script, elements = live.embed(flat)
+    script, elements = live.script(flat, TEMPLATES / "live.js")
     shown = {}
     for name, fig in plots.items():
-        drawn = {
-            tag for plot in fig.panels.values() for curve in plot.renderers for tag in curve.tags
-        }
+        renderers = [curve for panel in fig.panels.values() for curve in panel.plot.renderers]
+        drawn = {tag for curve in renderers for tag in curve.tags}
         rows: dict[str, list[dict]] = {}  # one for each data set, as in the figure
-        for title in fig.panels:
-            panel = {"title": title, "element": elements[f"{name}/{title}"]}
+        for title, made in fig.panels.items():
+            element = elements[f"{name}/{title}"]
+            panel = {"title": title, "element": element, "values": made.values}
             rows.setdefault(title.partition(", ")[0], []).append(panel)
         extra = [tag for tag in ("paper", "ignoring") if tag in drawn]
         shown[name] = {"algorithms": fig.algorithms, "extra": extra, "rows": [*rows.values()]}
+        # one seed is its own mean
+        columns = {name for curve in renderers for name in curve.data_source.data}
+        shown[name]["seeds"] = sum(name.startswith("seed ") for name in columns) > 1
+        axes = {panel.axis.x: panel.axis.at_first for panel in fig.panels.values()}
+        shown[name]["axes"] = {live.AXES[x]: (x, at_first) for x, at_first in axes.items()}
     names = {key: learner.label for key, learner in LEARNERS.items()}
-    colours = {key: appearance(key).colour for key in LEARNERS}
     return {
         "live": shown,
         "script": script,
         "library": live.library(),
         "algorithms": names,
-        "colours": colours,
+        "colours": live.colours(),
     }
 
 

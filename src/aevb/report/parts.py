@@ -171,4 +171,4 @@ class LiveFigure(NamedTuple):
     """A figure to look into: what its legend switches, and its panels by title."""
 
     algorithms: list[str]
-    panels: dict[str, Any]  # title -> Bokeh plot
+    panels: dict[str, Any]  # title -> live.Panel

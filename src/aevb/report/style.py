@@ -6,13 +6,14 @@ the time, on the user's matplotlib settings or on pyplot's global state.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.style
 import numpy as np
 import seaborn
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -27,6 +28,8 @@ from ..report.conventions import hidden_of_paper
 DASHES = {"train": "-", "test": (0, (3.5, 1.6))}
 # Below this many seeds the band is the range: a standard deviation of so few says little.
 SEEDS_FOR_SD = 5
+GROUNDS = {"light": "#ffffff", "dark": "#15181c"}  # of pages, as style.css has them
+LINE = 3.0  # contrast on its ground that a line needs at least (WCAG 2.1, 1.4.11)
 WIDTH = 7.2  # inches: the text width of an A4 or letter page
 THEME = {
     **seaborn.plotting_context("paper", font_scale=0.8),
@@ -93,8 +96,37 @@ def beside_paper(study: Config, experiment: str) -> str:
     return "".join(f"\n{line}" for line in lines)
 
 
-def pale(colour: str) -> tuple[float, ...]:
-    return tuple(0.45 * part + 0.55 for part in to_rgb(colour))
+def contrast(colour, other) -> float:
+    """How far two colours are apart in lightness, 1 to 21: the contrast ratio of WCAG 2."""
+
+    def luminance(rgb) -> float:
+        parts = np.array(to_rgb(rgb))
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    darker, lighter = sorted(map(luminance, (colour, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _mixed(colour, other, share: float) -> str:
+    """`colour` with a `share` of `other`."""
+    return to_hex((1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(other)))
+
+
+@functools.cache
+def legible(colour, ground: str, least: float = LINE) -> str:
+    """`colour`, moved to black or white as little as gives it `least` contrast on `ground`."""
+    far = max(("#000000", "#ffffff"), key=lambda pole: contrast(pole, ground))
+    mixtures = (_mixed(colour, far, share) for share in np.linspace(0, 1, 101))
+    return next(made for made in mixtures if contrast(made, ground) >= least)
+
+
+@functools.cache
+def pale(colour, ground: str = GROUNDS["light"]) -> str:
+    """The colour of the paper's curve beside ours in `colour`: as near to `ground` as can still be
+    seen."""
+    mixtures = (_mixed(legible(colour, ground), ground, share) for share in np.linspace(1, 0, 101))
+    return next(made for made in mixtures if contrast(made, ground) >= LINE)
 
 
 def make_room(figure: Figure, inches: float) -> float:
@@ -193,7 +225,8 @@ def legend(figure: Figure, algorithms: list[str]) -> None:
         for split, dashes in DASHES.items()
     ]
     if any(name.startswith("paper") for name in drawn):
-        handles.append(Line2D([], [], color="0.65", linewidth=0.7, label="the paper (thin, pale)"))
+        thin = {"color": pale("0.25"), "linewidth": 0.7}
+        handles.append(Line2D([], [], label="the paper (thin, pale)", **thin))
     if any(name.startswith("ignoring z") for name in drawn):
         handles.append(Line2D([], [], color="0.45", linewidth=0.7, label="ignoring z"))
     if any(name.endswith("diverged") for name in drawn):

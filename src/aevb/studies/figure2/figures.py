@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ...config import Config
 from ...paper.curves import paper_curve
 from ...paper.facts import PAPER_SAMPLES
-from ...report.panels import draw_diverged, draw_panel
+from ...report.panels import curves, draw_diverged, draw_panel, name_diverged
 from ...report.style import (
     DASHES,
     WIDTH,
@@ -57,15 +57,18 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         axes = figure.subplots(rows, columns, squeeze=False, sharey="row")
         for row, line in zip(study.figure2, axes, strict=True):
             panels = list(zip(line, row.latent_dims, strict=False))
+            drawn = {
+                d: curves(gathered, paper, row.experiment, d, row.algorithms)
+                for d in row.latent_dims
+            }
             for panel, latent_dim in panels:
                 panel.set(
                     xscale="log",
                     xlim=ends(study, paper, row),
                 )
                 log_ticks(panel)
-                draw_panel(
-                    panel, gathered, study, paper, row.experiment, latent_dim, row.algorithms
-                )
+                draw_panel(panel, drawn[latent_dim])
+                name_diverged(panel, drawn[latent_dim])
                 title = f"{label(row.experiment)}, $N_z$ = {latent_dim}"
                 panel.set(title=title + beside_paper(study, row.experiment))
             line[0].set(
@@ -73,7 +76,7 @@ def figure2(gathered: Gathered, paper: pd.DataFrame) -> Figure:
                 ylabel="bound, nats per datapoint",
             )
             for panel, latent_dim in panels:
-                draw_diverged(panel, gathered, row.experiment, latent_dim, row.algorithms)
+                draw_diverged(panel, drawn[latent_dim])
                 _ignoring_z(panel, ignoring_z(gathered, row.experiment))
                 mark_hidden(panel, skip=SKIP)
             for panel in line[len(panels) :]:

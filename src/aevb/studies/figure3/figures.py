@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...core.words import short
-from ...report.panels import draw_diverged, draw_panel
+from ...report.panels import curves, draw_diverged, draw_panel, name_diverged
 from ...report.style import (
     WIDTH,
     beside_paper,
@@ -37,6 +39,10 @@ def figure3(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     part = study.figure3
     names, latent_dim, algorithms = part.experiments, part.latent_dim, part.algorithms
     budget = STUDY.budget(study)
+    drawn = {
+        (x, name): curves(gathered, paper, name, latent_dim, algorithms, x)
+        for x, name in itertools.product(("samples", "seconds"), names)
+    }
     with style():
         figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
         above, below = figure.subplots(2, len(names), squeeze=False, sharex="row", sharey=True)
@@ -51,12 +57,13 @@ def figure3(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             panel.xaxis.set_major_formatter(
                 FuncFormatter(lambda value, _: short(int(value)) if value else "0")
             )
-            draw_panel(panel, gathered, study, paper, name, latent_dim, algorithms)
+            draw_panel(panel, drawn["samples", name])
+            name_diverged(panel, drawn["samples", name])
             title = f"{label(study.experiments[name].dataset)}, $N_z$ = {latent_dim}, "
             title += f"$N_\\mathrm{{train}}$ = {study.n_train(name)}{beside_paper(study, name)}"
             panel.set(title=title, xlabel="# training samples evaluated")
             timed.set(xscale="log")
-            draw_panel(timed, gathered, study, None, name, latent_dim, algorithms, "seconds")
+            draw_panel(timed, drawn["seconds", name])
             timed.set(xlabel="seconds of training")
             log_ticks(timed)
         heights = limits(list(above), skip=0.5, fence=20)
@@ -64,11 +71,11 @@ def figure3(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         for line in (above, below):
             line[0].set(ylim=heights, ylabel="log p(x), nats per datapoint")
         for name, panel, timed in zip(names, above, below, strict=True):
-            draw_diverged(panel, gathered, name, latent_dim, algorithms)
-            draw_diverged(timed, gathered, name, latent_dim, algorithms, "seconds")
+            draw_diverged(panel, drawn["samples", name])
+            draw_diverged(timed, drawn["seconds", name])
         make_room(figure, 0.3)
-        curves = [(name, algorithm) for name in names for algorithm in algorithms]
-        runs = [run for curve in curves for run in replicas(gathered, *curve, latent_dim)]
+        pairs = itertools.product(names, algorithms)
+        runs = [run for pair in pairs for run in replicas(gathered, *pair, latent_dim)]
         where = dict.fromkeys(
             f"{run.processor}, {run.threads} thread{'s' if run.threads > 1 else ''}" for run in runs
         )

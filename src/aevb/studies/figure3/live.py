@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pandas as pd
-from bokeh.models import Range1d
 
 from ...report import live
+from ...report.panels import curves
 from ...report.parts import LiveFigure
 from ...results import Gathered
 from ...results.words import sizes
+
+MEANS = ("", "longer")  # kinds of curves that are means of ours
 
 
 def figure3(gathered: Gathered, paper: pd.DataFrame) -> LiveFigure:
@@ -19,13 +21,9 @@ def figure3(gathered: Gathered, paper: pd.DataFrame) -> LiveFigure:
     study = gathered.study
     part = study.figure3
     drawn = {
-        (x, name): live.curves(gathered, paper, name, part.latent_dim, part.algorithms, x)
-        for x in live.FORMAT
+        (x, name): curves(gathered, paper, name, part.latent_dim, part.algorithms, x)
+        for x in live.AXES
         for name in part.experiments
-    }
-    ours = {
-        key: [curve.frame for curve in panel if "seeds" in curve.frame]
-        for key, panel in drawn.items()
     }
     whole = 1.02 * max(
         run.samples for run in gathered.runs.values() if run.experiment in part.experiments
@@ -33,16 +31,25 @@ def figure3(gathered: Gathered, paper: pd.DataFrame) -> LiveFigure:
     heights = live.value_axis(
         [drawn["samples", name] for name in part.experiments], whole / 2, whole, fence=20
     )
-    timed = [frame for name in part.experiments for frame in ours["seconds", name]]
-    seconds = [at for frame in timed for at in frame["x"][frame["value"] >= heights.start]] or [1.0]
-    ends = {
-        "samples": Range1d(0, whole),
-        "seconds": Range1d(0.7 * min(seconds), 1.4 * max(seconds)),
+
+    def reached(x: str) -> list[float]:
+        """Where our curves lie on the y axis."""
+        frames = [c.frame for name in part.experiments for c in drawn[x, name] if c.kind in MEANS]
+        return [at for frame in frames for at in frame["x"][frame["value"] >= heights.start]]
+
+    seconds = reached("seconds") or [1.0]
+    samples = reached("samples") or [0.01 * whole]
+    axes = {
+        "samples": live.axis("samples", (0, whole), (0.7 * min(samples), 1.4 * whole), "linear"),
+        "seconds": live.axis(
+            "seconds",
+            (0, 1.02 * max(seconds)),
+            (0.7 * min(seconds), 1.4 * max(seconds)),
+            "log",
+        ),
     }
     panels = {
-        f"{sizes(study, name)}, against {x}": live.plot(
-            panel, x, ends[x], heights, log=x == "seconds"
-        )
-        for (x, name), panel in drawn.items()
+        f"{sizes(study, name)}, against {x}": live.panel(lines, axes[x], heights)
+        for (x, name), lines in drawn.items()
     }
     return LiveFigure(part.algorithms, panels)
