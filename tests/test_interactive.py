@@ -251,11 +251,12 @@ def test_plots_have_names_for_those_who_do_not_see_them(chromium, page):
     for node in nodes:
         if not node["ignored"]:
             named.setdefault(node["role"]["value"], []).append(node["name"]["value"])
-    titles = ["MNIST, Nz = 3", "MNIST, Nz = 5", "Frey Face, Nz = 2"]
-    assert [name for name in named["figure"] if name in titles] == titles
-    curves = [f"{title}: curves; their values are in the table below" for title in titles]
+    titles = ["MNIST, N_z = 3", "MNIST, N_z = 5", "Frey Face, N_z = 2"]
+    names = [f"Figure 2. Bound against training samples: {title}" for title in titles]
+    assert [name for name in named["figure"] if name in names] == names
+    curves = [f"{name}: curves; their values are in the table below" for name in names]
     assert [name for name in named["image"] if name in curves] == curves
-    assert named["button"].count("Box Zoom") == named["button"].count("Reset") == 7
+    assert named["button"].count("zoom in") == named["button"].count("zoom out") == 7
 
 
 SHOWN = (

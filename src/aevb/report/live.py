@@ -149,7 +149,7 @@ def panel(drawn: list[Curve], axis: Axis, heights: Range1d) -> Panel:
         height=230,
         sizing_mode="stretch_width",
         toolbar_location="above",
-        tools=[BoxZoomTool(), ResetTool()],
+        tools=[BoxZoomTool(description="zoom in"), ResetTool(description="zoom out")],
         active_drag=None,
         background_fill_color=None,
         border_fill_color=None,
