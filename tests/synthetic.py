@@ -417,6 +417,21 @@ def draw(name, path, outputs):
     work.figure([Job("figure", name, "", [str(file) for file in outputs], inputs, settings)])
 
 
+def with_encoder(name, run):
+    """The run with an encoder of random weights."""
+    random, pixels = np.random.RandomState(3), PIXELS[run.dataset]
+    shapes = {
+        "hidden.weight": (pixels, 9),
+        "hidden.bias": 9,
+        "output.weight": (9, 2 * run.latent_dim),
+        "output.bias": 2 * run.latent_dim,
+    }
+    for part, shape in shapes.items():
+        value = random.standard_normal(shape) / (pixels**0.5 if part == "hidden.weight" else 5)
+        run.weights[f"encoder.{part}"] = value.astype(np.float32)
+    return run
+
+
 def one_diverged(name, run):
     return diverge(run) if name == "mnist/wake_sleep-nz3-seed1" else run
 

@@ -8,7 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from synthetic import FULL, FULL_DIGITS, GRID, PAPER, build, diverge, lines, one_diverged, panel
+from synthetic import (
+    FULL,
+    FULL_DIGITS,
+    GRID,
+    PAPER,
+    build,
+    diverge,
+    lines,
+    one_diverged,
+    panel,
+    with_encoder,
+)
 from test_report import render
 
 from aevb import results
@@ -370,11 +381,11 @@ BROKEN = """(options => axe.run({exclude: ["tr:nth-child(n+4)"]}, options).then(
 
 
 @pytest.mark.parametrize("name", ["report", "manifold"])
-def test_anyone_can_use_the_pages(chromium, page, path, axe, name):
+def test_anyone_can_use_the_pages(chromium, page, tmp_path, axe, name):
     """On a screen and on a phone, by day and by night, all that folds away folded out."""
     file = page.with_name(f"{name}.html")
     if not file.exists():
-        manifold.render(results.read_gathered(path), file)
+        manifold.render(results.read_gathered(build(tmp_path, change=with_encoder)), file)
     chromium.scheme("light")
     chromium.open(file, width=1280, ready=READY)
     chromium.js("document.querySelectorAll('details').forEach(part => part.open = true)")

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from synthetic import PIXELS, build, diverge
+from synthetic import build, diverge, with_encoder
 
 from aevb import results
 from aevb.report import pictures
@@ -30,21 +30,6 @@ READY = "document.querySelectorAll('[data-z]').length == {}"
 def render(gathered, output):
     manifold.render(results.read_gathered(gathered), output)
     return output.read_text(encoding="utf-8")
-
-
-def with_encoder(name, run):
-    """The run with an encoder of random weights."""
-    random, pixels = np.random.RandomState(3), PIXELS[run.dataset]
-    shapes = {
-        "hidden.weight": (pixels, 9),
-        "hidden.bias": 9,
-        "output.weight": (9, 2 * run.latent_dim),
-        "output.bias": 2 * run.latent_dim,
-    }
-    for part, shape in shapes.items():
-        value = random.standard_normal(shape) / (pixels**0.5 if part == "hidden.weight" else 5)
-        run.weights[f"encoder.{part}"] = value.astype(np.float32)
-    return run
 
 
 @pytest.fixture(scope="module")
