@@ -26,7 +26,7 @@ from . import regression as linear
 from .full import FORMS, Weights
 from .networks import train
 
-FIRST = 2e4  # training samples at the first evaluation
+FIRST = 2e4  # training samples at the first evaluation, at most a quarter of all
 PRIOR = 0.01  # nats: a parameter whose own KL is below is at its prior
 LATENT = "latent"  # as tables name the case of latent.py
 
@@ -34,7 +34,7 @@ LATENT = "latent"  # as tables name the case of latent.py
 def grid(samples: int, points: int, batch: int) -> list[int]:
     """Steps after which to evaluate: evenly on a logarithmic axis, the last one included."""
     last = -(-samples // batch)
-    found = np.geomspace(min(FIRST / batch, last), last, points).round()
+    found = np.geomspace(min(FIRST, samples / 4) / batch, last, points).round()
     return sorted({max(1, int(step)) for step in found})
 
 
