@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
-from ...report.style import DASHES, WIDTH, log_ticks, make_room, settle, style, value_range
+from ...core.words import count
+from ...report.style import DASHES, WIDTH, make_room, settle, style, value_range
 from ...results import Gathered
+from . import TABLE
 from .numbers import NAMES, by_size, cases, residual
 
 COLOURS = {"point": "#B3260F", "mean": "#56B4E9", "sampled": "#0B559F"}
@@ -17,6 +20,7 @@ LOOKS = {"orthogonal": "#0B559F", "correlated": "#B3260F", "latent": "0.35"}
 MARKS = {"analytic": "o", "sampled": "s"}
 FENCE = 2.0  # of value_range: the first evaluations of full VB lie far below
 FLOOR = 1e-2  # nats: gaps below are drawn here
+ROOM = 30  # times the highest value, for a legend
 
 
 def networks(gathered: Gathered, paper: pd.DataFrame) -> Figure:
@@ -30,8 +34,7 @@ def networks(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             _bounds(upper, frame)
             _gaps(lower, frame)
             upper.set_title(f"N = {n:,} training images")
-            lower.set(xscale="log", xlabel="# training samples")
-            log_ticks(lower)
+            _samples(lower, frame)
         axes[0, 0].set_ylabel("bound,\nnats per datapoint")
         axes[1, 0].set_ylabel("training minus test bound,\nnats per datapoint")
         make_room(figure, 0.35)
@@ -45,6 +48,15 @@ def networks(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         figure.legend(handles=handles, loc="lower center", ncols=5, frameon=False)
         settle(figure)
     return figure
+
+
+def _samples(axis, frame: pd.DataFrame) -> None:
+    """The axis of training samples, with the first, a middle and the last evaluation named."""
+    points = sorted(frame["samples"].unique())
+    named = [points[0], points[len(points) // 2], points[-1]]
+    axis.set(xscale="log", xlabel="# training samples")
+    axis.set_xticks(named, [count(point) for point in named])
+    axis.xaxis.set_minor_locator(NullLocator())
 
 
 def _bounds(axis, frame: pd.DataFrame) -> None:
@@ -91,10 +103,10 @@ def _training(axis, gathered: Gathered) -> None:
         if form == "analytic" and rows["best_kl"].mean() > FLOOR:
             axis.axhline(rows["best_kl"].mean(), color=LOOKS[design], linestyle="--", lw=0.8)
     axis.axhline(1, color="0.45", linewidth=0.8)
-    axis.set(xscale="log", yscale="log", xlabel="# training samples")
-    axis.set(ylabel="log p(X) - bound = KL, nats", title="q(θ), trained")
-    log_ticks(axis)
-    axis.legend(frameon=False, loc="upper right")
+    axis.set(yscale="log", ylabel="log p(X) − bound = KL, nats", title="q(θ), trained")
+    axis.set_ylim(top=axis.get_ylim()[1] * ROOM)
+    _samples(axis, gathered.of("weights_regression")[TABLE].frame)
+    axis.legend(frameon=False, loc="upper center", ncols=2)
 
 
 def _residuals(axis, gathered: Gathered) -> None:
@@ -108,5 +120,5 @@ def _residuals(axis, gathered: Gathered) -> None:
     axis.axhline(0, color="0.45", linewidth=0.8, zorder=1.5)
     for side in (-1, 1):
         axis.axhline(side, color="0.45", linestyle="--", linewidth=0.8)
-    axis.set(ylabel="bound + KL - log p(X), nats", title="estimators, at the best diagonal q")
+    axis.set(ylabel="bound + KL − log p(X), nats", title="estimators, at the best diagonal q")
     axis.set_xlim(-0.5, len(names) - 0.5)
