@@ -99,11 +99,13 @@ def _training(axis, gathered: Gathered) -> None:
         over = rows.groupby("samples")["kl"].mean().clip(lower=FLOOR)
         style_of = {"color": LOOKS[design], "marker": MARKS[form], "markersize": 3}
         style_of |= {"linestyle": "-" if form == "analytic" else ":", "linewidth": 1.0}
-        axis.plot(over.index, over, label=f"{design} codes, {form}", **style_of)
+        axis.plot(over.index, over, label=f"{design}, {form}", **style_of)
         if form == "analytic" and rows["best_kl"].mean() > FLOOR:
             axis.axhline(rows["best_kl"].mean(), color=LOOKS[design], linestyle="--", lw=0.8)
     axis.axhline(1, color="0.45", linewidth=0.8)
-    axis.set(yscale="log", ylabel="log p(X) − bound = KL, nats", title="q(θ), trained")
+    axis.set(
+        yscale="log", ylabel="log p(X) − bound = KL, nats", title="q(θ), trained on known codes"
+    )
     axis.set_ylim(top=axis.get_ylim()[1] * ROOM)
     _samples(axis, gathered.of("weights_regression")[TABLE].frame)
     axis.legend(frameon=False, loc="upper center", ncols=2)
