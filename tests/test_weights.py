@@ -47,7 +47,6 @@ SMALL = {
     "samples": 6000,
     "points": 3,
     "draws": 2,
-    "test_points": 50,
     "linear_samples": 6e4,
     "estimates": 2000,
     "linear_points": 60,
@@ -399,7 +398,6 @@ def test_figures_and_words(gathered, tables, tmp_path):
     ("changes", "sentence"),
     [
         ({"n_train": [5000]}, "asks for 5,000 training images, of which 'mine' has 1,500"),
-        ({"test_points": 1000}, "test_points is 1,000, more than the 297 test images"),
         ({"samples": 500}, "the warm-up leaves nothing to train; give at least 600"),
         ({"codes": 100}, "codes cannot be orthogonal; give fewer codes"),
         ({"draws": 1}, "weights.draws"),

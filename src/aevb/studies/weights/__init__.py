@@ -45,7 +45,6 @@ class WeightsStudy(Strict):
     draws: Annotated[int, BeforeValidator(whole), Field(ge=2, le=1000)] = Field(
         5, description="theta ~ q(theta) per evaluation"
     )
-    test_points: Count = Field(2000, description="test images, the first")
     codes: Size = Field(3, description="N_z of the linear model")
     pixels: Size = Field(10, description="D of the linear model")
     linear_points: Annotated[int, BeforeValidator(whole), Field(ge=2, le=100_000)] = Field(
@@ -64,7 +63,6 @@ KEYS = {
     "weights_estimates": LINEAR | {"estimates"},
     "weights_networks": {
         *("latent_dim", "samples", "points", "step_size", "form", "start_sd", "draws"),
-        "test_points",
     },
 }
 
@@ -97,12 +95,6 @@ class WeightsOfAppendixF(Study):
             raise ValueError(
                 f"weights.n_train asks for {max(part.n_train):,} training images, of which "
                 f"'{part.experiment}' has {there:,}; give fewer"
-            )
-        known = DATASETS[config.experiments[part.experiment].dataset]
-        if part.test_points > known.n_test:
-            raise ValueError(
-                f"weights.test_points is {part.test_points:,}, more than the {known.n_test:,} test "
-                f"images of '{part.experiment}'; give fewer"
             )
         training = config.training_of(part.experiment)
         if training.prior == "none":

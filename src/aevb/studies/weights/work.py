@@ -125,7 +125,7 @@ def networks(jobs: list[Job]) -> None:
         for seed in settings["seeds"]:
             generator = stream("weights-images", settings["name"], n, seed)
             chosen = torch.from_numpy(generator.choice(len(whole.train), n, replace=False))
-            x = {"train": whole.train[chosen], "test": whole.test[: options["test_points"]]}
+            x = {"train": whole.train[chosen], "test": whole.test}
             run = Run(settings["name"], "aevb", options["latent_dim"], seed)
             for method in ("map", "full_vb"):
                 model = Model(run, experiment, settings, x)
