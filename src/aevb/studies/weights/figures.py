@@ -18,7 +18,7 @@ from .numbers import NAMES, by_size, cases, residual
 COLOURS = {"point": "#B3260F", "mean": "#56B4E9", "sampled": "#0B559F"}
 LOOKS = {"orthogonal": "#0B559F", "correlated": "#B3260F", "latent": "0.35"}
 MARKS = {"analytic": "o", "sampled": "s"}
-FENCE = 2.0  # of value_range: the first evaluations of full VB lie far below
+FENCE = 3.0  # of value_range: the first evaluations of full VB lie far below
 FLOOR = 1e-2  # nats: gaps below are drawn here
 ROOM = 30  # times the highest value, for a legend
 
