@@ -2,6 +2,7 @@
 autograd, MAP against the engine, and what the study says."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -387,8 +388,10 @@ def test_figures_and_words(gathered, tables, tmp_path):
         assert (tmp_path / f"{draw.__name__}.png").stat().st_size > 10_000
     part = findings.part(gathered, None, tables)
     said = pages.texts(STUDY.text(), part.facts)
+    headings = re.findall(r"^== (\S+)$", STUDY.text().read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(set(headings)) == len(headings)  # a later one would take an earlier one's place
     figures_of = STUDY.figures(None)
-    assert {"weights", "weights-networks", *figures_of} <= set(said)
+    assert {"weights-bound", "weights-networks", *figures_of} <= set(said)
     assert {f"cap-{name}" for name in part.tables} <= set(said)
     listed = next(what for kind, what in part.sections[0].blocks if kind == "list")
     assert len(listed) == 2 and listed[0].startswith("N = 30: MAP ends at a test bound of −")

@@ -12,7 +12,7 @@ from ...results.words import label
 from .numbers import NAMES
 
 BLOCKS = [
-    ("text", "weights"),
+    ("text", "weights-bound"),
     ("figure", "weights_linear"),
     ("table", "weights_linear"),
     ("text", "weights-networks"),
@@ -74,6 +74,10 @@ def _within(mean: float, low: float, high: float, digits: int, sign: bool = Fals
     return f"{number(mean, digits, sign)} [{ends}]"
 
 
+def _share(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.0f} %"
+
+
 def _sentences(trained: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
     """A sentence for each number of training images."""
     said = []
@@ -85,12 +89,12 @@ def _sentences(trained: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
         said.append(
             f"N = {n:,}: MAP ends at a test bound of {_span(point, 'test', 1)} with a gap of "
             f"{_span(point, 'gap', 1)}, full VB with theta sampled at {_span(drawn, 'test', 1)} "
-            f"with {_span(drawn, 'gap', 1)}. Its test bound is "
-            f"{_within(test['difference'], test['low'], test['high'], 1, True)} from MAP's, and "
-            f"{_within(early['difference'], early['low'], early['high'], 1, True)} from that of "
-            f"MAP stopped at its best. {drawn['at_prior']:.0%} of the parameters under q(theta) "
-            f"are at their prior; KL(q(theta) || p(theta)) is {number(drawn['kl'] / n, 1)} nats "
-            "per datapoint."
+            f"with {_span(drawn, 'gap', 1)}. Its test bound less MAP's is "
+            f"{_within(test['difference'], test['low'], test['high'], 1, True)}, less that of MAP "
+            "stopped at its best "
+            f"{_within(early['difference'], early['low'], early['high'], 1, True)}. Of the "
+            f"parameters under q(theta) {_share(drawn['at_prior'])} are at their prior; "
+            f"KL(q(theta) || p(theta)) is {number(drawn['kl'] / n, 1)} nats per datapoint."
         )
     return said
 
@@ -106,7 +110,7 @@ def _trained(trained: pd.DataFrame) -> Tabular:
             "best test": _span(row, "best", 1),
             "KL / N": number(row.kl / row.n_train, 1),
             "bound / N": number(row.whole, 1),
-            "at prior": "–" if np.isnan(row.at_prior) else f"{row.at_prior:.0%}",
+            "at prior": _share(row.at_prior),
             "KL of z": number(row.test_kl, 1),
         }
         for row in trained.itertuples()
