@@ -7,10 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
 
 from ...core.words import short
 from ...learners import LEARNERS, appearance
-from ...report.style import WIDTH, log_ticks, make_room, pale, settle, style
+from ...report.style import WIDTH, make_room, pale, settle, style
 from ...results import Gathered
 from . import ALGORITHMS, STUDY
 from .columns import QUARTERS
@@ -20,7 +21,7 @@ from .numbers import gaps as summed
 FLOOR = 1e-6  # nats: what is less is drawn there
 HALF = 0.19  # of the distance between two N_z: where a bar of each algorithm stands
 PARTS = {  # of AEVB's better bound: name and colour
-    "bound": ("bound", "0.25"),
+    "bound": ("bound", "#8B5A2B"),
     "log_p": ("log p(x)", "#0072B2"),
     "approximation": ("approximation gap", "#E69F00"),
     "amortisation": ("amortisation gap", "#CC79A7"),
@@ -35,17 +36,17 @@ def gaps(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     along = [along[0], along[-1]] if len(along) > 1 else along
     with style():
         figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
-        places = figure.add_gridspec(2, 12)
-        _bars(figure.add_subplot(places[0, :5]), _last(frame))
+        top, bottom = figure.add_gridspec(2, 1)
+        top = top.subgridspec(1, 1 + len(along), width_ratios=[5 - len(along), *[2] * len(along)])
+        bottom = bottom.subgridspec(1, 2, width_ratios=[3, 2])
+        _bars(figure.add_subplot(top[0]), _last(frame))
         first = None
-        for at, latent_dim in enumerate(along):
-            width = 7 // len(along)
-            place = places[0, 5 + at * width : 5 + (at + 1) * width]
-            axis = figure.add_subplot(place, sharey=first)
+        for at, latent_dim in enumerate(along, 1):
+            axis = figure.add_subplot(top[at], sharey=first)
             _along(axis, frame[frame["latent_dim"] == latent_dim], latent_dim, first is None)
             first = first or axis
-        _parts(figure.add_subplot(places[1, :7]), _last(apart))
-        _converged(figure.add_subplot(places[1, 7:]), gathered)
+        _parts(figure.add_subplot(bottom[0]), _last(apart))
+        _converged(figure.add_subplot(bottom[1]), gathered)
         make_room(figure, 0.45)
         figure.legend(handles=_handles(), loc="lower center", ncols=4, frameon=False)
         settle(figure)
@@ -98,7 +99,9 @@ def _along(axis, frame: pd.DataFrame, latent_dim: int, labelled: bool) -> None:
             axis.fill_between(rows["samples"], *ends, color=own.colour, alpha=0.15, lw=0)
     axis.set(xscale="log", yscale="log", xlabel="# training samples")
     axis.set_title(f"along training, $N_z$ = {latent_dim}")
-    log_ticks(axis)
+    budgets = sorted(set(frame["samples"]))
+    axis.set_xticks(budgets, [short(int(value)) for value in budgets])
+    axis.xaxis.set_minor_locator(NullLocator())
     if labelled:
         axis.set_ylabel("nats per datapoint")
     else:
@@ -127,10 +130,6 @@ def _converged(axis, gathered: Gathered) -> None:
             own = appearance(key)
             line = {"color": own.colour, "marker": own.marker, "markersize": 3, "lw": 0.8}
             axis.plot(QUARTERS, left, markeredgewidth=0, **line)
-            name = {"textcoords": "offset points", "fontsize": 5.5, "color": own.colour}
-            if key == ALGORITHMS[0]:
-                text = f"{cell.latent_dim}"
-                axis.annotate(text, (QUARTERS[-1], left[-1]), (4, 0), va="center", **name)
     axis.set(yscale="log", xlabel="per cent of the ascent's steps")
     axis.set_title("what the ascent still gains")
     axis.set_xticks(QUARTERS)

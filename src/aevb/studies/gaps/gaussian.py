@@ -118,22 +118,14 @@ def _parts(joint, draws: int, points: int, memory_mb: float) -> Iterator[tuple]:
         yield block, replace(joint, x=joint.x[:, block[1]])
 
 
-class Sampled(NamedTuple):
-    """What draws z of a Gaussian per datapoint give, (K, N) each, nats."""
-
-    bound: np.ndarray  # estimates of the bound of one draw each, equation 7
-    log_weight: np.ndarray  # log p(x, z) - log q(z)
-
-
 @no_grad
-def sampled(joint, q: DiagonalGaussian, noise: Tensor, memory_mb: float) -> Sampled:
-    """Draws of the bound of `q`, equation 7, at z = mu + sigma eps with `noise` eps (K, N, N_z)."""
+def sampled(joint, q: DiagonalGaussian, noise: Tensor, memory_mb: float) -> np.ndarray:
+    """Estimates (K, N) of the bound of `q`, equation 7, one for each draw z = mu + sigma eps with
+    `noise` eps (K, N, N_z); nats."""
     draws, points, _ = noise.shape
     z = q.mean + torch.exp(0.5 * q.log_variance) * noise
     log_likelihood = torch.empty_like(z[..., 0])
     for block, part in _parts(joint, draws, points, memory_mb):
         found = part.log_likelihood(flat(z, block))
         log_likelihood[block] = found.view_as(log_likelihood[block])
-    bound = log_likelihood - densities.kl_to_prior(q.mean, q.log_variance)
-    log_weight = log_likelihood + densities.log_prior(z) - q.log_density(z)
-    return Sampled(as_numpy(bound), as_numpy(log_weight))
+    return as_numpy(log_likelihood - densities.kl_to_prior(q.mean, q.log_variance))

@@ -157,7 +157,7 @@ def compared(
     sampling: Evidence,
 ) -> dict[str, np.ndarray]:
     """Bounds of the encoder's and of the best Gaussian with the same noise `fresh` (K, N, N_z)."""
-    draws = [sampled(joint, q, fresh, sampling.memory_mb).bound for q in (own, best)]
+    draws = [sampled(joint, q, fresh, sampling.memory_mb) for q in (own, best)]
     columns = {}
     for name, values in zip(("encoder", "best"), draws, strict=True):
         columns[name] = values.mean(0)
