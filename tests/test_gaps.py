@@ -19,7 +19,7 @@ from aevb.marginal.quadrature import truth
 from aevb.models import densities, nets
 from aevb.models.joint import Joint
 from aevb.paper.verdicts import judge
-from aevb.pipeline import plan
+from aevb.pipeline import cost, plan
 from aevb.studies import STUDIES
 from aevb.studies.gaps import Gaps, claims, evidence, figures, findings, gaussian, numbers, work
 from aevb.studies.linear import closed, simulate
@@ -258,6 +258,10 @@ def test_an_encoder_in_the_lower_mode_does_not_hide_the_higher_one():
     assert columns["left_0"].min() > 0 and columns["left_75"].max() < 1e-6
 
 
+def test_what_a_variant_costs_can_be_told():
+    assert cost.seconds_per_gradient(loaded(), "mine+gaps-1.5e3", 2) > 0
+
+
 # The study ------------------------------------------------------------------------------------
 
 
@@ -299,6 +303,7 @@ def test_every_table_holds_what_it_says(gathered):
     assert (test["left_0"] >= test["left_50"]).all() and (test["left_75"] >= 0).all()
     exact = gathered.of("gaps")["mine/aevb-nz2-seed0"].frame
     assert set(exact["method"]) == {"quadrature"} and len(exact) == 6
+    assert (test["annealed"] == test["log_p"]).all() and (exact["annealed"] != exact["log_p"]).all()
     noise = 5 * np.hypot(exact["best_se"], exact["log_p_se"]) + 1e-3
     assert (exact["log_p"] - exact["best"] > -noise).all()
     grid = gathered.of("gaps_posterior")["mine/aevb-nz2-seed0"].frame

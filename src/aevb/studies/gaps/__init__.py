@@ -135,8 +135,8 @@ class GapsStudy(Study):
         if kind == "gaps_posterior":
             return part.images * ascent
         annealing = CHAINS * part.temperatures * config.evidence.leapfrog
-        bounded = ascent + 3 * annealing if run.latent_dim > 3 else 0
-        return part.datapoints * (ascent + part.evaluation_draws + bounded)
+        bounded = ascent + 2 * annealing if run.latent_dim > 3 else 0
+        return part.datapoints * (ascent + part.evaluation_draws + annealing + bounded)
 
     def jobs(self, config):
         kinds = {

@@ -8,6 +8,7 @@ GAPS = {
     "point": "number of the datapoint",
     "log_p": "log p(x): by quadrature, or by annealing from the best Gaussian, a lower bound",
     "log_p_se": "its Monte Carlo standard error; 0 for quadrature",
+    "annealed": "the annealed lower bound; beside quadrature it shows how good that is",
     "upper": "simulated: an upper bound of log p(x), by annealing backward from the true z",
     "upper_se": "its standard error by the delta method, too small: the chains share their start",
     "method": "quadrature or annealed",

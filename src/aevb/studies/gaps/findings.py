@@ -53,6 +53,11 @@ def _said(table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
         f"each other at {table['starts'].min():.0%} of the test points or more. log p(x) is known "
         f"to {number(table['width'].max())} nats or better."
     )
+    if (off := table["short"].dropna()).size:
+        said[-1] += (
+            " Where quadrature tells it, annealing lies below by "
+            f"{number(off.min(), 3)} to {number(off.max(), 3)} nats, mean over test points."
+        )
     return said
 
 

@@ -94,8 +94,9 @@ def measured(joint: Joint, noise, options: Gaps, sampling: Evidence) -> list[dic
     hints = torch.stack([own.mean, best.mean])
     exact = truth(joint, hints, memory_mb=sampling.memory_mb)
     path = (options.temperatures, CHAINS, sampling)
-    log_p = exact or below(joint, best, noise("anneal"), *path)
-    rows = _rows("test", log_p, "quadrature" if exact else "annealed", columns)
+    low = below(joint, best, noise("anneal"), *path)
+    columns["annealed"] = low.value
+    rows = _rows("test", exact or low, "quadrature" if exact else "annealed", columns)
     return rows if exact else rows + sandwich(joint, noise, options, sampling)
 
 
@@ -107,7 +108,7 @@ def sandwich(joint: Joint, noise, options: Gaps, sampling: Evidence) -> list[dic
     path = (options.temperatures, CHAINS, sampling)
     low = below(other, best, noise("anneal-simulated"), *path)
     high = above(other, best, z, noise("anneal-backward"), *path)
-    upper = {"upper": high.value, "upper_se": high.standard_error}
+    upper = {"annealed": low.value, "upper": high.value, "upper_se": high.standard_error}
     return _rows("simulated", low, "annealed", upper)
 
 
