@@ -43,13 +43,13 @@ class Gaps(Strict):
         64, description="samples of z per datapoint and step of the ascent to the best Gaussian"
     )
     steps: Annotated[int, BeforeValidator(whole), Field(ge=4, le=10_000)] = Field(
-        20, description="of that ascent"
+        40, description="of that ascent"
     )
     evaluation_draws: Annotated[int, BeforeValidator(whole), Field(ge=2, le=100_000)] = Field(
         400, description="fresh samples of z with which both Gaussians' bounds are then measured"
     )
     temperatures: Annotated[int, BeforeValidator(whole), Field(ge=2, le=100_000)] = Field(
-        30, description="of the annealing from the best Gaussian to the posterior"
+        60, description="of the annealing from the best Gaussian to the posterior"
     )
     images: Size = Field(4, description="test points whose posterior is drawn, at N_z = 2")
 
