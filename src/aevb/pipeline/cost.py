@@ -62,7 +62,7 @@ def seconds_per_sample(config: Config, run: Run) -> float:
 def seconds_per_gradient(config: Config, name: str, latent_dim: int) -> float:
     """Time of one gradient of log p(x, z) with a model of the right shape, many at once as the
     estimators of log p(x) go."""
-    experiment = config.experiments[name]
+    experiment = config.experiment(name)
     where = device(config.device, config.threads, tf32=False)
     pixels = math.prod(DATASETS[experiment.dataset].shape)
     layout = nets.Layout(pixels, experiment.hidden, latent_dim, experiment.likelihood)
