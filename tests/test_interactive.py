@@ -382,13 +382,15 @@ BROKEN = """(options => axe.run({exclude: ["tr:nth-child(n+4)"]}, options).then(
 
 @pytest.mark.parametrize("name", ["report", "manifold"])
 def test_anyone_can_use_the_pages(chromium, page, tmp_path, axe, name):
-    """On a screen and on a phone, by day and by night, all that folds away folded out."""
+    """On a screen and on a phone, by day and by night, all that folds away folded out and a curve
+    switched off."""
     file = page.with_name(f"{name}.html")
     if not file.exists():
         manifold.render(results.read_gathered(build(tmp_path, change=with_encoder)), file)
     chromium.scheme("light")
     chromium.open(file, width=1280, ready=READY)
     chromium.js("document.querySelectorAll('details').forEach(part => part.open = true)")
+    chromium.js("document.querySelector('.legend button')?.click()")
     chromium("Runtime.evaluate", expression=axe)
     found = {}
     for width in (1280, 400):
