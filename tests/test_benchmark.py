@@ -96,6 +96,7 @@ def test_the_limit_tries_equal_products():
         assert torch.allclose(call(), expected, atol=1e-5) and sorted(expected.shape) == [3, 5]
 
 
+@pytest.mark.slow
 def test_a_short_run_writes_its_records(tmp_path):
     options = [
         "--seconds",

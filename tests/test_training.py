@@ -333,7 +333,9 @@ def run_job(digits_file, folder, algorithms, kill=None, delay=0.0):
     return process.returncode, stderr
 
 
-@pytest.mark.parametrize("algorithms", ["aevb wake_sleep", "mcem"])
+@pytest.mark.parametrize(
+    "algorithms", ["aevb wake_sleep", pytest.param("mcem", marks=pytest.mark.slow)]
+)
 def test_killed_anywhere_a_job_resumes_to_the_same_bits(digits_file, tmp_path, algorithms):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()

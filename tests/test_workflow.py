@@ -148,6 +148,7 @@ def test_redraw_without_results_says_so(tmp_path):
     assert "gathered.h5, which does not exist" in output
 
 
+@pytest.mark.slow
 def test_data_that_cannot_be_had_is_one_sentence_at_the_end(tmp_path):
     output = snakemake(
         tmp_path,

@@ -102,7 +102,7 @@ def others(folder: str, found: Iterable[tuple[Job, str, str]], replace: bool) ->
         if settings and not replace:
             raise UserError(
                 f"finished results in {folder} were made with other settings ({listed}); to keep "
-                "both, add --config results=results/NAME, and to lose these, --config replace=true"
+                "both, set results=results/NAME, and to lose these, replace=true"
             )
         lines.append(
             f"Finished results in {folder} were made {words} and will be made anew: {listed}. "
