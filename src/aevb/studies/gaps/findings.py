@@ -99,8 +99,6 @@ def _share(row) -> str:
 def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFrame]) -> Part:
     """Both gaps, for both algorithms and along training."""
     table, apart = (numbers.get(name, pd.DataFrame()) for name in ("gaps", "gaps_differences"))
-    if table.empty:
-        return Part()
     study = gathered.study
     seeds, points = plural(len(study.seeds), "seed"), f"{study.gaps.datapoints} test points"
     budget = short(max(study.gaps.budgets))
@@ -112,6 +110,8 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "gaps_images": plural(study.gaps.images, "test image"),
         "gaps_close": f"{CLOSE:g}",
     }
+    if table.empty:  # every pair diverged
+        return Part(facts)
     blocks = [
         ("text", "gaps-question"),
         ("list", _said(table, apart)),
