@@ -48,7 +48,7 @@ def _said(table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
     )
     said.append(f"AEVB's bound minus wake-sleep's: {listed}.")
     said.append(
-        "The ascent has converged: in the second half of its steps the mean bound rises by at most "
+        "How far the ascent converged: in the second half of its steps the mean bound rises by at most "
         f"{number(table['left_50'].max(), 4)} nats, and both starts end within {CLOSE:g} nats of "
         f"each other at {table['starts'].min():.0%} of the test points or more. log p(x) is known "
         f"to {number(table['width'].max())} nats or better."
