@@ -48,10 +48,10 @@ def _said(table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
     )
     said.append(f"AEVB's bound minus wake-sleep's: {listed}.")
     said.append(
-        "How far the ascent converged: in the second half of its steps the mean bound rises by at most "
-        f"{number(table['left_50'].max(), 4)} nats, and both starts end within {CLOSE:g} nats of "
-        f"each other at {table['starts'].min():.0%} of the test points or more. log p(x) is known "
-        f"to {number(table['width'].max())} nats or better."
+        "How far the ascent converged: in the second half of its steps the mean bound rises by at "
+        f"most {number(table['left_50'].max(), 4)} nats, and both starts end within {CLOSE:g} nats "
+        f"of each other at {table['starts'].min():.0%} of the test points or more. log p(x) is "
+        f"known to {number(table['width'].max())} nats or better."
     )
     if (off := table["short"].dropna()).size:
         said[-1] += (
