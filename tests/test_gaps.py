@@ -419,6 +419,8 @@ def test_a_model_that_diverged_leaves_its_pair_out(gathered):
     assert list(numbers.gaps(left, None)["seeds"]) == [2, 2, 1, 1, 2, 2]
     drawn = figures.posteriors(left, None)
     assert [text.get_text() for text in drawn.axes[0].texts] == ["diverged"]
+    nothing = results.Gathered(gathered.config, {}, {}, {})
+    assert figures.gaps(nothing, None).texts and findings.part(nothing, None, {}).sections == []
 
 
 def test_figures_and_findings_show_every_number(gathered):

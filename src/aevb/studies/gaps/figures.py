@@ -15,7 +15,7 @@ from ...report.style import WIDTH, make_room, pale, settle, style
 from ...results import Gathered
 from . import ALGORITHMS, STUDY
 from .columns import QUARTERS
-from .numbers import cells, differences
+from .numbers import Cell, cells, differences
 from .numbers import gaps as summed
 
 FLOOR = 1e-6  # nats: what is less is drawn there
@@ -32,10 +32,16 @@ def gaps(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     """Top: both gaps at the largest budget, and along training for the first and last such N_z.
     Below: AEVB's bound minus wake-sleep's and its parts; how the ascent converged."""
     frame, apart = (make(gathered, paper) for make in (summed, differences))
+    measured = list(cells(gathered))
     along = sorted(set(gathered.study.gaps.along))
     along = [along[0], along[-1]] if len(along) > 1 else along
     with style():
         figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
+        if not measured:
+            figure.text(
+                0.5, 0.5, "no N_z with a model of both algorithms: some diverged", ha="center"
+            )
+            return figure
         top, bottom = figure.add_gridspec(2, 1)
         top = top.subgridspec(1, 1 + len(along), width_ratios=[5 - len(along), *[2] * len(along)])
         bottom = bottom.subgridspec(1, 2, width_ratios=[3, 2])
@@ -43,7 +49,8 @@ def gaps(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         first = None
         for at, latent_dim in enumerate(along, 1):
             axis = figure.add_subplot(top[at], sharey=first)
-            _along(axis, frame[frame["latent_dim"] == latent_dim], latent_dim, first is None)
+            if found := [cell for cell in measured if cell.latent_dim == latent_dim]:
+                _along(axis, found, first is None)
             first = first or axis
         _parts(figure.add_subplot(bottom[0]), _last(apart))
         _converged(figure.add_subplot(bottom[1]), gathered)
@@ -88,19 +95,21 @@ def _bars(axis, frame: pd.DataFrame) -> None:
     axis.set_title(f"gaps after {short(int(frame['samples'].iloc[0]))} samples")
 
 
-def _along(axis, frame: pd.DataFrame, latent_dim: int, labelled: bool) -> None:
-    """Both gaps against training samples, with their intervals over seeds."""
+def _along(axis, found: list[Cell], labelled: bool) -> None:
+    """Both gaps of one N_z against training samples: mean over seeds, and each seed thinly."""
+    samples = [cell.samples for cell in found]
     for key in ALGORITHMS:
-        rows, own = frame[frame["algorithm"] == LEARNERS[key].label], appearance(key)
+        own = appearance(key)
         for name, dashes in (("approximation", "-"), ("amortisation", (0, (3.5, 1.6)))):
-            line = {"color": own.colour, "marker": own.marker, "linestyle": dashes}
-            axis.plot(rows["samples"], rows[name], markersize=3, markeredgewidth=0, lw=1, **line)
-            ends = rows[f"{name}_low"], rows[f"{name}_high"]
-            axis.fill_between(rows["samples"], *ends, color=own.colour, alpha=0.15, lw=0)
+            line = {"color": own.colour, "linestyle": dashes, "markeredgewidth": 0}
+            means = [getattr(cell.by[key], name).mean() for cell in found]
+            axis.plot(samples, means, marker=own.marker, markersize=3, lw=1.2, **line)
+            for seed in range(min(len(cell.by[key].bound) for cell in found)):
+                each = [getattr(cell.by[key], name)[seed].mean() for cell in found]
+                axis.plot(samples, each, lw=0.6, alpha=0.35, **line)
     axis.set(xscale="log", yscale="log", xlabel="# training samples")
-    axis.set_title(f"along training, $N_z$ = {latent_dim}")
-    budgets = sorted(set(frame["samples"]))
-    axis.set_xticks(budgets, [short(int(value)) for value in budgets])
+    axis.set_title(f"along training, $N_z$ = {found[0].latent_dim}")
+    axis.set_xticks(samples, [short(value) for value in samples])
     axis.xaxis.set_minor_locator(NullLocator())
     if labelled:
         axis.set_ylabel("nats per datapoint")

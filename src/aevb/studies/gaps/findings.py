@@ -48,10 +48,10 @@ def _said(table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
     )
     said.append(f"AEVB's bound minus wake-sleep's: {listed}.")
     said.append(
-        "The ascent has converged: in the second half of its steps the mean bound rises by at most "
-        f"{number(table['left_50'].max(), 4)} nats, and both starts end within {CLOSE:g} nats of "
-        f"each other at {table['starts'].min():.0%} of the test points or more. log p(x) is known "
-        f"to {number(table['width'].max())} nats or better."
+        "How far the ascent converged: in the second half of its steps the mean bound rises by at "
+        f"most {number(table['left_50'].max(), 4)} nats, and both starts end within {CLOSE:g} nats "
+        f"of each other at {table['starts'].min():.0%} of the test points or more. log p(x) is "
+        f"known to {number(table['width'].max())} nats or better."
     )
     if (off := table["short"].dropna()).size:
         said[-1] += (
@@ -99,8 +99,6 @@ def _share(row) -> str:
 def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFrame]) -> Part:
     """Both gaps, for both algorithms and along training."""
     table, apart = (numbers.get(name, pd.DataFrame()) for name in ("gaps", "gaps_differences"))
-    if table.empty:
-        return Part()
     study = gathered.study
     seeds, points = plural(len(study.seeds), "seed"), f"{study.gaps.datapoints} test points"
     budget = short(max(study.gaps.budgets))
@@ -112,6 +110,8 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "gaps_images": plural(study.gaps.images, "test image"),
         "gaps_close": f"{CLOSE:g}",
     }
+    if table.empty:  # every pair diverged
+        return Part(facts)
     blocks = [
         ("text", "gaps-question"),
         ("list", _said(table, apart)),
