@@ -363,6 +363,7 @@ def test_another_budget_leaves_the_first_alone(study):
     assert jobs["gather"] == 1 and jobs["train_digits_gaussian_0"] == 1
 
 
+@pytest.mark.slow
 def test_redraw_needs_gathered_results_alone_and_gives_the_same_bytes(study, tmp_path):
     _, made, _ = study
     target = tmp_path / "results/quick-6e4"
