@@ -73,6 +73,33 @@ def planned(output):
     )
 
 
+def test_the_environment_may_lie_in_a_folder_with_a_space(tmp_path):
+    """Snakemake calls Python without quotes."""
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "venv").symlink_to(sys.prefix)
+    (folder / "mine.yaml").write_text((ROOT / "config/minimal.yaml").read_text(encoding="utf-8"))
+
+    def call(cwd):
+        command = [
+            str(folder / "venv/bin/python"),
+            "-m",
+            "snakemake",
+            "--cores",
+            "1",
+            "--snakefile",
+        ]
+        command += [str(ROOT / "Snakefile"), "--configfile", str(folder / "mine.yaml")]
+        command += ["--", "data/digits.h5"]
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = call(folder)
+    assert code == 0 and (folder / "data/digits.h5").exists(), said
+    code, said = call(tmp_path)
+    assert code != 0 and "has a space or another character that a shell reads in its path" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "train", "pilot", "evidence", "estimators", "variance", "encoded", "datasets"),
     [

@@ -17,6 +17,7 @@ from aevb.studies import planning
 
 console.pass_on(SOURCE)
 try:
+    sys.executable = console.python()
     for path in workflow.configfiles:
         configuration_files.check(path)
     STUDY = configuration.load(config)

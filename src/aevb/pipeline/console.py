@@ -39,6 +39,21 @@ class _Tee:
         return False
 
 
+def python() -> str:
+    """This Python as Snakemake can call it, which leaves its path unquoted: from the working
+    folder where the whole path has what a shell reads, as a space.
+
+    Raises UserError if that has it too.
+    """
+    for path in (sys.executable, os.path.relpath(sys.executable)):
+        if shlex.quote(path) == path:
+            return path
+    raise UserError(
+        f"{sys.executable} has a space or another character that a shell reads in its path, with "
+        "which Snakemake cannot call it; work in a folder above it, or move it"
+    )
+
+
 def pass_on(source: str) -> None:
     """Let the processes of the jobs import from the folder `source`, as this one does."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
