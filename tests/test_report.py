@@ -505,13 +505,13 @@ def test_figure3_stands_beside_the_papers_at_the_same_count(full, full_path):
             )
             assert row["bias"] == f"+{BIAS[line.split]:.2f}"
             assert abs(value(row["appendix D"]) - np.mean(values) - BIAS[line.split]) < 0.00501
-            if row["paper"] == "–":
+            if row["the paper"] == "–":
                 assert row["difference"] == row["like with like"] == "–"
                 continue
             theirs = paper_at("mnist", 3, line.algorithm, line.split, line.samples, n_train)
             assert (
-                row["paper"].endswith("*") == line.interpolated
-                and abs(value(row["paper"].rstrip("*")) - theirs) < 0.00501
+                row["the paper"].endswith("*") == line.interpolated
+                and abs(value(row["the paper"].rstrip("*")) - theirs) < 0.00501
             )
             assert abs(value(row["difference"]) - (np.mean(values) - theirs)) < 0.00501
             assert (
@@ -855,7 +855,7 @@ def test_a_stand_in_has_figure3_and_compares_nothing(tmp_path):
     digits = Page(render(tmp_path, build(tmp_path, FULL_DIGITS)))
     text = words(digits.text)
     head, *rows = digits.tables["evidence-digits_300"]
-    assert "paper" not in head and "appendix D" in head and len(rows) == 3 * 2
+    assert "the paper" not in head and "appendix D" in head and len(rows) == 3 * 2
     assert (
         "Figure 3 in numbers" in text
         and "differ from the paper" not in text

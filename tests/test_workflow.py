@@ -80,7 +80,7 @@ def test_the_environment_may_lie_in_a_folder_with_a_space(tmp_path):
     (folder / "venv").symlink_to(sys.prefix)
     (folder / "mine.yaml").write_text((ROOT / "config/minimal.yaml").read_text(encoding="utf-8"))
 
-    def call(cwd):
+    def call(cwd, **environment):
         command = [
             str(folder / "venv/bin/python"),
             "-m",
@@ -91,11 +91,16 @@ def test_the_environment_may_lie_in_a_folder_with_a_space(tmp_path):
         ]
         command += [str(ROOT / "Snakefile"), "--configfile", str(folder / "mine.yaml")]
         command += ["--", "data/digits.h5"]
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+        environment = os.environ | environment
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+        )
         return done.returncode, done.stdout + done.stderr
 
     code, said = call(folder)
     assert code == 0 and (folder / "data/digits.h5").exists(), said
+    code, said = call(tmp_path, PATH=f"{folder / 'venv/bin'}:{os.environ['PATH']}")
+    assert code == 0 and (tmp_path / "data/digits.h5").exists(), said
     code, said = call(tmp_path)
     assert code != 0 and "has a space or another character that a shell reads in its path" in said
 

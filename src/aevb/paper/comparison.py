@@ -240,26 +240,28 @@ def closeness(table: pd.DataFrame, study: Config, what: str) -> str:
     return f"{what} differ from the paper's {'; '.join(parts)}." if parts else ""
 
 
-def beside_cells(row: dict, digits: int, compared: bool, third: bool = False) -> dict:
-    """A row of `comparison` from the algorithm on, as texts, for Figure 2 or the `third`."""
-    ours = "log p(x)" if third else "this study"
+def evidence_cells(row: dict, digits: int, compared: bool) -> dict:
+    """A row of `comparison` for Figure 3 from the algorithm on, as texts."""
     cells = {"algorithm": LEARNERS[row["algorithm"]].label, "split": row["split"]}
-    cells |= {ours: number(row["ours"], digits), "± sd": number(row["sd"], digits)}
+    cells |= {"log p(x)": number(row["ours"], digits), "± sd": number(row["sd"], digits)}
     cells |= {"seeds": str(row["replicas"]), "MC error": number(row["standard_error"], 3)}
-    if third:
-        cells["appendix D"] = number(row["hmc"], digits)
-        cells["bias"] = number(row["hmc"] - row["ours"], digits, sign=True)
-    else:
-        cells["averaged"] = number(row["averaged"], digits)
+    cells["appendix D"] = number(row["hmc"], digits)
+    cells["bias"] = number(row["hmc"] - row["ours"], digits, sign=True)
     if compared:
-        cells["paper"] = number(row["paper"], digits) + "*" * row["interpolated"]
-        cells["difference"] = number(row["difference"], digits, sign=True)
-        cells["± noise"] = number(row["tolerance"], digits)
-        known = np.isfinite(row["rank"])
-        cells["paper's rank"] = f"{row['rank']:.0f} of {row['replicas'] + 1}" if known else "–"
-        if third:
-            cells["like with like"] = number(row["hmc"] - row["paper"], digits, sign=True)
+        cells |= paper_cells(row, digits)
+        cells["like with like"] = number(row["hmc"] - row["paper"], digits, sign=True)
     return cells
+
+
+def paper_cells(row: dict, digits: int) -> dict:
+    """What the paper has beside a row of `comparison`, as texts."""
+    rank = f"{row['rank']:.0f} of {row['replicas'] + 1}" if np.isfinite(row["rank"]) else "–"
+    return {
+        "the paper": number(row["paper"], digits) + "*" * row["interpolated"],
+        "difference": number(row["difference"], digits, sign=True),
+        "± noise": number(row["tolerance"], digits),
+        "the paper's rank": rank,
+    }
 
 
 def missing_curves(study: Config, paper: pd.DataFrame, figure: int) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -40,17 +41,21 @@ class _Tee:
 
 
 def python() -> str:
-    """This Python as Snakemake can call it, which leaves its path unquoted: from the working
-    folder where the whole path has what a shell reads, as a space.
+    """This Python as Snakemake can call it, which leaves its path unquoted: where that has what a
+    shell reads, as a space, its path from the working folder, or its name if PATH leads to it.
 
-    Raises UserError if that has it too.
+    Raises UserError if none will do.
     """
-    for path in (sys.executable, os.path.relpath(sys.executable)):
-        if shlex.quote(path) == path:
-            return path
+    name = Path(sys.executable).name
+    ways = [sys.executable, os.path.relpath(sys.executable)]
+    ways += [name] if shutil.which(name) == sys.executable else []
+    for way in ways:
+        if shlex.quote(way) == way:
+            return way
     raise UserError(
         f"{sys.executable} has a space or another character that a shell reads in its path, with "
-        "which Snakemake cannot call it; work in a folder above it, or move it"
+        "which Snakemake cannot call it; work in a folder above it, put its folder first on PATH, "
+        "or move it"
     )
 
 

@@ -141,9 +141,8 @@ class Section(NamedTuple):
     Blocks are ("text", name of a paragraph), ("items", names of such), ("list", sentences),
     ("note", a sentence), ("table", name), ("file", name of a CSV table, which is linked),
     ("figure", name), ("verdicts", a list of Verdict), ("heading", words), ("code", a command), and
-    ("details" or "open", (words, blocks)). The lists "answer" and "not_run" are those of all
-    studies. Details fold away on the page, those that are "open" open at first; in the paper they
-    are an appendix. What is not there shows nothing.
+    ("details", (words, blocks)). The lists "answer" and "not_run" are those of all studies. Details
+    fold away on the page; in the paper they are an appendix. What is not there shows nothing.
     """
 
     id: str  # its anchor, and what leads to it

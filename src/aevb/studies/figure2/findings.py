@@ -12,7 +12,14 @@ from ...core.run import Run
 from ...core.words import count, joined, number, plural, short
 from ...learners import LEARNERS
 from ...models.likelihoods import LIKELIHOODS
-from ...paper.comparison import closeness, comparison, done_curves, missing_curves, shared
+from ...paper.comparison import (
+    closeness,
+    comparison,
+    done_curves,
+    missing_curves,
+    paper_cells,
+    shared,
+)
 from ...paper.curves import accuracy, paper_curve
 from ...paper.distance import differences, rms
 from ...paper.facts import PAPER_SAMPLES, PAPER_WINDOW
@@ -283,14 +290,8 @@ def _bounds(table: pd.DataFrame, study: Config, name: str) -> Tabular:
         cells.append(
             {"N_z": str(row["latent_dim"]), "algorithm": LEARNERS[row["algorithm"]].label}
             | {"samples": count(row["samples"]), "seeds": str(row["replicas"])}
+            | ({"the paper": ""} if compared else {})  # its place, before ours
+            | {"ours": number(row["ours"], digits), "± sd": number(row["sd"], digits)}
+            | (paper_cells(row, digits) if compared else {})
         )
-        known = np.isfinite(row["paper"])
-        theirs = number(row["paper"], digits) + "*" * (row["interpolated"] is True)
-        cells[-1] |= {"the paper": theirs if known else "–"} if compared else {}
-        cells[-1] |= {"ours": number(row["ours"], digits), "± sd": number(row["sd"], digits)}
-        if compared:
-            cells[-1]["difference"] = number(row["difference"], digits, sign=True)
-            cells[-1]["± noise"] = number(row["tolerance"], digits)
-            rank = f"{row['rank']:.0f} of {row['replicas'] + 1}"
-            cells[-1]["the paper's rank"] = rank if known else "–"
     return tabular(cells or [{"N_z": "–", "algorithm": NOTHING}], "N_z")

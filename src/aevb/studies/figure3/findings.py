@@ -13,10 +13,10 @@ from ...learners import LEARNERS
 from ...models.likelihoods import LIKELIHOODS
 from ...paper.comparison import (
     COMPARE_AT,
-    beside_cells,
     closeness,
     comparison,
     done_curves,
+    evidence_cells,
     missing_curves,
 )
 from ...paper.curves import accuracy, panels_of, paper_curve
@@ -343,7 +343,7 @@ def _beside(table: pd.DataFrame, study: Config, name: str) -> Tabular:
     digits = LIKELIHOODS[study.experiments[name].likelihood].decimals
     known = bool(rows["paper"].notna().any())
     cells = [
-        {"samples": count(row["samples"]), **beside_cells(row, digits, known, third=True)}
+        {"samples": count(row["samples"]), **evidence_cells(row, digits, known)}
         for row in rows.to_dict("records")
     ]
     return tabular(cells or [{"samples": "–", "algorithm": NOTHING}], "samples")
