@@ -117,7 +117,7 @@ def _race(axis, gathered: Gathered) -> None:
     for number, table in enumerate(by_data(gathered, "mixture_svi").values()):
         curves = dict(list(table.groupby("algorithm")))
         end = curves["cavi"]["bound"].iloc[-1]
-        looks = {"svi": (WORST, "-", "stochastic"), "cavi": (BEST, ".-", "coordinate\nascent")}
+        looks = {"svi": (WORST, "-", "stochastic"), "cavi": (BEST, ".-", "coordinate ascent")}
         for name, (colour, marks, label) in looks.items():
             rows = curves[name][curves[name]["passes"] > 0]
             gap = (end - rows["bound"]).clip(lower=LEAST)
@@ -130,4 +130,5 @@ def _race(axis, gathered: Gathered) -> None:
     axis.set_ylabel("below the last bound,\nnats per datapoint")
     axis.yaxis.set_minor_locator(NullLocator())
     log_ticks(axis)
-    axis.legend(loc="lower left", frameon=False, handlelength=1.2)
+    axis.set_ylim(top=30 * axis.get_ylim()[1])  # room for the legend above the lines
+    axis.legend(loc="upper left", frameon=False, handlelength=1.2)
