@@ -57,11 +57,19 @@ def write_run_group(group: h5py.Group, result: RunResult) -> None:
     for name in ATTRIBUTES:
         group.attrs[name] = result.attributes[name]
     for column in CURVE:
-        group.create_dataset(f"curve/{column}", data=result.curve[column].to_numpy())
+        _put(group, f"curve/{column}", result.curve[column].to_numpy())
     for name, value in result.weights.items():
-        group.create_dataset(f"weights/{name}", data=value)
+        _put(group, f"weights/{name}", value)
     if result.snapshots is not None:
-        group.create_dataset("snapshots", data=result.snapshots)
+        _put(group, "snapshots", result.snapshots)
+
+
+def _put(group: h5py.Group, name: str, values, dtype=None) -> None:
+    """Write an array, compressed unless it is so short that its index would outweigh it."""
+    values = np.asarray(values, dtype)
+    small = values.nbytes < 2000
+    how = {} if small else {"compression": "gzip", "shuffle": True}
+    group.create_dataset(name, data=values, dtype=dtype, **how)
 
 
 def read_run(path: str | Path, parameters: bool = True) -> RunResult:
@@ -174,11 +182,13 @@ def write_table_group(group: h5py.Group, table: Table) -> None:
         group.attrs[name] = value
     for column, values in table.frame.items():
         if values.dtype == object or pd.api.types.is_string_dtype(values):
-            group.create_dataset(column, data=values.to_list(), dtype=h5py.string_dtype())
+            text = [value.encode() for value in values]
+            length = max(1, *map(len, text)) if text else 1
+            _put(group, column, text, h5py.string_dtype("utf-8", length))
         else:
-            group.create_dataset(column, data=values.to_numpy(float))
+            _put(group, column, values.to_numpy(float))
     for name, values in table.arrays.items():
-        group.create_dataset(name, data=values)
+        _put(group, name, values)
 
 
 def measured(
