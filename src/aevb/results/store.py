@@ -33,6 +33,8 @@ from .schema import (
     Table,
 )
 
+#: what a file may hold when it is read: so many bytes, or so many times its own
+MOST_BYTES, MOST_TIMES = 64 * 2**20, 20
 LATER = {"code_modules": ""}  # attributes that older files lack
 
 
@@ -317,27 +319,38 @@ def _open(path: str | Path):
         raise Damaged(path, str(error).splitlines()[0]) from error
 
 
-def _not_inside(group: h5py.Group) -> str:
-    """The name of a dataset below `group` whose bytes are elsewhere, or nowhere; '' if none is.
+def _not_inside(file: h5py.File) -> str:
+    """The name of what `file` lists and does not hold, or holds too much of; '' if there is none.
 
-    They may be in another file, or declared and never written, to fill the memory of who reads
-    them. No file that this project writes has such a dataset.
+    An array may be in another file, or declared and never written, or compressed beyond measure, to
+    fill the memory of who reads it, and a group within itself. No file of this project has such.
     """
-    size = group.file.id.get_filesize()
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            return f"{group.name}/{name}"
-        entry = group[name]
-        if isinstance(entry, h5py.Group):
-            if found := _not_inside(entry):
-                return found
-        elif (
-            not isinstance(entry, h5py.Dataset)
-            or entry.shape is None
-            or entry.external
-            or entry.is_virtual
-            or entry.nbytes > size
-        ):
-            return f"{group.name}/{name}"
+    left = max(MOST_BYTES, MOST_TIMES * file.id.get_filesize())
+    due: list[h5py.Group] = [file]
+    seen = set()
+    while due:
+        group = due.pop()
+        place = h5py.h5o.get_info(group.id).addr
+        if place in seen:
+            return group.name
+        seen.add(place)
+        for name in group:
+            where = f"{group.name}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                return where
+            entry = group[name]
+            if isinstance(entry, h5py.Group):
+                due.append(entry)
+                continue
+            if (
+                not isinstance(entry, h5py.Dataset)
+                or entry.shape is None
+                or entry.external
+                or entry.is_virtual
+                or (entry.size and not entry.id.get_storage_size())
+            ):
+                return where
+            left -= entry.nbytes
+            if left < 0:
+                return where
     return ""
