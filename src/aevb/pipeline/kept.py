@@ -111,6 +111,28 @@ def others(folder: str, found: Iterable[tuple[Job, str, str]], replace: bool) ->
     return lines
 
 
+def unasked(folder: str, jobs: Iterable[Job]) -> str:
+    """A sentence on the models, pilots and tables in `folder` that none of `jobs`, which are all of
+    a study, makes; '' if there are none.
+
+    They are of seeds, curves or studies that its configuration had once.
+    """
+    asked = {Path(output) for job in jobs for output in job.outputs}
+    words = {"runs": "model", "pilots": "pilot"}
+    words |= {kind: f"{kind} table" for kind in sorted(made.measured() - WORDS.keys())}
+    files = {kind: sorted(Path(folder, kind).rglob("*.h5")) for kind in words}
+    found = {kind: [path for path in paths if path not in asked] for kind, paths in files.items()}
+    listed = ", ".join(
+        f"{len(paths):,} {words[kind]}{'s' if len(paths) > 1 else ''} (first: {paths[0]})"
+        for kind, paths in found.items()
+        if paths
+    )
+    return listed and (
+        f"{folder} also holds what this configuration does not ask for, and what nothing shows: "
+        f"{listed}. Delete it, or leave it for a configuration that does."
+    )
+
+
 def _stays(folder: str, job: Job, k: int, record: dict[str, dict[str, Any]]) -> bool:
     """Whether output `k`, which `hold` found to fit, still does: its data, pilot or model are the
     same."""
