@@ -111,6 +111,7 @@ function pad(canvas, {height, width, binary, frame}, drawn) {
 function unfold(node, {height, width, unfolding}, arrays) {
   const {steps, rows, columns, colours} = unfolding
   const find = name => node.querySelector(`.${name}`)
+  find("unfolding").hidden = false
   const [canvas, slider, text, play] = ["plane-then", "step", "then", "play"].map(find)
   const scale = Math.ceil(600 / (rows * height))
   const [across, down] = [columns * width * scale, rows * height * scale]

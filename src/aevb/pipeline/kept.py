@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,8 @@ from . import made
 
 KEPT = ".kept"
 RECORD = "record.json"
+#: names of checkpoints, and of files that are being written (core.files.atomic)
+UNFINISHED = re.compile(r"^\.partial-|\.checkpoint\.h5$")
 #: kind of job -> what one of its outputs is; others are tables of their kind
 WORDS = {"pilot": "pilot", "train": "model"}
 
@@ -121,7 +124,10 @@ def unasked(folder: str, jobs: Iterable[Job]) -> str:
     words = {"runs": "model", "pilots": "pilot"}
     words |= {kind: f"{kind} table" for kind in sorted(made.measured() - WORDS.keys())}
     files = {kind: sorted(Path(folder, kind).rglob("*.h5")) for kind in words}
-    found = {kind: [path for path in paths if path not in asked] for kind, paths in files.items()}
+    found = {
+        kind: [path for path in paths if path not in asked and not UNFINISHED.search(path.name)]
+        for kind, paths in files.items()
+    }
     listed = ", ".join(
         f"{len(paths):,} {words[kind]}{'s' if len(paths) > 1 else ''} (first: {paths[0]})"
         for kind, paths in found.items()

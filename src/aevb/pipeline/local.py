@@ -154,7 +154,7 @@ def main(arguments: list[str]) -> None:
     lock = locks.claim(study.folder)
     for line in kept.others(study.folder, kept.there(jobs), study.replace):
         say(line)
-    if line := kept.unasked(study.folder, plan.jobs(study)):
+    if not study.redraw and (line := kept.unasked(study.folder, plan.jobs(study))):
         say(line)
     run(jobs)
     if lock is not None:

@@ -25,8 +25,8 @@ def at_draws(gathered: Gathered, draws: int = PAPER_DRAWS) -> pd.DataFrame:
         return pd.DataFrame(columns=list(STUDY.columns["estimators"]))
     rows = pd.concat(tables, ignore_index=True)
     rows["distance"] = np.abs(np.log(rows["samples"] / draws))
-    nearest = rows.groupby(["latent_dim", "data", "estimator"])["distance"].transform("min")
-    rows = rows[rows["distance"] == nearest].drop(columns="distance")
+    nearest = rows.groupby(["latent_dim", "data", "estimator"])["distance"].idxmin()
+    rows = rows.loc[nearest].drop(columns="distance")
     order = {key: place for place, key in enumerate((*DATA, *ESTIMATORS))}
     return rows.sort_values(
         ["latent_dim", "data", "estimator"],
@@ -134,7 +134,8 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     study, graded = gathered.study, at_draws(gathered)
     checks = diagnostics(gathered) if study.figure3 else pd.DataFrame()
     reliability = _reliable(graded) + _trust(graded, checks, study)
-    facts = {"graded_models": trained(study, STUDY.models(study))}
+    draws = " or ".join(f"{count:g}" for count in sorted(set(graded["samples"])))
+    facts = {"graded_models": trained(study, STUDY.models(study)), "graded_draws": draws or "no"}
     section = Section(
         "grades",
         "Estimators of log p(x), graded",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ...results import Gathered
+from . import STUDY
 
 
 def estimators(
@@ -15,7 +16,7 @@ def estimators(
     """All rows of the study's tables, model by model; columns as in `columns`."""
     tables = gathered.of("estimators")
     frames = [table.frame.assign(model=name) for name, table in tables.items() if len(table.frame)]
-    if not frames:
-        return pd.DataFrame()
-    found = pd.concat(frames, ignore_index=True)
-    return found[["model", *found.columns.drop("model")]]
+    columns = ["model", *STUDY.columns["estimators"]]
+    return (
+        pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame([], [], columns)
+    )

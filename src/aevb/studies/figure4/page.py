@@ -155,12 +155,14 @@ def _steps(gathered: Gathered, run: RunResult, encoded: Table | None) -> tuple[d
     where nothing was kept on the way."""
     study, steps, arrays = gathered.study, [], {}
     kept = gathered.of("unfolding")
-    earlier = [r.name for r in STUDY.along(study) if r.experiment.startswith(f"{run.experiment}+")]
+    along = sorted(STUDY.along(study).items(), key=lambda item: item[1])
+    earlier = [r.name for r, _ in along if r.base == run.experiment]
     tables = [(gathered.runs[name], kept[name]) for name in earlier if name in kept]
     if not tables or encoded is None:
         return {}, {}
     last = encoded.frame[: unfolding.POINTS]
     whole = Table(last, {}, {"tiles": unfolding.tiles(run, unfolding.reach(last))})
+    sizes = {model.step_size for model, _ in [*tables, (run, whole)]}
     for step, (model, table) in enumerate([*tables, (run, whole)]):
         half = unfolding.reach(table.frame)
         places = table.frame[["z1", "z2"]].to_numpy() / half
@@ -168,12 +170,13 @@ def _steps(gathered: Gathered, run: RunResult, encoded: Table | None) -> tuple[d
         arrays[f"places.{step}"] = np.round(shipped.LEVELS * places).astype(np.int8)
         bound = number(model.curve["test"].iloc[-1], LIKELIHOODS[model.likelihood].decimals)
         said = f"{short(model.samples)} training samples, test bound {bound} nats"
+        said += f", step size {model.step_size:g}" if len(sizes) > 1 else ""
         steps.append(f"{said}, plane to ±{half:.1f}")
     about = {
         "steps": steps,
         "rows": unfolding.ROWS,
         "columns": unfolding.columns(DATASETS[run.dataset].shape),
-        "colours": _colours(DATASETS[run.dataset], last["label"]),
+        "colours": _colours(DATASETS[run.dataset], encoded.frame["label"])[: len(last)],
     }
     return {"unfolding": about}, arrays
 
