@@ -1,0 +1,159 @@
+"""What the report says of beta-VAE and FactorVAE."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ...core.words import number, plural
+from ...report.parts import Part, Section, Tabular, tabular
+from ...results import Gathered
+from . import METHODS
+from .numbers import NAMES
+from .sprites import SIZES
+
+BLOCKS = [
+    ("text", "disentanglement-question"),
+    ("list", []),
+    ("figure", "disentanglement"),
+    ("figure", "disentanglement_traversals"),
+    ("table", "disentanglement"),
+    ("table", "disentanglement_equal"),
+    ("table", "disentanglement_spread"),
+]
+
+
+def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFrame]) -> Part:
+    """The terms of the KL divergence, the trade-off, the spread."""
+    trained = numbers["disentanglement"]
+    if trained.empty:
+        return Part()
+    same, spread = numbers["disentanglement_equal"], numbers["disentanglement_spread"]
+    said = [_terms(trained), _bought(trained), _equal(same), *_spread(spread)]
+    blocks = [(kind, said if kind == "list" else what) for kind, what in BLOCKS]
+    tables = {
+        "disentanglement": _trained(trained),
+        "disentanglement_equal": _differences(same),
+        "disentanglement_spread": _shares(spread),
+    }
+    own = gathered.study.disentanglement
+    facts = {
+        "disentanglement": own,
+        "disentanglement_images": f"{np.prod(SIZES):,}",
+        "disentanglement_most": number(np.log(np.prod(SIZES)), 2),
+        "disentanglement_seeds": plural(len(own.seeds), "seed"),
+        "disentanglement_steps": f"{own.steps:,}",
+    }
+    title = "What a weight on the KL divergence buys: beta-VAE and FactorVAE"
+    return Part(facts, tables, [Section("disentanglement", title, blocks, 310)])
+
+
+def span(row, name: str, digits: int = 2) -> str:
+    """'1.23 [1.10, 1.36]'."""
+    return within(*(getattr(row, f"{name}{end}") for end in ("", "_low", "_high")), digits)
+
+
+def within(mean: float, low: float, high: float, digits: int = 2, sign: bool = False) -> str:
+    """'1.23 [1.10, 1.36]', without brackets where there is no interval."""
+    if not np.isfinite(low):
+        return number(mean, digits, sign)
+    ends = ", ".join(number(value, digits, sign) for value in (low, high))
+    return f"{number(mean, digits, sign)} [{ends}]"
+
+
+def _terms(trained: pd.DataFrame) -> str:
+    """Whether both terms add up, and what the VAE's divergence is made of."""
+    vae = trained[(trained["method"] == "beta_vae") & (trained["weight"] == 1)].iloc[0]
+    worst = (trained["residual"] / trained["residual_se"]).abs().max()
+    return (
+        f"Of the VAE's E KL(q(z|x) ‖ p(z)) of {span(vae, 'kl')} nats {span(vae, 'information')} "
+        f"are I(x; z), {span(vae, 'correlation')} total correlation, and {span(vae, 'own')} the "
+        "latent variables' own. The terms, from samples of their own, miss the exact mean by "
+        f"{number(trained['residual'].abs().max(), 3)} nats at most, {number(worst, 1)} standard "
+        "errors of Monte Carlo."
+    )
+
+
+def _bought(trained: pd.DataFrame) -> str:
+    """beta-VAE from its smallest to its largest weight."""
+    rows = trained[trained["method"] == "beta_vae"]
+    listed = "; ".join(
+        f"beta = {row.weight:g}: {span(row, 'information')}, {span(row, 'error')}, "
+        f"{span(row, 'mig')} and {span(row, 'vote')}"
+        for row in rows.itertuples()
+    )
+    return (
+        f"beta-VAE, I(x; z) and reconstruction error in nats, MIG and FactorVAE metric: {listed}."
+    )
+
+
+def _equal(same: pd.DataFrame) -> str:
+    listed = "; ".join(
+        f"gamma = {weight:g}: "
+        + " and ".join(
+            within(*each[["difference", "low", "high"]], 2, True) for _, each in rows.iterrows()
+        )
+        for weight, rows in same.groupby("gamma")
+    )
+    return f"FactorVAE less beta-VAE at equal reconstruction, MIG and FactorVAE metric: {listed}."
+
+
+def _spread(spread: pd.DataFrame) -> list[str]:
+    if spread.empty:
+        return []
+    listed = "; ".join(
+        f"{row.metric} of {row.method} {number(row.sd_seeds)} against {number(row.sd_weights)}, "
+        f"a share of {within(row.share, row.low, row.high)}"
+        for row in spread.itertuples()
+    )
+    return [
+        "Standard deviation over seeds against that over weights, and share of the seeds in the "
+        f"variance: {listed}."
+    ]
+
+
+def _trained(trained: pd.DataFrame) -> Tabular:
+    rows = [
+        {
+            "model": NAMES[row.method],
+            "weight": f"{METHODS[row.method]} = {row.weight:g}",
+            "error": span(row, "error"),
+            "E KL": span(row, "kl"),
+            "I(x; z)": span(row, "information"),
+            "TC": span(row, "correlation"),
+            "own": span(row, "own"),
+            "TC by D": span(row, "density_ratio"),
+            "MIG": span(row, "mig"),
+            "FactorVAE metric": span(row, "vote"),
+            "in use": number(row.live, 1),
+        }
+        for row in trained.itertuples()
+    ]
+    return tabular(rows, "model")
+
+
+def _differences(same: pd.DataFrame) -> Tabular:
+    rows = [
+        {
+            "gamma": f"{row.gamma:g}",
+            "metric": row.metric,
+            "FactorVAE less beta-VAE": within(row.difference, row.low, row.high, 2, True),
+            "beyond": f"{row.beyond} of {row.seeds}",
+        }
+        for row in same.itertuples()
+    ]
+    return tabular(rows, "gamma")
+
+
+def _shares(spread: pd.DataFrame) -> Tabular:
+    rows = [
+        {
+            "model": row.method,
+            "metric": row.metric,
+            "sd over seeds": number(row.sd_seeds),
+            "sd over weights": number(row.sd_weights),
+            "share of seeds": within(row.share, row.low, row.high),
+        }
+        for row in spread.itertuples()
+    ]
+    return tabular(rows, "model")
