@@ -39,7 +39,7 @@ class DisentanglementStudy(Strict):
         [1, 2, 4, 8], min_length=2, description="weights on the KL divergence, 1 (AEVB) among them"
     )
     gammas: list[Positive] = Field(
-        [5, 10, 20], min_length=1, description="weights of FactorVAE on the total correlation"
+        [5, 10, 20, 40], min_length=1, description="weights of FactorVAE on the total correlation"
     )
     seeds: list[Whole] = Field(
         [0, 1, 2, 3, 4],
@@ -48,7 +48,7 @@ class DisentanglementStudy(Strict):
     )
     latent_dim: Size = Field(6, description="N_z, one more than there are factors")
     hidden: Size = Field(128, description="units in each of two hidden layers, of every network")
-    steps: Count = Field(6000, description="of Adam")
+    steps: Count = Field(8000, description="of Adam")
     batch_size: Several = Field(64, description="images per step")
     step_size: Positive = Field(0.002, description="Adam's")
     samples: Several = Field(1000, description="codes from which I(x; z) and KL(q(z) || p(z)) are")
@@ -113,6 +113,7 @@ class Disentanglement(Study):
         place = "studies.disentanglement.numbers"
         return {
             "disentanglement": f"{place}:models",
+            "disentanglement_told": f"{place}:told",
             "disentanglement_equal": f"{place}:equal",
             "disentanglement_spread": f"{place}:spread",
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 
 from ...core.words import plural
@@ -84,8 +85,9 @@ def better_traded(gathered: Gathered, paper: pd.DataFrame) -> Found:
     statement="Of the variance of a metric of disentanglement over seeds and weights, at least "
     "half is between seeds of one weight.",
     rule="For each method and metric: variance over seeds within a weight, over the sum of it and "
-    "the variance over weights (that of the means less what seeds alone would give them). "
-    "Jackknife over seeds; above 1/2. Fewer than three seeds are not tested.",
+    "the variance over weights (that of the means less what seeds alone would give them, so that "
+    "the share may exceed 1). Jackknife over seeds; above 1/2. Fewer than three seeds are not "
+    "tested.",
     needs=NEEDS,
     unit="of the variance",
     figure="disentanglement",
@@ -97,6 +99,6 @@ def seeds_matter(gathered: Gathered, paper: pd.DataFrame) -> Found:
             continue
         for metric, name in METRICS.items():
             values = jackknifed(metric_table(gathered, method, metric))
-            if len(values):
+            if len(values) and not np.isnan(values).any():
                 checks.append(Check(f"{name} of {label}", list(values), threshold=0.5))
     return checks, []

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
+from ...core.words import number
 from ...report.style import WIDTH, make_room, settle, style
 from ...results import Gathered
 from . import KIND, METHODS, VALUES, Setting
@@ -38,8 +40,9 @@ def tradeoff(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         for axis, (metric, name) in zip(others, METRICS.items(), strict=True):
             for method in NAMES:
                 _against_error(axis, of_method(gathered, method), metric, method)
-            axis.set(xlabel="reconstruction error, nats", title=name)
+            axis.set_title(name)
             axis.set_ylim(bottom=0)
+            _error_axis(axis)
         make_room(figure, 0.35)
         figure.legend(handles=_handles(), loc="lower center", ncols=6, frameon=False)
         settle(figure)
@@ -62,15 +65,12 @@ def _terms(axis, found: dict[Setting, pd.DataFrame]) -> None:
     for place, frame in enumerate(found.values()):
         foot = 0.0
         for term, (_, colour) in TERMS.items():
-            value = frame[term].mean()
-            axis.bar(place, value, 0.8, bottom=foot, color=colour, linewidth=0)
-            foot += value
-        ends = [[frame["kl"].mean()], [frame["kl"].mean()]] - frame["kl"].agg(
-            ["min", "max"]
-        ).values[:, None]
+            axis.bar(place, frame[term].mean(), 0.8, bottom=foot, color=colour, linewidth=0)
+            foot += frame[term].mean()
+        mean, low, high = frame["kl"].agg(["mean", "min", "max"])
         bars = {"fmt": "_", "color": "0.1", "markersize": 9, "linewidth": 0.8}
-        axis.errorbar(place, frame["kl"].mean(), np.abs(ends), **bars)
-    axis.set_xticks(range(len(found)), [sign(setting) for setting in found], rotation=60)
+        axis.errorbar(place, mean, [[mean - low], [high - mean]], **bars)
+    axis.set_xticks(range(len(found)), [sign(setting).replace(" = ", "\n") for setting in found])
     axis.set(ylabel="nats per image", title="terms of E KL(q(z|x) ‖ p(z))")
 
 
@@ -80,9 +80,19 @@ def _against_error(axis, found: dict[float, pd.DataFrame], metric: str, method: 
         axis.plot(frame["error"], frame[metric], linestyle="none", markersize=2.5, alpha=0.5, **own)
     means = pd.DataFrame([frame[["error", metric]].mean() for frame in found.values()])
     axis.plot(means["error"], means[metric], linewidth=1.0, markersize=4.5, **own)
-    for weight, x, y in zip(found, means["error"], means[metric], strict=True):
-        place = {"xytext": (3, 3), "textcoords": "offset points", "fontsize": 6}
-        axis.annotate(f"{weight:g}", (x, y), color=COLOURS[method], **place)
+    for at, weight in {0: min(found), len(found) - 1: max(found)}.items():
+        place = {"xytext": (3, 3), "textcoords": "offset points", "fontsize": 7}
+        axis.annotate(f"{weight:g}", means.iloc[at], color=COLOURS[method], **place)
+
+
+def _error_axis(axis) -> None:
+    """A logarithmic axis of errors with ticks that it reaches."""
+    axis.set(xscale="log", xlabel="reconstruction error, nats")
+    low, high = axis.get_xlim()
+    ticks = [mantissa * 10.0**power for power in range(-1, 4) for mantissa in (1, 1.5, 2, 3, 5, 7)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
 
 
 def shown(found: dict[Setting, pd.DataFrame]) -> list[Setting]:
@@ -133,7 +143,7 @@ def _pictures(axis, picture: np.ndarray) -> None:
     raster = np.concatenate([part for band in bands for part in (band, white)][:-1])
     axis.imshow(raster, cmap="gray", vmin=0, vmax=255, interpolation="none")
     ends = [SIDE / 2 - 0.5, picture.shape[1] / 2 - 0.5, picture.shape[1] - SIDE / 2 - 0.5]
-    axis.set_xticks(ends, [f"{VALUES[0]:g}", "0", f"{VALUES[-1]:g}"])
+    axis.set_xticks(ends, [number(value, 0) for value in (VALUES[0], 0, VALUES[-1])])
     axis.tick_params(length=0)
     axis.set_frame_on(False)
     axis.grid(False)

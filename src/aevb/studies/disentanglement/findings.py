@@ -18,6 +18,7 @@ BLOCKS = [
     ("figure", "disentanglement"),
     ("figure", "disentanglement_traversals"),
     ("table", "disentanglement"),
+    ("table", "disentanglement_told"),
     ("table", "disentanglement_equal"),
     ("table", "disentanglement_spread"),
 ]
@@ -29,10 +30,12 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     if trained.empty:
         return Part()
     same, spread = numbers["disentanglement_equal"], numbers["disentanglement_spread"]
-    said = [_terms(trained), _bought(trained), _equal(same), *_spread(spread)]
+    told = numbers["disentanglement_told"]
+    said = [_terms(trained), _bought(trained), _said(trained, told), _equal(same), *_spread(spread)]
     blocks = [(kind, said if kind == "list" else what) for kind, what in BLOCKS]
     tables = {
         "disentanglement": _trained(trained),
+        "disentanglement_told": _told(told),
         "disentanglement_equal": _differences(same),
         "disentanglement_spread": _shares(spread),
     }
@@ -87,6 +90,18 @@ def _bought(trained: pd.DataFrame) -> str:
     )
 
 
+def _said(trained: pd.DataFrame, told: pd.DataFrame) -> str:
+    """What the best latent variable says of each factor, where MIG is highest."""
+    best = trained.loc[trained["mig"].idxmax()]
+    rows = told[(told["method"] == best["method"]) & (told["weight"] == best["weight"])]
+    listed = ", ".join(f"{row.factor} {span(row, 'best')}" for row in rows.itertuples())
+    return (
+        f"The highest mean MIG is {span(best, 'mig')}, of {NAMES[best['method']]} with "
+        f"{METHODS[best['method']]} = {best['weight']:g}. The share of a factor's entropy that its "
+        f"best latent variable says there: {listed}."
+    )
+
+
 def _equal(same: pd.DataFrame) -> str:
     listed = "; ".join(
         f"gamma = {weight:g}: "
@@ -129,6 +144,14 @@ def _trained(trained: pd.DataFrame) -> Tabular:
         }
         for row in trained.itertuples()
     ]
+    return tabular(rows, "model")
+
+
+def _told(told: pd.DataFrame) -> Tabular:
+    rows = []
+    for (method, weight), each in told.groupby(["method", "weight"], sort=False):
+        row = {"model": NAMES[method], "weight": f"{METHODS[method]} = {weight:g}"}
+        rows.append(row | {part.factor: span(part, "best") for part in each.itertuples()})
     return tabular(rows, "model")
 
 

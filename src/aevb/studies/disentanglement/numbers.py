@@ -10,6 +10,7 @@ import pandas as pd
 from ...paper.verdicts import Check, interval
 from ...results import Gathered
 from . import KIND, STUDY, Setting
+from .sprites import FACTORS
 
 METRICS = {"mig": "MIG", "vote": "FactorVAE metric"}
 NAMES = {"beta_vae": "beta-VAE", "factor_vae": "FactorVAE"}
@@ -18,6 +19,8 @@ MODELS = ["method", "weight", "seeds"]
 MODELS += [f"{name}{end}" for name in AVERAGED for end in ("", "_low", "_high")]
 MODELS += ["residual", "residual_se", "live"]
 EQUAL = ["gamma", "metric", "difference", "low", "high", "seeds", "beyond"]
+TOLD = ["method", "weight", "factor", "seeds", "best", "best_low", "best_high"]
+TOLD += ["gap", "gap_low", "gap_high"]
 SPREAD = ["method", "metric", "seeds", "sd_seeds", "sd_weights", "share", "low", "high"]
 
 
@@ -68,6 +71,20 @@ def models(
     return pd.DataFrame(rows, columns=MODELS)
 
 
+def told(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()) -> pd.DataFrame:
+    """One row per setting and factor, means over seeds with intervals: `best`, the share of the
+    factor's entropy that the latent variable which says most of it says, and `gap`, by how much
+    that is more than the next says: its part of MIG."""
+    rows = []
+    for setting in by_setting(gathered):
+        shares = np.sort(gathered.of(KIND)[setting.name].arrays["shares"], axis=1)
+        for k, factor in enumerate(FACTORS):
+            row = {**setting._asdict(), "factor": factor, "seeds": len(shares)}
+            row |= over_seeds(shares[:, -1, k], "best")
+            rows.append(row | over_seeds(shares[:, -1, k] - shares[:, -2, k], "gap"))
+    return pd.DataFrame(rows, columns=TOLD)
+
+
 def paired(gathered: Gathered, weight: float, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """FactorVAE's metric at one gamma less that of beta-VAE at the same reconstruction error, seed
     by seed; and whether that error is beyond those of beta-VAE.
@@ -101,17 +118,18 @@ def equal(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = 
 def variances(table: np.ndarray) -> tuple[float, float]:
     """Of a metric (weights, seeds): variance over seeds within a weight, and over weights.
 
-    The latter is that of the means less what seeds alone would give them, and at least 0.
+    The latter is that of the means less what seeds alone would give them (one-way analysis of
+    variance): without bias, and below 0 where the means differ by less than that.
     """
     within = float(table.var(axis=1, ddof=1).mean())
-    between = float(table.mean(1).var(ddof=1)) if len(table) > 1 else 0.0
-    return within, max(0.0, between - within / table.shape[1])
+    return within, float(table.mean(1).var(ddof=1)) - within / table.shape[1]
 
 
 def share(table: np.ndarray) -> float:
-    """Share of the seeds in the sum of both variances; a half where there is none."""
+    """Share of the seeds in the sum of both variances, above 1 where the latter is below 0; not a
+    number where nothing varies."""
     within, between = variances(table)
-    return within / (within + between) if within + between > 0 else 0.5
+    return within / (within + between) if within + between > 0 else np.nan
 
 
 def jackknifed(table: np.ndarray) -> np.ndarray:
@@ -145,6 +163,10 @@ def spread(
             values = jackknifed(table)
             _, low, high = interval(Check("", list(values)))
             row = {"method": NAMES[method], "metric": name, "seeds": table.shape[1]}
-            row |= {"sd_seeds": within**0.5, "sd_weights": between**0.5, "share": share(table)}
+            row |= {
+                "sd_seeds": within**0.5,
+                "sd_weights": max(0.0, between) ** 0.5,
+                "share": share(table),
+            }
             rows.append(row | {"low": low, "high": high})
     return pd.DataFrame(rows, columns=SPREAD)
