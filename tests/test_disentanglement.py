@@ -512,7 +512,7 @@ def test_figures_and_words(gathered, tables, tmp_path):
     assert {"disentanglement-question", *STUDY.figures(None)} <= set(said)
     assert {f"cap-{name}" for name in part.tables} <= set(said)
     listed = next(what for kind, what in part.sections[0].blocks if kind == "list")
-    first = tables["disentanglement"].iloc[0]
+    first = tables["disentanglement_terms"].iloc[0]
     assert f"of {first['kl']:.2f} [" in listed[0] and f"{first['information']:.2f} [" in listed[0]
     assert "4,608 generated sprites" in said["disentanglement-question"]
     assert len(part.tables["disentanglement"].rows) == 3

@@ -113,6 +113,7 @@ class Disentanglement(Study):
         place = "studies.disentanglement.numbers"
         return {
             "disentanglement": f"{place}:models",
+            "disentanglement_terms": f"{place}:terms",
             "disentanglement_told": f"{place}:told",
             "disentanglement_equal": f"{place}:equal",
             "disentanglement_spread": f"{place}:spread",

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from ...core.words import number
@@ -22,6 +23,7 @@ TERMS = {  # of the mean KL divergence: name and colour
     "correlation": ("total correlation", "#E69F00"),
     "own": ("KL of each latent variable", "#CC79A7"),
 }
+HALO = [withStroke(linewidth=1.5, foreground="white")]
 GAP = 4  # pixels between the rows of traversals
 
 
@@ -80,9 +82,10 @@ def _against_error(axis, found: dict[float, pd.DataFrame], metric: str, method: 
         axis.plot(frame["error"], frame[metric], linestyle="none", markersize=2.5, alpha=0.5, **own)
     means = pd.DataFrame([frame[["error", metric]].mean() for frame in found.values()])
     axis.plot(means["error"], means[metric], linewidth=1.0, markersize=4.5, **own)
-    for at, weight in {0: min(found), len(found) - 1: max(found)}.items():
-        place = {"xytext": (3, 3), "textcoords": "offset points", "fontsize": 7}
-        axis.annotate(f"{weight:g}", means.iloc[at], color=COLOURS[method], **place)
+    for at, side in {0: "right", len(found) - 1: "left"}.items():
+        place = {"xytext": (-4 if side == "right" else 4, 3), "textcoords": "offset points"}
+        text = {"color": COLOURS[method], "fontsize": 7, "ha": side, "path_effects": HALO}
+        axis.annotate(f"{[*found][at]:g}", means.iloc[at], **place, **text)
 
 
 def _error_axis(axis) -> None:

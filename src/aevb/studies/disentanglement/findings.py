@@ -9,7 +9,7 @@ from ...core.words import number, plural
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from . import METHODS
-from .numbers import NAMES
+from .numbers import METRICS, NAMES
 from .sprites import SIZES
 
 BLOCKS = [
@@ -17,6 +17,7 @@ BLOCKS = [
     ("list", []),
     ("figure", "disentanglement"),
     ("figure", "disentanglement_traversals"),
+    ("table", "disentanglement_terms"),
     ("table", "disentanglement"),
     ("table", "disentanglement_told"),
     ("table", "disentanglement_equal"),
@@ -30,10 +31,12 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     if trained.empty:
         return Part()
     same, spread = numbers["disentanglement_equal"], numbers["disentanglement_spread"]
-    told = numbers["disentanglement_told"]
-    said = [_terms(trained), _bought(trained), _said(trained, told), _equal(same), *_spread(spread)]
+    terms, told = numbers["disentanglement_terms"], numbers["disentanglement_told"]
+    said = [_adds_up(terms), _bought(trained, terms), _said(trained, told), _ratio(terms)]
+    said += [_equal(same), *_spread(spread)]
     blocks = [(kind, said if kind == "list" else what) for kind, what in BLOCKS]
     tables = {
+        "disentanglement_terms": _terms(terms),
         "disentanglement": _trained(trained),
         "disentanglement_told": _told(told),
         "disentanglement_equal": _differences(same),
@@ -64,30 +67,40 @@ def within(mean: float, low: float, high: float, digits: int = 2, sign: bool = F
     return f"{number(mean, digits, sign)} [{ends}]"
 
 
-def _terms(trained: pd.DataFrame) -> str:
+def _adds_up(terms: pd.DataFrame) -> str:
     """Whether both terms add up, and what the VAE's divergence is made of."""
-    vae = trained[(trained["method"] == "beta_vae") & (trained["weight"] == 1)].iloc[0]
-    worst = (trained["residual"] / trained["residual_se"]).abs().max()
+    [vae] = terms[(terms["method"] == "beta_vae") & (terms["weight"] == 1)].itertuples()
+    worst = (terms["residual"] / terms["residual_se"]).abs().max()
     return (
         f"Of the VAE's E KL(q(z|x) ‖ p(z)) of {span(vae, 'kl')} nats {span(vae, 'information')} "
         f"are I(x; z), {span(vae, 'correlation')} total correlation, and {span(vae, 'own')} the "
         "latent variables' own. The terms, from samples of their own, miss the exact mean by "
-        f"{number(trained['residual'].abs().max(), 3)} nats at most, {number(worst, 1)} standard "
-        "errors of Monte Carlo."
+        f"{number(terms['residual'].abs().max(), 3)} nats at most, {number(worst, 1)} standard "
+        "errors of Monte Carlo at most."
     )
 
 
-def _bought(trained: pd.DataFrame) -> str:
+def _bought(trained: pd.DataFrame, terms: pd.DataFrame) -> str:
     """beta-VAE from its smallest to its largest weight."""
-    rows = trained[trained["method"] == "beta_vae"]
+    rows = trained.merge(terms, on=["method", "weight"])
     listed = "; ".join(
         f"beta = {row.weight:g}: {span(row, 'information')}, {span(row, 'error')}, "
         f"{span(row, 'mig')} and {span(row, 'vote')}"
-        for row in rows.itertuples()
+        for row in rows[rows["method"] == "beta_vae"].itertuples()
     )
     return (
         f"beta-VAE, I(x; z) and reconstruction error in nats, MIG and FactorVAE metric: {listed}."
     )
+
+
+def _ratio(terms: pd.DataFrame) -> str:
+    """What the discriminator knows of the total correlation."""
+    listed = "; ".join(
+        f"gamma = {row.weight:g}: {span(row, 'density_ratio')} where it is "
+        f"{span(row, 'correlation')}"
+        for row in terms[terms["method"] == "factor_vae"].itertuples()
+    )
+    return f"FactorVAE's discriminator takes the total correlation, in nats, for: {listed}."
 
 
 def _said(trained: pd.DataFrame, told: pd.DataFrame) -> str:
@@ -127,24 +140,23 @@ def _spread(spread: pd.DataFrame) -> list[str]:
     ]
 
 
-def _trained(trained: pd.DataFrame) -> Tabular:
+def _cells(frame: pd.DataFrame, names: dict[str, str]) -> Tabular:
+    """A row per setting: `names` are columns and what they are called."""
     rows = [
-        {
-            "model": NAMES[row.method],
-            "weight": f"{METHODS[row.method]} = {row.weight:g}",
-            "error": span(row, "error"),
-            "E KL": span(row, "kl"),
-            "I(x; z)": span(row, "information"),
-            "TC": span(row, "correlation"),
-            "own": span(row, "own"),
-            "TC by D": span(row, "density_ratio"),
-            "MIG": span(row, "mig"),
-            "FactorVAE metric": span(row, "vote"),
-            "in use": number(row.live, 1),
-        }
-        for row in trained.itertuples()
+        {"model": NAMES[row.method], "weight": f"{METHODS[row.method]} = {row.weight:g}"}
+        | {title: span(row, name) for name, title in names.items()}
+        for row in frame.itertuples()
     ]
     return tabular(rows, "model")
+
+
+def _terms(terms: pd.DataFrame) -> Tabular:
+    names = {"kl": "E KL", "information": "I(x; z)", "correlation": "TC", "own": "own"}
+    return _cells(terms, {**names, "density_ratio": "TC by D"})
+
+
+def _trained(trained: pd.DataFrame) -> Tabular:
+    return _cells(trained, {"error": "error", **METRICS, "live": "in use"})
 
 
 def _told(told: pd.DataFrame) -> Tabular:

@@ -14,10 +14,12 @@ from .sprites import FACTORS
 
 METRICS = {"mig": "MIG", "vote": "FactorVAE metric"}
 NAMES = {"beta_vae": "beta-VAE", "factor_vae": "FactorVAE"}
-AVERAGED = ("error", "kl", "information", "correlation", "own", "density_ratio", "mig", "vote")
-MODELS = ["method", "weight", "seeds"]
-MODELS += [f"{name}{end}" for name in AVERAGED for end in ("", "_low", "_high")]
-MODELS += ["residual", "residual_se", "live"]
+CASE = ["method", "weight", "seeds"]
+GRADES = ("error", "mig", "vote", "live")  # each with its interval
+TERMS = ("kl", "information", "correlation", "own", "density_ratio")
+MODELS = CASE + [f"{name}{end}" for name in GRADES for end in ("", "_low", "_high")]
+PARTS = CASE + [f"{name}{end}" for name in TERMS for end in ("", "_low", "_high")]
+PARTS += ["residual", "residual_se"]
 EQUAL = ["gamma", "metric", "difference", "low", "high", "seeds", "beyond"]
 TOLD = ["method", "weight", "factor", "seeds", "best", "best_low", "best_high"]
 TOLD += ["gap", "gap_low", "gap_high"]
@@ -49,26 +51,37 @@ def over_seeds(values: Sequence[float], name: str) -> dict[str, float]:
     )
 
 
+def _averaged(setting: Setting, frame: pd.DataFrame, names: Sequence[str]) -> dict:
+    row = {**setting._asdict(), "seeds": len(frame)}
+    for name in names:
+        row |= over_seeds(frame[name], name)
+    return row
+
+
 def models(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
-    """One row per setting, means over seeds with intervals (_low, _high); nats per image.
+    """One row per setting: GRADES as in the tables of models, means over seeds with intervals
+    (_low, _high)."""
+    found = by_setting(gathered).items()
+    rows = [_averaged(setting, frame, GRADES) for setting, frame in found]
+    return pd.DataFrame(rows, columns=MODELS)
 
-    error, kl, information, own,  as in the tables of models
-    density_ratio, mig, vote
-    correlation                   total correlation
-    residual, residual_se         information + KL(q(z) || p(z)) - kl, and its Monte Carlo error
-    live                          latent variables in use
+
+def terms(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()) -> pd.DataFrame:
+    """One row per setting, what the mean KL divergence is made of; nats per image.
+
+    TERMS                  as in the tables of models and of `by_setting`, means over seeds with
+                           intervals (_low, _high)
+    residual, residual_se  information + KL(q(z) || p(z)) - kl, and its Monte Carlo error
     """
     rows = []
     for setting, frame in by_setting(gathered).items():
-        row = {**setting._asdict(), "seeds": len(frame)}
-        for name in AVERAGED:
-            row |= over_seeds(frame[name], name)
+        row = _averaged(setting, frame, TERMS)
         row["residual"] = (frame["information"] + frame["marginal"] - frame["kl"]).mean()
         errors = (frame[["information_se", "marginal_se"]] ** 2).sum().sum()
-        rows.append(row | {"residual_se": errors**0.5 / len(frame), "live": frame["live"].mean()})
-    return pd.DataFrame(rows, columns=MODELS)
+        rows.append(row | {"residual_se": errors**0.5 / len(frame)})
+    return pd.DataFrame(rows, columns=PARTS)
 
 
 def told(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()) -> pd.DataFrame:
