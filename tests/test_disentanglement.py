@@ -516,6 +516,10 @@ def test_figures_and_words(gathered, tables, tmp_path):
     assert f"of {first['kl']:.2f} [" in listed[0] and f"{first['information']:.2f} [" in listed[0]
     assert "4,608 generated sprites" in said["disentanglement-question"]
     assert len(part.tables["disentanglement"].rows) == 3
+    assert set(part.findings) == set(STUDY.figures(None))
+    price = part.findings["disentanglement"]
+    assert price.startswith("From beta = 1 to 8 I(x; z) goes from")
+    assert f"to {tables['disentanglement_terms']['information'][1]:.2f} [" in price
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,12 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         return Part()
     same, spread = numbers["disentanglement_equal"], numbers["disentanglement_spread"]
     terms, told = numbers["disentanglement_terms"], numbers["disentanglement_told"]
-    said = [_adds_up(terms), _bought(trained, terms), _said(trained, told), _ratio(terms)]
-    said += [_equal(same), *_spread(spread)]
+    said = [_adds_up(terms), _bought(trained, terms), _ratio(terms), _equal(same)]
+    said += _spread(spread)
+    findings = {
+        "disentanglement": _price(trained, terms),
+        "disentanglement_traversals": _best(trained, told),
+    }
     blocks = [(kind, said if kind == "list" else what) for kind, what in BLOCKS]
     tables = {
         "disentanglement_terms": _terms(terms),
@@ -51,7 +55,8 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "disentanglement_steps": f"{own.steps:,}",
     }
     title = "What a weight on the KL divergence buys: beta-VAE and FactorVAE"
-    return Part(facts, tables, [Section("disentanglement", title, blocks, 310)])
+    section = Section("disentanglement", title, blocks, 310)
+    return Part(facts, tables, [section], findings=findings)
 
 
 def span(row, name: str, digits: int = 2) -> str:
@@ -80,6 +85,18 @@ def _adds_up(terms: pd.DataFrame) -> str:
     )
 
 
+def _price(trained: pd.DataFrame, terms: pd.DataFrame) -> str:
+    """What the largest beta has that the VAE has not."""
+    rows = trained.merge(terms, on=["method", "weight"])
+    rows = rows[rows["method"] == "beta_vae"].set_index("weight")
+    vae, most = rows.loc[1], rows.iloc[-1]
+    return (
+        f"From beta = 1 to {rows.index[-1]:g} I(x; z) goes from {span(vae, 'information')} to "
+        f"{span(most, 'information')} nats, the reconstruction error from {span(vae, 'error')} to "
+        f"{span(most, 'error')}, MIG from {span(vae, 'mig')} to {span(most, 'mig')}."
+    )
+
+
 def _bought(trained: pd.DataFrame, terms: pd.DataFrame) -> str:
     """beta-VAE from its smallest to its largest weight."""
     rows = trained.merge(terms, on=["method", "weight"])
@@ -103,7 +120,7 @@ def _ratio(terms: pd.DataFrame) -> str:
     return f"FactorVAE's discriminator takes the total correlation, in nats, for: {listed}."
 
 
-def _said(trained: pd.DataFrame, told: pd.DataFrame) -> str:
+def _best(trained: pd.DataFrame, told: pd.DataFrame) -> str:
     """What the best latent variable says of each factor, where MIG is highest."""
     best = trained.loc[trained["mig"].idxmax()]
     rows = told[(told["method"] == best["method"]) & (told["weight"] == best["weight"])]

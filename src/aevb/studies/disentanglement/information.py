@@ -20,7 +20,6 @@ from scipy.special import logsumexp, xlogy
 
 REACH = 8.0  # standard deviations: how far beyond the outermost means the quadrature goes
 STEP = 0.75  # of it, in the smallest standard deviation: entropies of Gaussians to 1e-12
-MOST = 20_000  # points of it
 CHUNK = 500  # samples, or points, at a time
 
 
@@ -112,7 +111,7 @@ def entropies(mean: np.ndarray, sd: np.ndarray, groups: np.ndarray) -> np.ndarra
     """Entropies in nats of the mixtures of N(mean, sd^2), two of (N,), over each of `groups`, 0 or
     1 by component (G, N), by the trapezoid rule: (G,)."""
     low, high = (mean - REACH * sd).min(), (mean + REACH * sd).max()
-    points = np.linspace(low, high, min(MOST, int((high - low) / (STEP * sd.min())) + 2))
+    points = np.linspace(low, high, int((high - low) / (STEP * sd.min())) + 2)
     pick, total = groups / groups.sum(1, keepdims=True), np.zeros(len(groups))
     for part in np.array_split(points, -(-len(points) // CHUNK)):
         density = pick @ np.exp(log_normal(part, mean[:, None], sd[:, None] ** 2))

@@ -135,7 +135,7 @@ class Trainer:
 
     def step(self, vae: list[Tensor], other: list[Tensor]) -> Tensor:
         """One step on one minibatch per replica; the objectives (R,). `other` is a second
-        minibatch, of the discriminator."""
+        minibatch, of the discriminator. Both networks step from the same parameters."""
         factor = self.setting.method == "factor_vae"
         x, z, mean, log_variance = self.drawn(*vae[:2])
         kl = densities.kl_to_prior(mean, log_variance)
