@@ -24,27 +24,28 @@ NEEDS = "the study `disentanglement`"
     says="A weight beta > 1 on the KL divergence makes codes disentangled, at the price of "
     "reconstruction (Higgins et al. 2017); of the divergence, the mutual information is one term "
     "(Hoffman and Johnson 2016, Kim and Mnih 2018).",
-    statement="On sprites with known factors, a larger beta lowers I(x; z), raises the "
-    "reconstruction error, and MIG is higher than that of the VAE, beta = 1.",
-    rule="Seed by seed, the same start and minibatches. From each beta to the next: I(x; z) falls, "
-    "below 0 nats, and the error rises, above 0 nats. At each beta above 1: MIG less that at "
-    "beta = 1, above 0.",
+    statement="On sprites with known factors, a larger beta lowers I(x; z), and MIG and the "
+    "FactorVAE metric are higher than those of the VAE, beta = 1.",
+    rule="Seed by seed, the same start and minibatches. At each beta above 1: MIG, and the "
+    "FactorVAE metric, less that at beta = 1, above 0. From each beta to the next: I(x; z) falls, below 0 "
+    "nats. These are fewer than the former, so that the price alone decides nothing. A "
+    "reconstruction error that does not rise is a remark.",
     needs=NEEDS,
-    unit="nats, or MIG",
+    unit="of a metric from 0 to 1, or nats",
     figure="disentanglement",
 )
 def bought(gathered: Gathered, paper: pd.DataFrame) -> Found:
-    found, checks = of_method(gathered, "beta_vae"), []
-    for (low, one), (high, other) in pairwise(found.items()):
-        step = f"beta {low:g} to {high:g}"
-        fall = other["information"] - one["information"]
-        checks.append(Check(f"I(x; z), {step}", list(fall), side=-1))
-        checks.append(Check(f"error, {step}", list(other["error"] - one["error"])))
+    found, checks, remarks = of_method(gathered, "beta_vae"), [], []
     for weight, frame in found.items():
-        if weight > 1:
-            more = frame["mig"] - found[1]["mig"]
-            checks.append(Check(f"MIG, beta = {weight:g} less 1", list(more)))
-    return checks, []
+        for metric, name in METRICS.items() if weight > 1 else ():
+            more = frame[metric] - found[1][metric]
+            checks.append(Check(f"{name}, beta = {weight:g} less 1", list(more)))
+    for (low, one), (high, other) in pairwise(found.items()):
+        fall = other["information"] - one["information"]
+        checks.append(Check(f"I(x; z), beta {low:g} to {high:g}", list(fall), side=-1))
+        if (other["error"] - one["error"]).mean() <= 0:
+            remarks.append(f"the error does not rise from beta {low:g} to {high:g}")
+    return checks, remarks
 
 
 @claim(

@@ -91,6 +91,7 @@ def _against_error(axis, found: dict[float, pd.DataFrame], metric: str, method: 
 def _error_axis(axis) -> None:
     """A logarithmic axis of errors with ticks that it reaches."""
     axis.set(xscale="log", xlabel="reconstruction error, nats")
+    axis.margins(x=0.12)
     low, high = axis.get_xlim()
     ticks = [mantissa * 10.0**power for power in range(-1, 4) for mantissa in (1, 1.5, 2, 3, 5, 7)]
     ticks = [tick for tick in ticks if low <= tick <= high]
