@@ -27,9 +27,9 @@ NEEDS = "the study `disentanglement`"
     statement="On sprites with known factors, a larger beta lowers I(x; z), and MIG and the "
     "FactorVAE metric are higher than those of the VAE, beta = 1.",
     rule="Seed by seed, the same start and minibatches. At each beta above 1: MIG, and the "
-    "FactorVAE metric, less that at beta = 1, above 0. From each beta to the next: I(x; z) falls, below 0 "
-    "nats. These are fewer than the former, so that the price alone decides nothing. A "
-    "reconstruction error that does not rise is a remark.",
+    "FactorVAE metric, less that at beta = 1, above 0. From each beta to the next: I(x; z) "
+    "falls, below 0 nats. These are fewer than the former, so that the price alone decides nothing."
+    " A reconstruction error that does not rise is a remark.",
     needs=NEEDS,
     unit="of a metric from 0 to 1, or nats",
     figure="disentanglement",
