@@ -46,9 +46,11 @@ def label(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     return figure
 
 
-def _bar(axis, place: float, row, name: str, scale: float = 1.0, **more) -> None:
-    """A mean with its interval over seeds."""
+def _bar(axis, place: float, row, name: str, scale: float = 1.0, most=np.inf, **more) -> None:
+    """A mean with its interval over seeds; a share's ends at 0 and at `most`."""
     mean, low, high = (scale * getattr(row, f"{name}{end}") for end in ("", "_low", "_high"))
+    if np.isfinite(most):
+        low, high = max(low, 0.0), min(high, most)
     spread = [[mean - low], [high - mean]] if np.isfinite(low) else None
     axis.errorbar(place, mean, spread, markersize=4, linewidth=1.0, **more)
 
@@ -82,7 +84,7 @@ def _told(axis, table: pd.DataFrame) -> None:
     for row in table.itertuples():
         place, colour = dims.index(row.latent_dim), (RED, BLUE)[row.label]
         for name, marker, shift in (("linear", "o", -0.08), ("near", "s", 0.08)):
-            _bar(axis, place + shift, row, name, 100, fmt=marker, color=colour)
+            _bar(axis, place + shift, row, name, 100, 100.0, fmt=marker, color=colour)
     axis.axhline(100 * table["chance"].mean(), color=GREY, linestyle="--", linewidth=0.8)
     axis.set(ylabel="classes told from z, %", title="what z says of the class", ylim=(0, 135))
     axis.set_yticks(range(0, 101, 20))
@@ -127,6 +129,10 @@ def _raster(axis, images: np.ndarray, columns: int, shape, names: list[str]) -> 
     picture = tile(images, columns, shape)
     # 'none' stores the pixels as they are in vector formats.
     axis.imshow(picture, cmap="gray", vmin=0, vmax=WHITE, interpolation="none")
+    for row in range(1, len(names)):
+        axis.axhline(row * shape[0] - 0.5, color="0.6", linewidth=0.5)
+    for column in range(1, columns):
+        axis.axvline(column * shape[1] - 0.5, color="0.6", linewidth=0.5)
     middles = [(row + 0.5) * shape[0] - 0.5 for row in range(len(names))]
     axis.set_yticks(middles, names, fontsize=6)
     axis.set_xticks([])

@@ -157,8 +157,9 @@ def train(
 ) -> Parameters:
     """Train on targets t and conditions c (N, C) by Adam, as published reproductions do.
 
-    `told` hears of every step and how many there are. `noise` gives the generator of a purpose (initial, minibatch, z) and a block of BLOCK steps.
-    Minibatches are drawn uniformly with replacement, one z per datapoint.
+    `told` hears of every step and how many there are. `noise` gives the generator of a purpose
+    (initial, minibatch, z) and a block of BLOCK steps. Minibatches are drawn uniformly with
+    replacement, one z per datapoint.
     """
     p = initial(shape, noise("initial", 0))
     leaves = [part.requires_grad_() for part in p.values()]
