@@ -43,7 +43,7 @@ class Conditional(Strict):
         description="quadrants observed: lower left, upper left, upper right, in this order",
     )
     completion_dim: Size = Field(20, description="N_z of the models that complete images")
-    samples: Count = Field(300_000, description="training samples of every model")
+    samples: Count = Field(250_000, description="training samples of every model")
     step_size: Positive = Field(1e-3, description="Adam's, everywhere")
     draws: Several = Field(100, description="z per image for log p by importance sampling")
     points: Several = Field(
