@@ -315,7 +315,8 @@ def test_completions_hold_what_their_columns_say(gathered):
     frame = table.frame
     cvae = {m: numbers.per_seed(frame, "cvae", m) for m in ("bound", "importance", "prior")}
     assert len(cvae["bound"]) == 2 and (cvae["importance"]["points"] == 50).all()
-    assert (cvae["importance"]["value"] > cvae["bound"]["value"]).all()
+    noise = 4 * np.hypot(cvae["importance"]["mc_se"], cvae["bound"]["mc_se"])
+    assert (cvae["importance"]["value"] > cvae["bound"]["value"] - noise).all()
     slack = 4 * (cvae["importance"]["mc_se"] + cvae["prior"]["mc_se"]) + 0.05
     assert ((cvae["importance"]["value"] - cvae["prior"]["value"]).abs() < slack).all()
     every = numbers.per_seed(frame, "baseline", "exact", 297)

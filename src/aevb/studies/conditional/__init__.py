@@ -47,9 +47,9 @@ class Conditional(Strict):
     step_size: Positive = Field(1e-3, description="Adam's, everywhere")
     draws: Several = Field(100, description="z per image for log p by importance sampling")
     points: Several = Field(
-        500, description="first test images whose log p(x|y) is estimated for every y"
+        500, description="test images, evenly spread, whose log p(x|y) is estimated for every y"
     )
-    completed: Several = Field(2000, description="first test images that are completed")
+    completed: Several = Field(2000, description="test images, evenly spread, that are completed")
     styles: Size = Field(12, description="test images whose style is drawn in every class")
     images: Size = Field(8, description="test images whose completions are drawn")
 

@@ -57,6 +57,7 @@ def _facts(gathered: Gathered, given: pd.DataFrame, completed: pd.DataFrame) -> 
         "conditional_most": number(np.log(CLASSES)),
         "conditional_last": f"N_z = {last['latent_dim']:.0f}",
         "conditional_gain": _span(last, "gain_bound", 1),
+        "conditional_tells": _span(last, "tells", 1),
         "conditional_linear": f"{100 * last['linear']:.0f} %",
         "conditional_better": ", ".join(number(value, 1) for value in better),
         "conditional_published": bool(completed["published"].notna().any()),

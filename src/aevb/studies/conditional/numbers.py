@@ -73,8 +73,8 @@ def pairs(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def per_seed(
     frame: pd.DataFrame, method: str, measure: str, points: float | None = None
 ) -> pd.DataFrame:
-    """Rows of a method and measure by seed: on the first `points` test images, those that all
-    methods complete unless given."""
+    """Rows of a method and measure by seed: on `points` test images, those that all methods
+    complete unless given."""
     count = frame["points"].min() if points is None else points
     rows = frame[(frame["method"] == method) & (frame["measure"] == measure)]
     return rows[rows["points"] == count].set_index("seed").sort_index()

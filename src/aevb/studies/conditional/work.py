@@ -86,6 +86,12 @@ class Setting:
         return p
 
 
+def spread(count: int, total: int) -> Tensor:
+    """Numbers (count,) of test images, evenly over all `total`: the first half of MNIST's are other
+    writers than the second."""
+    return torch.arange(count) * (total // count)
+
+
 def eight_bits(x: Tensor) -> np.ndarray:
     """Grey values in [0, 1] as bytes."""
     return np.round(WHITE * x.clamp(0, 1).numpy()).astype(np.uint8)
@@ -118,6 +124,7 @@ class Both:
         self.x, self.test_x = setting.data.train, setting.data.test
         self.y, self.test_y = train[: len(self.x)], test
         self.prior = np.bincount(self.y, minlength=CLASSES) / len(self.y)  # p(y)
+        self.some = spread(setting.options.points, len(test))  # on which log p is estimated
 
     def condition(self, y: np.ndarray, given: bool) -> Tensor:
         """Labels y (N,) as one of CLASSES, (N, CLASSES); (N, 0) where none is given."""
@@ -137,34 +144,34 @@ class Both:
         return [made[False][0], made[True][0] | gain], made[True][2]
 
     def measured(self, p: Parameters, given: bool, seed: int) -> tuple[dict, Values]:
-        """The row of one model, and log p(x) of the first test images."""
-        options, samples = self.setting.options, self.setting.options.samples
+        """The row of one model, and log p(x) of some test images."""
+        samples = self.setting.options.samples
         noise = self.setting.noise(self.latent_dim, seed, "label" if given else "none")
         c = self.condition(self.test_y, given)
         found, kl = bounds(p, self.test_x, c, self.latent_dim, noise)
         row = {"seed": seed, "label": int(given), "samples": samples, "kl": kl}
         row |= {"bound": found.mean(), "bound_se": found.error_of_mean()}
-        row["points"] = options.points
+        row["points"] = len(self.some)
         if given:
             log_p, own = self.over_classes(p, noise)
             row |= own
         else:
-            log_p = self.given(p, noise, c[: options.points])
+            log_p = self.given(p, noise, c[self.some])
             row["given"] = log_p.mean()
         row |= {"log_p": log_p.mean(), "log_p_se": log_p.error_of_mean()}
         return row | self.told(p, given), log_p
 
     def given(self, p: Parameters, noise: np.random.Generator, c: Tensor) -> Values:
-        """log p(x|c) of the first test images, by importance sampling from q(z|x, c)."""
-        x = self.test_x[: len(c)]
+        """log p(x|c) of some test images, by importance sampling from q(z|x, c)."""
+        x = self.test_x[self.some]
         with torch.no_grad():
             proposal = model.recognition(p, x, c)
         return log_marginal(p, x, c, proposal, noise, self.setting.options.draws)
 
     def over_classes(self, p: Parameters, noise: np.random.Generator) -> tuple[Values, dict]:
         """log p(x) with the label summed out, and what follows from log p(x|y) of every y."""
-        count = self.setting.options.points
-        true, found = self.test_y[:count], []
+        count = len(self.some)
+        true, found = self.test_y[self.some.numpy()], []
         for y in range(CLASSES):
             found.append(self.given(p, noise, self.condition(np.full(count, y), True)))
         log_p, errors = (np.stack(parts, 1) for parts in zip(*found, strict=True))
@@ -230,9 +237,9 @@ class Completion:
         self.train, self.test = (
             parts(x, self.seen) for x in (setting.data.train, setting.data.test)
         )
-        count = setting.options.completed
-        self.first = Parts(*(part[:count] for part in self.test))
-        self.best = np.zeros(count)  # of neighbours, per image
+        self.some = spread(setting.options.completed, len(setting.data.test))
+        self.own = Parts(*(part[self.some] for part in self.test))
+        self.best = np.zeros(len(self.some))  # of neighbours, per image
 
     def row(self, method: str, measure: str, found: Values, **more) -> dict:
         """A row of QUADRANTS."""
@@ -247,11 +254,11 @@ class Completion:
     def neighbours(self) -> Iterator[dict]:
         """Rows of the nearest neighbour and of the mean of several."""
         single, several = choose(self.train)
-        self.index = nearest(self.train, self.first.observed, several.neighbours)
+        self.index = nearest(self.train, self.own.observed, several.neighbours)
         found = {}
         for name, chosen in (("neighbours", several), ("neighbour", single)):
             mean = averaged(self.train, self.index[:, : chosen.neighbours])
-            found[name] = log_density(self.first.missing, mean, chosen.epsilon), chosen
+            found[name] = log_density(self.own.missing, mean, chosen.epsilon), chosen
         self.best = found["neighbours"][0]
         for name, (value, chosen) in found.items():
             exact = Values(value, np.zeros_like(value))
@@ -267,9 +274,11 @@ class Completion:
             ("cvae", cvae, latent_dim, "bound"),
         ):
             value, error = bounds(p, self.test.missing, self.test.observed, n, noise)[0]
-            for count in {len(value), len(self.best)}:
-                yield self.row(name, measure, Values(value[:count], error[:count]), seed=seed)
-        t, c = self.first.missing, self.first.observed
+            some = self.some.numpy()
+            yield self.row(name, measure, Values(value[some], error[some]), seed=seed)
+            if len(some) < len(value):
+                yield self.row(name, measure, Values(value, error), seed=seed)
+        t, c = self.own.missing, self.own.observed
         with torch.no_grad():
             own = model.recognition(cvae, t, c)
             prior = model.prior(cvae, c, own[0])
@@ -280,7 +289,7 @@ class Completion:
     def pictures(self, baseline: Parameters, cvae: Parameters, seed: int) -> np.ndarray:
         """The array `pictures`: observed, neighbour, baseline, completions, truth."""
         options = self.setting.options
-        c, t = (part[: options.images] for part in self.test)
+        c, t = (part[: options.images] for part in self.own)
         noise = self.setting.noise(options.completion_dim, seed, "pictures")
         with torch.no_grad():
             filled = [
