@@ -66,7 +66,7 @@ def loses_classes(gathered: Gathered, paper: pd.DataFrame) -> Found:
     ]
     covered = {method: last[method]["covered"].mean() for method in ("vae_mean", "gan")}
     lost = [
-        f"{METHODS[method]} cover {number(mean, 1)} of 10 classes"
+        f"{METHODS[method]}: {number(mean, 1)} of 10 classes covered"
         for method, mean in covered.items()
         if mean < 10
     ]
@@ -81,9 +81,9 @@ def loses_classes(gathered: Gathered, paper: pd.DataFrame) -> Found:
     says="Lectures name the GAN's strength: samples of higher quality than those of a VAE.",
     statement="In the features of a small classifier of this project, samples of the GAN have a "
     "smaller Frechet distance to test images than the VAE's, be they means of p(x|z) or draws.",
-    rule="Ratio of the VAE's distance to the GAN's, seed by seed, geometric mean: at equal training "
-    "samples, and at equal seconds on one core (when the faster of the two ends), for means and "
-    "for draws. Above 1 everywhere.",
+    rule="Ratio of the VAE's distance to the GAN's, seed by seed, geometric mean: at equal "
+    "training samples, and at equal seconds on one core (when the faster of the two ends), for "
+    "means and for draws. Above 1 everywhere.",
     needs=NEEDS,
     unit="times",
     figure="gan",

@@ -1,7 +1,7 @@
 """What the jobs of the study do: train a VAE and a GAN of one seed, and judge their samples.
 
-The VAE is the engine's AEVB, bit by bit (studies/weights/networks.py). Both see the same minibatches
-and their samples are judged at the same z, from the stream gan.
+The VAE is the engine's AEVB, bit by bit (studies/weights/networks.py). Both see the same
+minibatches, and their samples are judged at the same z, from the stream gan.
 """
 
 from __future__ import annotations
