@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from ...core.words import count
 from ...data import DATASETS
@@ -89,6 +89,10 @@ def _curves(axis, found: dict[int, pd.DataFrame], x: str, y: str) -> None:
         line = {"color": COLOURS[method], "marker": MARKS[method], "markersize": 3}
         axis.plot(xs, ys, linewidth=1.2, markeredgewidth=0, **line)
     axis.set(xscale="log", yscale="log")
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        each.set_major_formatter("{x:g}")
+        each.set_minor_formatter(NullFormatter())
     if x == "samples":
         points = rows[0][x].to_list()
         named = [points[0], points[len(points) // 2], points[-1]]

@@ -23,6 +23,8 @@ HEADS = {
     "seconds": "seconds",
 }
 
+RADFORD = (2e-4, 0.5)  # step size and beta_1 of Radford et al. (2015)
+
 
 def within(row, name: str = "value", digits: int = 2, ends: tuple[str, str] = ("low", "high")):
     """'1.23 [1.10, 1.36]': mean and interval over seeds."""
@@ -135,11 +137,14 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "gan_images": f"{own.images:,}",
         "gan_seeds": plural(len(own.seeds), "seed"),
         "gan_accuracy": number(100 * accuracy, 1),
+        "gan_published": (own.gan_step_size, own.beta_1) == RADFORD,
     }
     table, differences = numbers["gan"], numbers["gan_differences"]
     if table.empty:
         return Part(facts)
     at = {row["method"]: row for _, row in table.iterrows()}
+    for fact, name in (("gan_detail", "detail"), ("gan_distance", "frechet")):
+        facts[fact] = {method: number(row[name], DIGITS[name]) for method, row in at.items()}
     tables = {
         "gan_lectures": _lectures(at),
         "gan": _methods(table),
