@@ -195,6 +195,10 @@ def test_numbers_are_those_of_the_tables(gathered, tables):
     own = [frame.loc["gan"] for frame in last.values()]
     assert row["frechet"] == pytest.approx(np.mean([each["frechet"] for each in own]))
     assert row["detail"] == pytest.approx(np.mean([x["high"] / x["test_high"] for x in own]))
+    spread = [row[name] for name in ("spread", "spread_low", "spread_high")]
+    values = np.log([each["frechet"] for each in own])
+    assert spread[0] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert tables["gan"]["spread"].isna().tolist() == [True, False, False, False]
     moved = tables["gan_differences"].set_index(["vae", "quantity"])["value"]
     ratios = [np.log(f.loc["vae_draw", "frechet"] / f.loc["gan", "frechet"]) for f in last.values()]
     quantity = "Frechet distance, VAE over GAN, equal samples"
@@ -222,6 +226,14 @@ def made(vae, gan, draws=(1.0, 60.0, 2.2), spread=(0.0, 0.0)):
         frame["entropy"] = frame["entropy"].fillna(2.3)
         tables[f"seed{seed}"] = results.Table(frame.assign(high=0.1 * frame["detail"]), {})
     return results.Gathered({}, {}, {}, {"gan": tables})
+
+
+def test_the_interval_of_a_spread_covers():
+    """In 95 of 100 sets of five, the true standard deviation of the logarithm lies inside."""
+    values = np.exp(0.3 * np.random.default_rng(0).standard_normal((400, 5)))
+    ends = np.array([numbers.spread_of(pd.Series(row)) for row in values])
+    inside = (ends[:, 1] < 0.3) & (ends[:, 2] > 0.3)
+    assert inside.mean() == pytest.approx(0.95, abs=0.03)
 
 
 def test_at_equal_seconds_the_slower_one_is_taken_on_its_way():

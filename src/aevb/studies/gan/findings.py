@@ -13,7 +13,7 @@ from ...results.words import label
 from .columns import METHODS
 from .numbers import WHERE
 
-DIGITS = {"detail": 2, "frechet": 1, "covered": 1, "entropy": 2, "doubt": 2, "seconds": 0}
+DIGITS = {"detail": 2, "frechet": 1, "covered": 1, "entropy": 2, "doubt": 2, "seconds": 1}
 HEADS = {
     "detail": "high frequencies",
     "frechet": "Fréchet distance",
@@ -37,10 +37,11 @@ def _of(row, name: str) -> str:
     return within(row, name, DIGITS[name], (f"{name}_low", f"{name}_high"))
 
 
-def _relative(row) -> str:
-    """The standard deviation over seeds of the Frechet distance, in per cent of its mean."""
-    value = 100 * row["frechet_sd"] / row["frechet"]
-    return f"{number(value, 0)} %" if np.isfinite(value) else "–"
+def _spread(row) -> str:
+    """The standard deviation over seeds of the log of the Frechet distance, in per cent."""
+    per_cent = {name: 100 * row[name] for name in ("spread", "spread_low", "spread_high")}
+    said = within(per_cent, "spread", 0, ("spread_low", "spread_high"))
+    return f"{said} %" if np.isfinite(row["spread"]) else "–"
 
 
 def _lectures(at: dict[str, pd.Series]) -> Tabular:
@@ -58,8 +59,8 @@ def _lectures(at: dict[str, pd.Series]) -> Tabular:
             "": "strength",
             "VAE": "stable; a code and a bound for every x",
             "GAN": "sharp samples, near to the data",
-            "measured": f"spread of the Fréchet distance over seeds: VAE {_relative(means)}, GAN "
-            f"{_relative(gan)}; the distance: means {_of(means, 'frechet')}, draws "
+            "measured": f"spread of the Fréchet distance over seeds: VAE {_spread(means)}, GAN "
+            f"{_spread(gan)}; the distance: means {_of(means, 'frechet')}, draws "
             f"{_of(draws, 'frechet')}, GAN {_of(gan, 'frechet')}",
         },
         {
@@ -82,8 +83,7 @@ def _methods(table: pd.DataFrame) -> Tabular:
         for name, head in HEADS.items():
             none = row["method"] == "data" and name == "seconds"
             cells[head] = "–" if none else _of(row, name)
-        cells["spread"] = "–" if row["method"] == "data" else _relative(row)
-        rows.append(cells)
+        rows.append(cells | {"spread": _spread(row)})
     return tabular(rows)
 
 
@@ -119,8 +119,9 @@ def _said(at: dict[str, pd.Series], differences: pd.DataFrame) -> list[str]:
         f"{ratio['vae_mean', WHERE[0]]} for means and {ratio['vae_draw', WHERE[0]]} for draws at "
         f"equal training samples, {ratio['vae_mean', WHERE[1]]} and {ratio['vae_draw', WHERE[1]]} "
         f"at equal seconds. Training images themselves are at {number(data['frechet'], 1)}.",
-        f"Spread over seeds: the standard deviation of the Fréchet distance is {_relative(means)} "
-        f"of its mean for means, {_relative(draws)} for draws and {_relative(gan)} for the GAN.",
+        f"Spread over seeds: the standard deviation of the log of the Fréchet distance is "
+        f"{_spread(means)} for means, {_spread(draws)} for draws and {_spread(gan)} for the GAN "
+        "[95 % interval, chi-square].",
     ]
 
 

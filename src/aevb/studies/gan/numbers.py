@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ...results import Gathered
 from ..weights.numbers import student
@@ -14,7 +15,7 @@ from .columns import METHODS, SAMPLED
 
 #: with intervals over seeds: share of high frequencies relative to the test images', and so on
 MEASURED = ("detail", "frechet", "covered", "entropy", "doubt", "seconds")
-COLUMNS = ["method", "seeds", "samples", "frechet_sd"]
+COLUMNS = ["method", "seeds", "samples", "spread", "spread_low", "spread_high"]
 COLUMNS += [f"{name}{end}" for name in MEASURED for end in ("", "_low", "_high")]
 DIFFERENCES = ["vae", "quantity", "value", "low", "high", "seeds"]
 WHERE = ("equal samples", "equal seconds")
@@ -51,7 +52,9 @@ def methods(
 
     detail      share of spectral energy above half the Nyquist frequency, relative to the data's
     frechet     Frechet distance to test images in the features of a small classifier of this
-                project; frechet_sd: its standard deviation over seeds
+                project
+    spread      standard deviation of the logarithm of that over seeds, with the interval that
+                chi-square gives for normal values: 0.1 is about 10 per cent
     covered     classes with at least 1 % of the samples
     entropy     of the shares of classes, nats
     doubt       mean entropy of p(class|x), nats
@@ -60,12 +63,22 @@ def methods(
     rows = []
     for method, last in ends(gathered).items():
         row = {"method": method, "seeds": len(last), "samples": last["samples"].max()}
-        row["frechet_sd"] = last["frechet"].std(ddof=1)
+        row |= dict(zip(COLUMNS[3:6], spread_of(last["frechet"]), strict=True))
         for name in MEASURED:
             names = (name, f"{name}_low", f"{name}_high")
             row |= dict(zip(names, student(last[name]), strict=True))
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def spread_of(values: pd.Series) -> tuple[float, float, float]:
+    """Standard deviation of the logarithms and its 95 % interval (chi-square); no number for one
+    value, or where all are the same."""
+    n, sd = len(values), float(np.log(values).std(ddof=1))
+    if n < 2 or sd == 0:
+        return np.nan, np.nan, np.nan
+    low, high = (sd * ((n - 1) / stats.chi2.ppf(q, n - 1)) ** 0.5 for q in (0.975, 0.025))
+    return sd, low, high
 
 
 def at_seconds(frame: pd.DataFrame, method: str, seconds: float) -> float:
