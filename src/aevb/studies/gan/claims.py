@@ -16,7 +16,7 @@ NEEDS = "the study `gan`"
 
 @claim(
     52,
-    "the VAE's samples are blurred, the GAN's are not",
+    "the VAE's means are more blurred than the GAN's samples",
     paper=False,
     finding="in the weakest case the difference is {effect} of the data's share ({check})",
     says="Lectures set VAE against GAN: the VAE's samples are blurred, the GAN's sharp. What they "
