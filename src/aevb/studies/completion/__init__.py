@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
 from ...core.run import Run
-from ...core.sections import Positive, Share, ShortName, Size, Strict, whole
+from ...core.sections import Count, Positive, Share, ShortName, Size, Strict, whole
 from ...data import DATASETS
 from ...engine.roots import roots
 from .. import Figure, Study
@@ -34,6 +33,11 @@ class Completion(Strict):
 
     experiments: list[ShortName] = Field(min_length=1, description="names under `experiments`")
     latent_dim: Size = Field(20, description="N_z")
+    samples: Count | None = Field(
+        None,
+        description="training samples of the models, which then are experiments "
+        "BASE+completion; unless given, the study's `samples` and its own models",
+    )
     datapoints: Annotated[int, BeforeValidator(whole), Field(ge=2, le=10_000)] = Field(
         50, description="first test images"
     )
@@ -59,7 +63,7 @@ class Completion(Strict):
     )
     warmup: Size = Field(100, description="transitions before them")
     leapfrog: Size = Field(8, description="leapfrog steps of a transition")
-    images: Size = Field(3, description="test images that the figure shows, for each kind of task")
+    images: Size = Field(4, description="test images that the figure shows, for each kind of task")
 
     def tasks(self, likelihood: str) -> list[Task]:
         """All tasks of a model with this likelihood."""
@@ -91,9 +95,7 @@ class CompletionStudy(Study):
 
     def check(self, config):
         part = config.completion
-        for name, count in Counter(part.experiments).items():
-            if count > 1:
-                raise ValueError(f"completion.experiments names '{name}' {count} times; once will")
+        for name in part.experiments:
             experiment = config.experiments[name]
             known = DATASETS[experiment.dataset]
             if part.datapoints > known.n_test:
@@ -115,24 +117,28 @@ class CompletionStudy(Study):
         if part.images > part.datapoints:
             raise ValueError("completion.images is more than completion.datapoints")
 
+    def variants(self, config):
+        samples = config.completion and config.completion.samples
+        return {"completion": {"first": samples}} if samples else {}
+
     def at(self, config, experiment: str) -> list[Run]:
         """The models of an experiment, seed by seed."""
-        return [
-            Run(experiment, "aevb", config.completion.latent_dim, seed) for seed in config.seeds
-        ]
+        part = config.completion
+        name = f"{experiment}+completion" if part.samples else experiment
+        return [Run(name, "aevb", part.latent_dim, seed) for seed in config.seeds]
 
     def runs(self, config):
         if config.completion is None:
             return []
         return [
-            (run, config.goal(name, run.seed))
+            (run, config.completion.samples or config.goal(name, run.seed))
             for name in config.completion.experiments
             for run in self.at(config, name)
         ]
 
     def gradients(self, config, run: Run) -> int:
         """About how many gradients of log p(x, z) a table costs, of all pixels."""
-        part, experiment = config.completion, config.experiments[run.experiment]
+        part, experiment = config.completion, config.experiment(run.experiment)
         known = DATASETS[experiment.dataset]
         cost = {"pixels": lambda v: v, "top": lambda v: v, "grid": lambda v: v**-2}
         full = sum(
@@ -155,7 +161,9 @@ class CompletionStudy(Study):
         settings = {
             "experiment": experiment.model_dump(),
             # Which models there are decides no table.
-            "completion": config.completion.model_dump(exclude={"experiments", "latent_dim"}),
+            "completion": config.completion.model_dump(
+                exclude={"experiments", "latent_dim", "samples"}
+            ),
             "evidence": config.evidence.model_dump(include=SAMPLING),
             "shown_seed": config.seeds[0],
             "where": config.device,

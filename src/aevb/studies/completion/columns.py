@@ -31,4 +31,4 @@ COMPLETION = {
 }
 
 #: what the pictures are of, row by row
-SHOWN = ("image", "seen", "posterior", "draw", "other", "encoder", "nearest", "linear")
+SHOWN = ("image", "seen", "posterior", "draw", "other", "encoder", "nearest")

@@ -41,8 +41,8 @@ NAMES = {
     "other": "another sample",
     "encoder": "encoder",
     "nearest": "nearest",
-    "linear": "linear",
 }
+TALLEST = 8.0  # inches
 
 
 def errors(gathered: Gathered, paper: pd.DataFrame) -> Figure:
@@ -58,9 +58,12 @@ def errors(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             return figure
         axes = figure.subplots(len(experiments), len(kinds), squeeze=False, sharey="row")
         for row, experiment in zip(axes, experiments, strict=True):
+            mine = frame[frame["experiment"] == experiment]
             for axis, kind in zip(row, kinds, strict=True):
-                chosen = (frame["experiment"] == experiment) & (frame["kind"] == kind)
-                _panel(axis, frame[chosen], kind, gathered.study.experiments[experiment].likelihood)
+                likelihood = gathered.study.experiments[experiment].likelihood
+                _panel(axis, mine[mine["kind"] == kind], kind, likelihood)
+            # Intervals of two seeds may be wider than all else.
+            row[0].set_ylim(0, 1.1 * np.nanmax(mine[list(LOOKS)].to_numpy()))
             row[0].set_ylabel(f"{label(experiment)}\nroot mean squared error")
         make_room(figure, 0.45)
         handles = [
@@ -83,8 +86,7 @@ def _panel(axis, rows: pd.DataFrame, kind: str, likelihood: str) -> None:
         line = {"color": colour, "marker": marker, "markersize": 3, "markeredgewidth": 0}
         ends = np.abs(rows[[f"{name}_low", f"{name}_high"]].T - rows[name]).to_numpy()
         axis.errorbar(rows["at"], rows[name], ends, lw=1, elinewidth=0.6, **line)
-    axis.set(xlabel=about, title=title, ylim=(0, None))
-    axis.margins(x=0.08)
+    axis.set(xlabel=about, title=title, xlim=(0, 1.08 * rows["at"].max()))
 
 
 def images(gathered: Gathered, paper: pd.DataFrame) -> Figure:
@@ -94,11 +96,12 @@ def images(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     found = [tables.get(STUDY.at(study, name)[0].name) for name in names]
     heights = [len(SHOWN) * shape_of(study, n)[0] / _columns(study, n) for n in names]
     with style():
-        size = (WIDTH, 0.45 * len(names) + sum(heights) * (WIDTH - 1))
-        figure = Figure(figsize=size, layout="constrained")
+        height = min(0.45 * len(names) + sum(heights) * (WIDTH - 1), TALLEST)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots(len(names), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, name, table in zip(axes, names, found, strict=True):
             _grid(axis, study, name, table)
+        figure.draw_without_rendering()  # names find room once the rasters have their width
         settle(figure)
     return figure
 

@@ -7,16 +7,19 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from arviz_stats.base import array_stats
 from torch import Tensor
 
-from ...marginal.chains import posterior_samples, prior_start
-from ...marginal.common import as_numpy, no_grad
+from ...marginal import hmc
+from ...marginal.chains import Samples, posterior_samples, prior_start
+from ...marginal.common import as_numpy, no_grad, standard_normal
 from ...models import nets
 from ...models.likelihoods import LIKELIHOODS
 from . import Completion
 
 STARTS = 10_000  # draws of the prior, among which chains find their starts
+SETTLED = 8  # transitions after the adaptation of step sizes that still belong to the warm-up
 ROWS = 2000  # z decoded at a time
 
 
@@ -32,17 +35,45 @@ class Chains(NamedTuple):
 
 def chains_of(joint, near, generator: np.random.Generator, options: Completion, evidence) -> Chains:
     """HMC on `joint`, with x (1, N, D). Each chain starts at a draw of the prior that fits `near`,
-    a joint of the same images (marginal.chains.prior_start); the starts differ."""
+    a joint of the same images (marginal.chains.prior_start); the starts differ.
+
+    After the warm-up, which sets each chain's step size, the number of leapfrog steps of a
+    transition is drawn from 1 to 2 `leapfrog` - 1: a fixed length that is near the period of an
+    oscillation across a direction of the posterior would hardly move along it (Neal 2011, section
+    3.2).
+    """
     c = options.chains
     joint, near = (replace(each, x=each.x.repeat(1, c, 1)) for each in (joint, near))
     start = prior_start(near, generator, STARTS, evidence.memory_mb)
-    steps = (options.draws, options.warmup, options.leapfrog, evidence.acceptance)
-    found = posterior_samples(joint, start, generator, *steps, evidence.memory_mb)
-    z, log_joint = (a.unflatten(1, (c, -1)) for a in (found.z, found.log_joint))
+    steps = (SETTLED, options.warmup, options.leapfrog, evidence.acceptance)
+    warm = posterior_samples(joint, start, generator, *steps, evidence.memory_mb)
+    z, log_joint, info = _walked(joint, warm, generator, options)
+    z, log_joint = (a.unflatten(1, (c, -1)) for a in (z, log_joint))
     both = np.concatenate([as_numpy(z), as_numpy(log_joint)[..., None]], -1)  # (S, C, N, N_z + 1)
     rhat, ess = agreement(both.transpose(2, 3, 1, 0))
-    divergences = found.info["divergences"].mean() / options.draws
-    return Chains(z, rhat, ess, float(found.info["acceptance"].mean()), float(divergences))
+    return Chains(z, rhat, ess, *info)
+
+
+@no_grad
+def _walked(
+    joint, warm: Samples, generator: np.random.Generator, options: Completion
+) -> tuple[Tensor, Tensor, tuple[float, float]]:
+    """From the end of `warm` on: z (S, C*N, N_z), log p(seen, z) (S, C*N), mean acceptance and
+    share of divergent transitions."""
+    state = hmc.initial(joint, warm.z[-1:])
+    size = torch.from_numpy(warm.info["step_size"]).to(state.z).view(1, -1, 1)
+    path, told = [], np.zeros(2)
+    for _ in range(options.draws):
+        momentum = standard_normal(generator, tuple(state.z.shape), state.z)
+        uniform = generator.random(tuple(state.value.shape), dtype=np.float32)
+        uniform = torch.from_numpy(uniform).to(state.z)
+        count = int(generator.integers(1, 2 * options.leapfrog))
+        state, info = hmc.transition(joint, state, momentum, uniform, size, count)
+        told += info.acceptance.mean().item(), info.divergent.double().mean().item()
+        path.append((state.z[0], state.value[0]))
+    z, value = (torch.stack(part) for part in zip(*path, strict=True))
+    acceptance, divergences = told / options.draws
+    return z, value, (float(acceptance), float(divergences))
 
 
 def agreement(chains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

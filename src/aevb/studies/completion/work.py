@@ -173,7 +173,6 @@ def _errors(solved: Solved, x: np.ndarray, judged: np.ndarray) -> np.ndarray:
 
 def _pictures(solved: Solved, x: np.ndarray, images: int) -> np.ndarray:
     """The first images as SHOWN: (images, SHOWN, D)."""
-    guesses = solved.guesses
     rows = (x, solved.y, solved.posterior.mean, *solved.posterior.draws)
-    rows += (guesses["encoder"], guesses["nearest"], guesses["linear"])
+    rows += (solved.guesses["encoder"], solved.guesses["nearest"])
     return np.stack([row[:images] for row in rows], 1)
