@@ -59,7 +59,7 @@ class Completion(Strict):
         4, description="chains per image, each from a start of its own"
     )
     draws: Annotated[int, BeforeValidator(whole), Field(ge=8, le=10_000)] = Field(
-        150, description="samples of z that each keeps"
+        100, description="samples of z that each keeps"
     )
     warmup: Size = Field(100, description="transitions before them")
     leapfrog: Size = Field(8, description="leapfrog steps of a transition")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ...core.words import joined
 from ...paper.claims import Found, claim
 from ...paper.verdicts import Check
 from ...results import Gathered
@@ -37,9 +36,9 @@ def _against(gathered: Gathered, method: str, noise: bool) -> Found:
         rough += [cell.name] if share > TRUSTED else []
     remarks = []
     if unsure:
-        remarks.append(f"over test images the interval reaches across in {joined(unsure)}")
+        remarks.append(f"over test images the interval reaches across in {'; '.join(unsure)}")
     if rough:
-        remarks.append(f"the chains leave more than a tenth of the error in {joined(rough)}")
+        remarks.append(f"the chains leave more than a tenth of the error in {'; '.join(rough)}")
     return checks, remarks
 
 

@@ -25,6 +25,7 @@ LOOKS = {  # colour and marker
     "nearest": ("#D55E00", "^"),
     "linear": ("#009E73", "v"),
     "mean": ("#999999", "X"),
+    "whole": ("0.15", "_"),
 }
 KINDS = {
     "pixels": ("random pixels", "share of pixels seen"),
@@ -38,7 +39,7 @@ NAMES = {
     "seen": "what is seen",
     "posterior": "posterior mean",
     "draw": "one sample",
-    "other": "another sample",
+    "other": "another",
     "encoder": "encoder",
     "nearest": "nearest",
 }
@@ -98,6 +99,7 @@ def images(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     with style():
         height = min(0.45 * len(names) + sum(heights) * (WIDTH - 1), TALLEST)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure.get_layout_engine().set(rect=(0.01, 0, 0.99, 1))
         axes = figure.subplots(len(names), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, name, table in zip(axes, names, found, strict=True):
             _grid(axis, study, name, table)

@@ -20,7 +20,6 @@ AGAINST = ("nearest", "encoder", "gibbs", "linear")  # whose error is divided by
 COMPLETION = ["experiment", "kind", "level", "share", "seeds", "images"]
 COMPLETION += [f"{name}{end}" for name in METHODS for end in ("", "_low", "_high")]
 COMPLETION += [f"ratio_{name}{end}" for name in AGAINST for end in ("", "_low", "_high")]
-COMPLETION += [f"{name}_better" for name in AGAINST]
 COMPLETION += ["mc_share", "rhat", "mixed", "ess", "acceptance", "divergences"]
 
 
@@ -58,8 +57,10 @@ def said(task: Task, share: float) -> str:
     """A task for people."""
     if task.kind == "noise":
         return f"noise {task.level:g}"
-    kinds = {"pixels": "random pixels", "top": "top rows", "grid": f"grid of every {task.level:g}"}
-    return f"{kinds[task.kind]}, {100 * share:.3g} % seen"
+    if task.kind == "grid":
+        return f"one pixel in {task.level:g} × {task.level:g}, {100 * share:.3g} % seen"
+    name = {"pixels": "random pixels", "top": "top rows"}[task.kind]
+    return f"{name}, {100 * task.level:.3g} % seen"
 
 
 def cells(gathered: Gathered) -> Iterator[Cell]:
@@ -104,7 +105,6 @@ def completion(
     METHODS        root mean squared error over images and pixels not seen (of noise: all), grey
                    values 0 to 1; mean over seeds; _low and _high: 95 % interval over seeds
     ratio_*        of that error over the posterior mean's, geometric mean over seeds
-    *_better       share of images, over seeds, on which the posterior mean has the smaller error
     mc_share       share of the posterior mean's squared error that is Monte Carlo variance
     rhat, ess      medians over images, the worst coordinate; mean over seeds
     mixed          share of images with R-hat below 1.1
@@ -118,9 +118,6 @@ def completion(
             row |= _summed(name, cell.rmse(name))
         for name in AGAINST:
             row |= _summed(f"ratio_{name}", cell.log_ratio(name), np.exp)
-            known = np.isfinite(cell.errors[name]).all()
-            better = cell.errors[name] > cell.errors["posterior"]
-            row[f"{name}_better"] = better.mean() if known else np.nan
         row["mc_share"] = cell.rows["mc"].mean() / cell.errors["posterior"].mean()
         for name in ("rhat", "mixed", "ess", "acceptance", "divergences"):
             row[name] = cell.rows[name].mean()

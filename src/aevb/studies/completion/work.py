@@ -141,6 +141,7 @@ def solve(setting: Setting, task: Task, generator: np.random.Generator) -> Solve
         "nearest": as_numpy(setting.train[numbers]),
         "linear": linear(setting.moments, as_numpy(y), seen, offset, gain, noise),
         "mean": np.broadcast_to(setting.moments.mean, y.shape),
+        "whole": encoded(parameters, setting.x, decode),
     }
     if task.kind != "noise":
         guesses["gibbs"] = iterated(parameters, y, seen, likelihood, decode, generator)
