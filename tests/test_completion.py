@@ -213,7 +213,9 @@ def test_the_chains_agree_with_quadrature_on_a_network(noise):
         seen, chance = x[:, :3], mean[:, :3]
     log = seen @ chance.log().T + (1 - seen) @ (1 - chance).log().T - grid[0, :, 0] ** 2 / 2
     exact = (log.softmax(1) @ mean).numpy()
-    chains = posterior.chains_of(joint, near, rng(2), options(draws=600), EVIDENCE)
+    chains = posterior.chains_of(
+        joint, near, rng(2), options(draws=400, warmup=80, leapfrog=3), EVIDENCE
+    )
     made = posterior.completed(chains.z, decode)
     assert (np.abs(made.mean - exact) < 5 * np.sqrt(made.mc) + 0.01).all()
 

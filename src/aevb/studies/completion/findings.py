@@ -57,6 +57,13 @@ def _of(experiment: str, rows: pd.DataFrame) -> list[str]:
         f"{name}, error of linear prediction over that of the posterior mean (below 1: linear "
         f"prediction is better): {_listed(rows, 'linear')}."
     )
+    last = rows[rows["kind"] == "pixels"].nlargest(1, "level")
+    found[-1] += "".join(
+        f" What N_z lets through: with {_named(row)}, the posterior mean has an error of "
+        f"{number(row.posterior, 3)}, and {number(row.whole, 3)} is that of the encoder at the "
+        "whole image."
+        for row in last.itertuples()
+    )
     found.append(
         f"{name}, the chains: R-hat of the worst coordinate is below 1.1 for "
         f"{rows['mixed'].min():.0%} to {rows['mixed'].max():.0%} of the images of a task, "
