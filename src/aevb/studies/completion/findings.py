@@ -74,6 +74,22 @@ def _of(experiment: str, rows: pd.DataFrame) -> list[str]:
     return found
 
 
+def _caption(table: pd.DataFrame) -> str:
+    """In how many tasks the posterior mean has the smaller error, in a sentence."""
+    wins = []
+    for experiment, rows in table.groupby("experiment", sort=False):
+        holes = rows[rows["kind"] != "noise"]
+        better = (rows["ratio_nearest"] > 1).sum()
+        counts = f"the nearest training image in {better} of {len(rows)} tasks"
+        if len(holes):
+            counts += (
+                f" and the encoder with filled holes in {(holes['ratio_encoder'] > 1).sum()} "
+                f"of {len(holes)}"
+            )
+        wins.append(f"on {label(experiment)} {counts}")
+    return f"The posterior mean has a smaller error than: {'; '.join(wins)}."
+
+
 def _table(table: pd.DataFrame) -> Tabular:
     rows = [
         {
@@ -97,6 +113,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     options = study.completion
     runs = [run for run, _ in STUDY.runs(study)]
     facts = {
+        "completion_found": "",
         "completion_images": options.datapoints,
         "completion_seeds": plural(len(study.seeds), "seed"),
         "completion_after": trained(study, runs),
@@ -107,6 +124,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     }
     if table.empty:  # every model diverged
         return Part(facts)
+    facts["completion_found"] = _caption(table)
     said_of = [s for name, rows in table.groupby("experiment", sort=False) for s in _of(name, rows)]
     blocks = [
         ("text", "completion-question"),
