@@ -9,7 +9,7 @@ METHODS = {
     "nearest": "nearest training image",
     "linear": "linear prediction",
     "mean": "mean training image",
-    "whole": "encoder, all seen: a floor",
+    "whole": "encoder, all seen",
 }
 
 # One row per task. The arrays beside it:

@@ -10,8 +10,18 @@ from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label, trained
 from . import STUDY, Task
-from .columns import METHODS
 from .numbers import said
+
+HEADS = {  # of the table
+    "posterior": "model",
+    "draw": "sample",
+    "gibbs": "iterated",
+    "encoder": "encoder",
+    "nearest": "nearest",
+    "linear": "linear",
+    "mean": "mean",
+    "whole": "all seen",
+}
 
 
 def _ratio(row, name: str) -> str:
@@ -25,43 +35,39 @@ def _named(row) -> str:
     return said(Task(row.kind, row.level), row.share)
 
 
-def _listed(rows: pd.DataFrame, name: str) -> str:
-    return "; ".join(f"{_named(row)}: {_ratio(row, name)}" for row in rows.itertuples())
+def _range(rows: pd.DataFrame, name: str) -> str:
+    """The least and the largest ratio of `name` among tasks, each with its task."""
+    order = rows.sort_values(f"ratio_{name}").itertuples()
+    # twice, so that a single task is both
+    low, *_, high = [f"{_ratio(row, name)} ({_named(row)})" for row in order] * 2
+    return f"{low} to {high}"
 
 
 def _of(experiment: str, rows: pd.DataFrame) -> list[str]:
     """One experiment: against the nearest image, the encoder, linear prediction; the chains."""
-    holes = rows[rows["kind"] != "noise"]
-    name = label(experiment)
+    holes, name, total = rows[rows["kind"] != "noise"], label(experiment), len(rows)
     found = [
         f"{name}, error of the nearest training image over that of the posterior mean: "
-        f"{_listed(rows, 'nearest')}."
+        f"{_range(rows, 'nearest')}, above 1 in {(rows['ratio_nearest'] > 1).sum()} of {total} "
+        "tasks. One posterior sample, a picture without averaging, has a smaller error than the "
+        f"nearest training image in {(rows['draw'] < rows['nearest']).sum()} of {total}."
     ]
-    worse = rows[rows["draw"] >= rows["nearest"]]
-    found[0] += (
-        " One posterior sample, a picture without averaging, is also nearer to the truth than the "
-        "nearest training image in all of them."
-        if worse.empty
-        else f" One posterior sample, a picture without averaging, is no nearer to the truth than "
-        f"the nearest training image in {len(worse)} of {len(rows)} of them: "
-        f"{'; '.join(map(_named, worse.itertuples()))}."
-    )
     if len(holes):
         found.append(
             f"{name}, error of the encoder with holes filled by the mean image over that of the "
-            f"posterior mean: {_listed(holes, 'encoder')}. Iterated, the encoder has "
+            f"posterior mean: {_range(holes, 'encoder')}. Iterated, the encoder has "
             f"{number(holes['ratio_gibbs'].min())} to {number(holes['ratio_gibbs'].max())} times "
             "the error of the posterior mean."
         )
     found.append(
         f"{name}, error of linear prediction over that of the posterior mean (below 1: linear "
-        f"prediction is better): {_listed(rows, 'linear')}."
+        f"prediction is better): {_range(rows, 'linear')}."
     )
     last = rows[rows["kind"] == "pixels"].nlargest(1, "level")
     found[-1] += "".join(
-        f" What N_z lets through: with {_named(row)}, the posterior mean has an error of "
-        f"{number(row.posterior, 3)}, and {number(row.whole, 3)} is that of the encoder at the "
-        "whole image."
+        f" For comparison: with {_named(row)}, the posterior mean has an error of "
+        f"{number(row.posterior, 3)}, and the encoder at the whole image, decoded, one of "
+        f"{number(row.whole, 3)} at the same pixels."
         for row in last.itertuples()
     )
     found.append(
@@ -95,9 +101,8 @@ def _table(table: pd.DataFrame) -> Tabular:
         {
             "data": label(row.experiment),
             "task": _named(row),
-            **{title: number(getattr(row, name), 3) for name, title in METHODS.items()},
-            "nearest / posterior": _ratio(row, "nearest"),
-            "encoder / posterior": "–" if row.kind == "noise" else _ratio(row, "encoder"),
+            **{title: number(getattr(row, name), 3) for name, title in HEADS.items()},
+            "nearest / model": _ratio(row, "nearest"),
             "R̂ < 1.1": f"{row.mixed:.0%}",
             "ESS": f"{row.ess:.0f}",
         }
