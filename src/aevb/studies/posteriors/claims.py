@@ -130,7 +130,8 @@ def closed(gathered: Gathered, paper: pd.DataFrame) -> Found:
     "ratio of signal to noise at the largest k than at 1; and at the largest k the doubly "
     "reparameterised one has a higher ratio than the plain one.",
     rule="Length of the mean gradient over the root of the trace of its covariance, on models with "
-    "a diagonal q that L_1 trained, per N_z and seed. Ratios: plain at k = 1 over plain at the "
+    "a diagonal q that L_1 trained, per N_z and seed. Both gradients have the same mean; its "
+    "length is estimated from the one with less noise. Ratios: plain at k = 1 over plain at the "
     "largest k; doubly over plain at the largest k. Each above 1.",
     needs=NEEDS,
     figure="posteriors",

@@ -16,8 +16,8 @@ from .numbers import gaps, gradients
 from .numbers import posteriors as summed
 
 COLOURS = {"diagonal": "0.35", "planar": "#E69F00", "autoregressive": "#0B559F"}
-LOOKS = {"plain": ("#B3260F", "o"), "doubly": ("#0072B2", "s")}
-MARKS = ("o", "s", "^", "D", "v")  # by N_z
+LOOKS = {"plain": "#B3260F", "doubly": "#56B4E9"}
+MARKS = "os^DvP*Xhp"  # by N_z, in turn
 WAYS = {"plain": "", "doubly": ", doubly"}
 
 
@@ -31,49 +31,48 @@ def name_of(family: str, k: int, gradient: str) -> str:
 def posteriors(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     """Left: log p(x) above that of AEVB's model. Middle: approximation gaps on one decoder. Right:
     signal against noise of the encoder's gradient."""
+    found, apart, signals = (make(gathered, paper) for make in (summed, gaps, gradients))
+    dims = sorted({*found["latent_dim"], *signals["latent_dim"]})
     with style():
-        figure = Figure(figsize=(WIDTH, 2.7), layout="constrained")
-        left, middle, right = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
-        _gains(left, summed(gathered, paper))
-        _gaps(middle, gaps(gathered, paper))
-        _signals(right, gradients(gathered, paper))
+        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, width_ratios=[1.3, 1, 1])
+        _gains(left, found, dims)
+        _gaps(middle, apart)
+        _signals(right, signals, dims)
+        make_room(figure, 0.3)
+        handles = [Patch(color=colour, label=family) for family, colour in COLOURS.items()]
+        handles += [Patch(color=colour, label=f"$L_k$, {way}") for way, colour in LOOKS.items()]
+        handles += [
+            Line2D(
+                [],
+                [],
+                color="0.25",
+                marker=MARKS[at % len(MARKS)],
+                linestyle="none",
+                ms=4,
+                label=name,
+            )
+            for at, name in enumerate(f"$N_z$ = {nz:g}" for nz in dims)
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=7, frameon=False)
         settle(figure)
     return figure
 
 
-def _gains(axis, frame: pd.DataFrame) -> None:
+def _gains(axis, frame: pd.DataFrame, dims: list) -> None:
     rows = frame[frame["gain"].notna()]
     cases = [name_of(row.family, row.k, row.gradient) for row in rows.itertuples()]
-    names, dims = list(dict.fromkeys(cases)), sorted(rows["latent_dim"].unique())
-    for at, nz in enumerate(dims):
-        shift = 0.24 * (at - (len(dims) - 1) / 2)
-        for case, row in zip(cases, rows.itertuples(), strict=True):
-            if row.latent_dim == nz:
-                ends = _ends(row, "gain")
-                y = len(names) - 1 - names.index(case) - shift
-                colour = COLOURS[row.family] if row.k == 1 else LOOKS[row.gradient][0]
-                bars = {"fmt": MARKS[at % len(MARKS)], "color": colour, "markersize": 4, "lw": 1.0}
-                axis.errorbar(row.gain, y, xerr=ends, **bars)
+    names = list(dict.fromkeys(cases))
+    for case, row in zip(cases, rows.itertuples(), strict=True):
+        at = dims.index(row.latent_dim)
+        y = len(names) - 1 - names.index(case) - 0.24 * (at - (len(dims) - 1) / 2)
+        colour = COLOURS[row.family] if row.k == 1 else LOOKS[row.gradient]
+        bars = {"fmt": MARKS[at % len(MARKS)], "color": colour, "markersize": 4, "lw": 1.0}
+        axis.errorbar(row.gain, y, xerr=_ends(row, "gain"), **bars)
     axis.axvline(0, color="0.45", linewidth=0.8, zorder=1.5)
     axis.set_yticks(range(len(names)), names[::-1])
     axis.set_ylim(-0.6, len(names) - 0.4)
     axis.set(xlabel="nats per datapoint", title="log p(x) above the diagonal q's")
-    axis.legend(handles=_dims(dims), frameon=False, loc="best")
-
-
-def _dims(dims: list) -> list[Line2D]:
-    return [
-        Line2D(
-            [],
-            [],
-            color="0.25",
-            marker=MARKS[at % len(MARKS)],
-            linestyle="none",
-            ms=4,
-            label=f"$N_z$ = {nz:g}",
-        )
-        for at, nz in enumerate(dims)
-    ]
 
 
 def _ends(row, name: str) -> np.ndarray:
@@ -84,32 +83,35 @@ def _ends(row, name: str) -> np.ndarray:
 
 
 def _gaps(axis, frame: pd.DataFrame) -> None:
-    dims, families = list(dict.fromkeys(frame["latent_dim"])), list(COLOURS)
-    for at, family in enumerate(families):
+    dims = list(dict.fromkeys(frame["latent_dim"]))
+    for at, (family, colour) in enumerate(COLOURS.items()):
         rows = frame[frame["family"] == family]
         x = np.arange(len(rows)) + 0.27 * (at - 1)
         ends = np.concatenate([_ends(row, "gap") for row in rows.itertuples()], 1)
-        axis.bar(x, rows["gap"], 0.25, color=COLOURS[family], linewidth=0, label=family)
+        axis.bar(x, rows["gap"], 0.25, color=colour, linewidth=0)
         axis.errorbar(x, rows["gap"], ends, fmt="none", ecolor="0.15", elinewidth=0.7)
+    axis.axhline(0, color="0.45", linewidth=0.8)
     axis.set_xticks(range(len(dims)), [f"{value:g}" for value in dims])
     axis.set(xlabel="$N_z$", ylabel="nats per datapoint", title="approximation gap")
-    axis.set_ylim(top=axis.get_ylim()[1] * 1.35)
-    axis.legend(frameon=False, loc="upper left")
 
 
-def _signals(axis, frame: pd.DataFrame) -> None:
+def _signals(axis, frame: pd.DataFrame, dims: list) -> None:
     ks = sorted(frame["k"].unique())
-    for at, (nz, own) in enumerate(frame.groupby("latent_dim")):
-        for gradient, (colour, _) in LOOKS.items():
-            rows = own[own["gradient"] == gradient].sort_values("k")
-            ends = np.concatenate([_ends(row, "ratio") for row in rows.itertuples()], 1)
-            line = {"color": colour, "marker": MARKS[at % len(MARKS)], "markersize": 4, "lw": 1.0}
-            label = gradient if frame["latent_dim"].nunique() < 2 else f"{gradient}, $N_z$ = {nz}"
-            axis.errorbar(rows["k"], rows["ratio"], ends, label=label, **line)
-    axis.set(xscale="log", yscale="log", xlabel="k", title="signal to noise, encoder's gradient")
+    for (nz, gradient), own in frame.groupby(["latent_dim", "gradient"]):
+        rows = own.sort_values("k")
+        ends = np.concatenate([_ends(row, "ratio") for row in rows.itertuples()], 1)
+        line = {
+            "color": LOOKS[gradient],
+            "marker": MARKS[dims.index(nz) % len(MARKS)],
+            "markersize": 4,
+        }
+        axis.errorbar(rows["k"], rows["ratio"], ends, lw=1.0, **line)
+    seen = frame.loc[frame["ratio"] > 0, "ratio"]
+    if len(seen):  # an interval that reaches 0 has no end on a logarithmic axis
+        axis.set(yscale="log", ylim=(seen.min() / 2, seen.max() * 2))
+    axis.set(xscale="log", xlabel="k", title="signal to noise,\nencoder's gradient")
     axis.set_xticks(ks, [f"{k:g}" for k in ks])
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.legend(frameon=False, loc="best")
 
 
 def drawn(gathered: Gathered, paper: pd.DataFrame) -> Figure:
@@ -118,7 +120,7 @@ def drawn(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     densities, corners = _grids(gathered)
     with style():
         columns = len(corners)
-        height = 0.55 + 0.93 * WIDTH / columns * (len(GRID) - 1)
+        height = 0.6 + 0.93 * WIDTH / max(columns, 5) * (len(GRID) - 1)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots(len(GRID) - 1, columns, squeeze=False)
         for row, (at, family) in zip(axes, enumerate(GRID[1:], 1), strict=True):
@@ -148,11 +150,18 @@ def _posterior(axis, densities: np.ndarray, corners: np.ndarray, colour: str) ->
     exact, q = (each.T for each in densities)  # z_2 rises along the rows
     (left, bottom), (right, top) = corners
     extent = (left, right, bottom, top)
-    image = {"cmap": "Greys", "vmin": 0, "origin": "lower", "interpolation": "bilinear"}
+    image = {"cmap": "Greys", "vmin": 0, "origin": "lower", "interpolation": "none"}
     axis.imshow(np.exp(exact), extent=extent, aspect="auto", **image)
     nodes = [np.linspace(*ends, len(q)) for ends in ((left, right), (bottom, top))]
     # Two variables: a Gaussian's log density falls by r^2 / 2 at r standard deviations.
     if q.max() > q.min():
-        axis.contour(*nodes, q, q.max() - np.array([2.0, 0.5]), colors=[colour], linewidths=0.9)
+        axis.contour(
+            *nodes,
+            q,
+            q.max() - np.array([2.0, 0.5]),
+            colors=[colour],
+            linestyles="-",
+            linewidths=0.9,
+        )
     axis.grid(False)
     axis.locator_params(nbins=3)

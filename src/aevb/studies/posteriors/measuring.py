@@ -14,7 +14,7 @@ from ...marginal.quadrature import truth
 from ...models.joint import Joint
 from .training import Networks
 
-BOUND_DRAWS = 200  # of z per datapoint, of L_1
+BOUND_DRAWS = 1000  # of z per datapoint, of L_1
 TENTH = 10  # log p(x) again, from so many times fewer draws
 
 Noise = Callable[[str], np.random.Generator]

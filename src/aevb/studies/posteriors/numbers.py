@@ -187,19 +187,20 @@ def gaps(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = (
 
 
 def ratios(gathered: Gathered) -> dict[tuple[int, int, str], np.ndarray]:
-    """By N_z, k and gradient: the ratio of signal to noise, (S,); 0 where the estimate of the
-    squared signal is not above 0."""
-    table = gathered.of("posteriors_gradients").get(TABLE)
+    """By N_z, k and gradient: the ratio of signal to noise, (S,).
+
+    Both gradients have the same mean, so that the signal of either is taken from the one whose
+    noise is the less; 0 where the estimate of the squared signal is not above 0."""
+    table, found = gathered.of("posteriors_gradients").get(TABLE), {}
     if table is None:
-        return {}
-    return {
-        (int(nz), int(k), gradient): np.sqrt(
-            (rows["signal"].clip(lower=0) / rows["noise"]).to_numpy()
-        )
-        for (nz, k, gradient), rows in table.frame.groupby(
-            ["latent_dim", "k", "gradient"], sort=False
-        )
-    }
+        return found
+    for (nz, k), rows in table.frame.groupby(["latent_dim", "k"], sort=False):
+        quiet = rows.loc[rows.groupby("seed")["noise"].idxmin()].set_index("seed")
+        signal = quiet["signal"].clip(lower=0)
+        for gradient, own in rows.groupby("gradient", sort=False):
+            noise = own.set_index("seed")["noise"]
+            found[int(nz), int(k), gradient] = np.sqrt(signal / noise).to_numpy()
+    return found
 
 
 def gradients(

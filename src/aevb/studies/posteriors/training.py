@@ -71,7 +71,7 @@ class Networks(nn.Module):
         """p(x, z) of x (N, D), as the estimators of log p(x) take it."""
         first, last = self.decoder[0], self.decoder[2]
         parameters = {
-            f"decoder.{name}": part.detach().T.reshape(1, -1, len(part)).contiguous()
+            f"decoder.{name}": part.detach().view(1, len(part), -1).mT.contiguous()
             for name, part in (
                 ("hidden.weight", first.weight),
                 ("hidden.bias", first.bias),

@@ -79,23 +79,24 @@ def posteriors(jobs: list[Job]) -> None:
         for seed in seeds:
             place = Place(bench.name, job.settings["latent_dim"], seed)
             for spec in specs:
-                options = bench.options
-                networks = bench.model(spec, place, bench.schedule(), options.hidden, progress)
-                rows.append(_row(bench, networks, spec, place))
+                schedule, hidden = bench.schedule(), bench.options.hidden
+                networks = bench.model(spec, place, schedule, hidden, progress)
+                own = _encoded(bench, networks, spec, place)
+                rows.append(own)
                 if job.settings["own"] and spec.family == "diagonal":
-                    more, drawn = _own(bench, networks, place)
+                    more, drawn = _own(bench, networks, place, own["exact"].to_numpy())
                     rows, arrays = rows + more, arrays or drawn
         frame = pd.concat(rows)[list(POSTERIORS)]
         results.write_table(job.outputs[0], results.measured(job, frame, started, arrays=arrays))
 
 
-def _row(bench: Bench, networks: Networks, spec: Spec, place: Place) -> pd.DataFrame:
+def _encoded(bench: Bench, networks: Networks, spec: Spec, place: Place) -> pd.DataFrame:
     """Rows of a model with its encoder."""
     x = bench.test[: bench.options.datapoints]
     proposal = Proposal(networks.q, networks.encoder(x), place.latent_dim)
     found = measured(networks, proposal, x, bench.options.draws, noise_of(place))
-    known = exact(networks.joint(x), proposal.sample(noise_of(place)("hint"), 1)[0])
-    return _frame(place, spec, "encoder", found | {"exact": known})
+    hint = proposal.sample(noise_of(place)("hint"), 1)[0]
+    return _frame(place, spec, "encoder", found | {"exact": exact(networks.joint(x), hint)})
 
 
 def _frame(place: Place, spec: Spec, fit: str, columns: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -104,17 +105,18 @@ def _frame(place: Place, spec: Spec, fit: str, columns: dict[str, np.ndarray]) -
     return pd.DataFrame({"point": points, **columns}).assign(**case)
 
 
-def _own(bench: Bench, networks: Networks, place: Place) -> tuple[list[pd.DataFrame], dict]:
-    """Rows of each family fitted to the first test points, and posteriors on a grid for N_z = 2."""
+def _own(
+    bench: Bench, networks: Networks, place: Place, known: np.ndarray
+) -> tuple[list[pd.DataFrame], dict]:
+    """Rows of each family fitted to the first test points, and posteriors on a grid for N_z = 2.
+    `known` is log p(x) of the test points by quadrature."""
     options, rows, fits = bench.options, [], {}
     x = bench.test[: options.own_points]
     for family in FAMILIES:
-        how = (options.own_draws, options.own_steps)
-        fit = fits[family] = fitted(networks, x, family, place, *how)
-        proposal = Proposal(fit.q, fit.context, place.latent_dim)
+        fit = fitted(networks, x, family, place, options.own_draws, options.own_steps)
+        proposal, fits[family] = Proposal(fit.q, fit.context, place.latent_dim), fit
         found = measured(networks, proposal, x, options.draws, noise_of(place))
-        known = exact(networks.joint(x), proposal.sample(noise_of(place)("hint"), 1)[0])
-        rows.append(_frame(place, Spec(family), "own", found | {"exact": known}))
+        rows.append(_frame(place, Spec(family), "own", found | {"exact": known[: len(x)]}))
     return rows, _grids(networks, x, fits, options.images) if place.latent_dim == 2 else {}
 
 
