@@ -21,6 +21,7 @@ TABLE = "all"  # the name of the tables of gradients and of the yardstick
 STEP_SECONDS = {"diagonal": 1.4e-4, "planar": 2.2e-4, "autoregressive": 2.0e-4}
 DRAW_SECONDS = 1.8e-5
 IMPORTANCE_SECONDS = 1.0e-5  # of a weight
+FIT_SECONDS = 4e-5  # of a sample of z where a flow is fitted to a test point
 
 Several = Annotated[int, BeforeValidator(whole), Field(ge=2, le=10_000)]
 
@@ -42,13 +43,14 @@ class Posteriors(Strict):
     doubly: list[Several] = Field(
         [50], description="those of ks that are trained by doubly reparameterised gradients, too"
     )
-    datapoints: Several = Field(100, description="first test points, where log p(x) is estimated")
+    datapoints: Several = Field(50, description="first test points, where log p(x) is estimated")
     draws: Annotated[int, BeforeValidator(whole), Field(ge=250, le=10**6)] = Field(
         5000, description="importance samples of each estimate"
     )
-    own_points: Several = Field(50, description="of them, those to which q is fitted one by one")
-    own_draws: Several = Field(16, description="samples of z per point and step of that fit")
-    own_steps: Several = Field(600, description="of that fit")
+    own_draws: Several = Field(
+        8, description="samples of z per step, where q is fitted to each test point for itself"
+    )
+    own_steps: Several = Field(500, description="of that fit")
     replicates: Several = Field(200, description="gradients for their signal and noise")
     images: Size = Field(5, description="test points whose posterior is drawn, at N_z = 2")
     yardstick_ks: list[Size] = Field([1, 50], description="k of models of binarised images")
@@ -60,7 +62,7 @@ class Posteriors(Strict):
 #: keys of all models, and those that decide each kind of table
 MODELS = {"hidden", "samples", "batch", "rate"}
 MEASURED = {"datapoints", "draws"}
-OWN = {"own_points", "own_draws", "own_steps", "images"}
+OWN = {"own_draws", "own_steps", "images"}
 GRADIENT = {"importance_dims", "ks", "replicates"}
 BINARY = {f"yardstick_{name}" for name in ("ks", "dim", "hidden", "samples")} | {"batch", "rate"}
 
@@ -93,10 +95,8 @@ class PosteriorsStudy(Study):
         there = DATASETS[config.experiments[part.experiment].dataset].n_test
         if part.datapoints > there:
             raise ValueError(f"posteriors.datapoints is more than the {there:,} of the test set")
-        for name, value in (("own_points", part.own_points), ("images", part.images)):
-            most = part.datapoints if name == "own_points" else part.own_points
-            if value > most:
-                raise ValueError(f"posteriors.{name} is {value}, more than the {most} there are")
+        if part.images > part.datapoints:
+            raise ValueError("posteriors.images is more than posteriors.datapoints")
         if config.experiments[part.experiment].likelihood != "bernoulli":
             raise ValueError(
                 f"posteriors binarises images for its yardstick, and '{part.experiment}' is not "
@@ -117,21 +117,26 @@ class PosteriorsStudy(Study):
         part, families = config.posteriors, ("diagonal", *FLOWS)
         own = {"own": True, "models": [(each, 1, "plain") for each in families]}
         seconds = sum(self._trained(part, each, 1) for each in families)
-        seconds += 2 * part.own_points * part.own_steps * part.own_draws * 3e-5
-        return self._models(config, f"flows-nz{nz}", nz, own, OWN, seconds)
+        seconds += (2 if nz <= 3 else 4) * self._fitted(part)
+        return self._models(config, f"flows-nz{nz}", nz, own, seconds)
 
     def _weighted(self, config, nz: int, k: int) -> Job:
         """The diagonal q that L_k trains, for all seeds."""
         part = config.posteriors
         ways = ["plain", "doubly"] if k in part.doubly else ["plain"]
         own = {"own": False, "models": [("diagonal", k, gradient) for gradient in ways]}
-        seconds = len(ways) * self._trained(part, "diagonal", k)
-        return self._models(config, f"k{k}-nz{nz}", nz, own, set(), seconds)
+        seconds = len(ways) * (self._trained(part, "diagonal", k) + self._fitted(part))
+        return self._models(config, f"k{k}-nz{nz}", nz, own, seconds)
 
-    def _models(self, config, name, nz, own, keys, seconds) -> Job:
+    def _models(self, config, name, nz, own, seconds) -> Job:
         own = {**own, "latent_dim": nz, "seeds": config.seeds}
-        keys = MODELS | MEASURED | keys
+        keys = MODELS | MEASURED | OWN
         return self._job(config, "posteriors", name, keys, own, seconds * len(config.seeds))
+
+    def _fitted(self, part: Posteriors) -> float:
+        """Nominal seconds of fitting a flow to each test point, and of its estimates."""
+        weights = 1.1 * part.datapoints * part.draws * IMPORTANCE_SECONDS
+        return part.datapoints * part.own_steps * part.own_draws * FIT_SECONDS + weights
 
     def _trained(self, part: Posteriors, family: str, k: int) -> float:
         """Nominal seconds of training one model and of its estimates."""

@@ -16,8 +16,9 @@ from .numbers import baseline, gain, models, own_gaps, ratios
 
 NEEDS = "the study `posteriors`"
 CAREFUL = (
-    "log p(x) is estimated by importance sampling, which is too low on average: what the last "
-    "tenfold of draws added to the other model's estimate counts against the claim."
+    "log p(x) is quadrature, or above N_z = 3 importance sampling from a planar flow fitted to "
+    "each test point on that model's decoder. That is too low on average: what the last tenfold of "
+    "draws added to the other model's estimate counts against the claim."
 )
 
 
@@ -30,7 +31,7 @@ def _unsafe(found: dict) -> list[str]:
     bad = [
         f"{key[1]}, k = {key[2]}, N_z = {key[0]}"
         for key, model in found.items()
-        if (model.frame["k_hat"] > 0.7).mean() > 0.5
+        if model.method == "importance" and (model.best["k_hat"] > 0.7).mean() > 0.5
     ]
     return [f"k-hat is above 0.7 at most test points for {joined(bad)}"] if bad else []
 
@@ -99,8 +100,8 @@ def flows(gathered: Gathered, paper: pd.DataFrame) -> Found:
     "for itself closes more than half of the gap that the best diagonal Gaussian leaves.",
     rule="(bound of the flow - bound of the best diagonal Gaussian) / (log p(x) - bound of the "
     "best diagonal Gaussian), each a mean over the same test points, per flow, N_z and seed. log "
-    "p(x) by quadrature, or above N_z = 3 the highest of the estimates by importance sampling from "
-    "these q, to which what its last tenfold of draws added is added once more. Above 0.5. A gap "
+    "p(x) by quadrature, or above N_z = 3 by importance sampling from the planar flow, to which "
+    "what its last tenfold of draws added is added once more. Above 0.5. A gap "
     "below 0.01 nats is a qualification.",
     needs=NEEDS,
     figure="posteriors",

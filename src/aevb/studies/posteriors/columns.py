@@ -1,18 +1,18 @@
 """Columns of the study's tables, with what they mean. Values are in nats."""
 
-# One row per model, or q(z|x) fitted, and test point.
+# One row per model, q(z|x) on its decoder, and test point.
 POSTERIORS = {
     "seed": "of start, minibatches and noise",
     "latent_dim": "N_z",
-    "family": "of q(z|x): diagonal, planar or autoregressive",
+    "family": "of the model's q(z|x): diagonal, planar or autoregressive",
     "k": "samples of the bound L_k that trained it",
     "gradient": "plain, or doubly (reparameterised)",
-    "fit": "encoder: q from an encoder, trained with the decoder; own: q fitted to the test points "
-    "one by one, on the decoder that the encoder's diagonal q has been trained with",
+    "q": "encoder: the model's own; else the family that was fitted to the test points one by one "
+    "on the model's decoder",
     "point": "number of the test point",
     "bound": "L_1, the paper's bound, of this q",
     "bound_se": "its Monte Carlo standard error",
-    "log_p": "log p(x) of this decoder by importance sampling from this q; on average too low",
+    "log_p": "log p(x) of the model by importance sampling from this q; on average too low",
     "log_p_se": "its standard error by the delta method",
     "k_hat": "Pareto k-hat of the weights: below 0.7 that error can be trusted",
     "tenth": "log p(x) again from a tenth of the draws: what the last tenfold added",

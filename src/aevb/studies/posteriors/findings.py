@@ -72,7 +72,7 @@ def _gains(found: pd.DataFrame) -> str:
         )
         base = f" of {_span(first.iloc[0], 'log_p')}" if len(first) else ""
         said.append(f"N_z = {nz}, over the diagonal q's{base}: {listed}")
-    return f"log p(x) in nats, by importance sampling: {'. '.join(said)}."
+    return f"log p(x) in nats: {'. '.join(said)}."
 
 
 def _closed(gaps: pd.DataFrame) -> str:
@@ -121,10 +121,11 @@ def _models(found: pd.DataFrame) -> Tabular:
             "log p(x)": _span(row, "log_p"),
             "gain": _span(row, "gain", sign=True),
             "bound": _span(row, "bound"),
-            "quadrature": number(row.exact),
+            "by": row.method,
             "MC error": number(row.log_p_se, 3),
             "last tenfold": number(row.tenfold, 3),
             "k̂ > 0.7": f"{100 * row.k_hat_bad:.0f} %",
+            "from the encoder": f"{number(row.by_encoder)} ({100 * row.encoder_bad:.0f} %)",
         }
         for row in found.itertuples()
     ]

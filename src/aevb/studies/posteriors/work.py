@@ -81,43 +81,42 @@ def posteriors(jobs: list[Job]) -> None:
             for spec in specs:
                 schedule, hidden = bench.schedule(), bench.options.hidden
                 networks = bench.model(spec, place, schedule, hidden, progress)
-                own = _encoded(bench, networks, spec, place)
-                rows.append(own)
-                if job.settings["own"] and spec.family == "diagonal":
-                    more, drawn = _own(bench, networks, place, own["exact"].to_numpy())
-                    rows, arrays = rows + more, arrays or drawn
+                more, drawn = _rows(bench, networks, spec, place)
+                rows, arrays = rows + more, arrays or drawn
         frame = pd.concat(rows)[list(POSTERIORS)]
         results.write_table(job.outputs[0], results.measured(job, frame, started, arrays=arrays))
 
 
-def _encoded(bench: Bench, networks: Networks, spec: Spec, place: Place) -> pd.DataFrame:
-    """Rows of a model with its encoder."""
-    x = bench.test[: bench.options.datapoints]
-    proposal = Proposal(networks.q, networks.encoder(x), place.latent_dim)
-    found = measured(networks, proposal, x, bench.options.draws, noise_of(place))
-    hint = proposal.sample(noise_of(place)("hint"), 1)[0]
-    return _frame(place, spec, "encoder", found | {"exact": exact(networks.joint(x), hint)})
-
-
-def _frame(place: Place, spec: Spec, fit: str, columns: dict[str, np.ndarray]) -> pd.DataFrame:
-    points = np.arange(len(columns["bound"]))
-    case = {"seed": place.seed, "latent_dim": place.latent_dim, **spec._asdict(), "fit": fit}
-    return pd.DataFrame({"point": points, **columns}).assign(**case)
-
-
-def _own(
-    bench: Bench, networks: Networks, place: Place, known: np.ndarray
+def _rows(
+    bench: Bench, networks: Networks, spec: Spec, place: Place
 ) -> tuple[list[pd.DataFrame], dict]:
-    """Rows of each family fitted to the first test points, and posteriors on a grid for N_z = 2.
-    `known` is log p(x) of the test points by quadrature."""
-    options, rows, fits = bench.options, [], {}
-    x = bench.test[: options.own_points]
-    for family in FAMILIES:
-        fit = fitted(networks, x, family, place, options.own_draws, options.own_steps)
-        proposal, fits[family] = Proposal(fit.q, fit.context, place.latent_dim), fit
-        found = measured(networks, proposal, x, options.draws, noise_of(place))
-        rows.append(_frame(place, Spec(family), "own", found | {"exact": known[: len(x)]}))
-    return rows, _grids(networks, x, fits, options.images) if place.latent_dim == 2 else {}
+    """Rows of a model: with its encoder; with the planar flow fitted to each test point, where
+    there is no quadrature; with every family, on the decoder that families are compared on. And
+    arrays of posteriors on a grid, for that one with N_z = 2."""
+    options, noise, dim = bench.options, noise_of(place), place.latent_dim
+    x = bench.test[: options.datapoints]
+    own = Proposal(networks.q, networks.encoder(x), dim)
+    known = exact(networks.joint(x), own.sample(noise("hint"), 1)[0])
+    compared = bench.settings["own"] and spec.family == "diagonal"
+    families = FAMILIES if compared else () if np.isfinite(known).all() else ("planar",)
+    how = (place, options.own_draws, options.own_steps)
+    fits = {family: fitted(networks, x, family, *how) for family in families}
+    proposals = {"encoder": own}
+    proposals |= {family: Proposal(fit.q, fit.context, dim) for family, fit in fits.items()}
+    case = {"seed": place.seed, "latent_dim": dim, **spec._asdict(), "exact": known}
+    rows = [
+        pd.DataFrame(
+            {
+                "point": np.arange(len(x)),
+                **measured(networks, proposal, x, options.draws, noise),
+                **case,
+                "q": name,
+            }
+        )
+        for name, proposal in proposals.items()
+    ]
+    drawn = compared and dim == 2
+    return rows, _grids(networks, x, fits, options.images) if drawn else {}
 
 
 def _grids(networks: Networks, x: Tensor, fits: dict[str, Fitted], images: int) -> dict:
