@@ -103,7 +103,7 @@ def test_the_density_anywhere_is_that_of_samples_and_integrates_to_1(family):
     q, context = bent(family, spread=0.1)
     z, log_q = q(context, torch.randn(50, 2, 2, dtype=torch.float64))
     torch.testing.assert_close(q.log_density(context, z), log_q, rtol=1e-6, atol=1e-6)
-    axis = torch.linspace(-12, 12, 241, dtype=torch.float64)
+    axis = torch.linspace(-12, 12, 161, dtype=torch.float64)
     nodes = torch.cartesian_prod(axis, axis).unsqueeze(1).expand(-1, 2, -1)
     with torch.no_grad():
         mass = q.log_density(context, nodes).exp().sum(0) * (axis[1] - axis[0]) ** 2
@@ -256,7 +256,7 @@ def test_a_flow_fitted_to_a_correlated_gaussian_closes_the_gap():
     for family in FAMILIES:
         q = FAMILIES[family](2, 1)
         context = torch.ones(1, 1)
-        for slope in fitting.descent([*q.parameters()], 300, 0.05):
+        for slope in fitting.descent([*q.parameters()], 200, 0.05):
             z, log_q = q(context, torch.randn(64, 1, 2))
             slope.down((log_q - target.log_prob(z)).mean())
         with torch.no_grad():
@@ -341,8 +341,13 @@ def test_numbers_are_those_of_the_tables(gathered, tables):
         bounds["planar"] - bounds["diagonal"]
     )
     assert len(tables["posteriors_gradients"]) == 4
-    published = tables["posteriors_yardstick"].iloc[0]
-    assert published["published"] == -86.76 and published["epochs"] < 1
+    obtained = tables["posteriors_yardstick"].iloc[0]
+    assert np.isnan(obtained["published"]) and obtained["epochs"] < 1  # digits are not MNIST
+    assert numbers.published().set_index("k")["log_p"].to_dict() == {
+        1: -86.76,
+        5: -85.54,
+        50: -84.78,
+    }
 
 
 #: q, and by how much its bound is below log p(x)

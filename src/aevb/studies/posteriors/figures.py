@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ...report.style import WIDTH, make_room, settle, style
 from ...results import Gathered
@@ -109,6 +109,9 @@ def _signals(axis, frame: pd.DataFrame, dims: list) -> None:
     seen = frame.loc[frame["ratio"] > 0, "ratio"]
     if len(seen):  # an interval that reaches 0 has no end on a logarithmic axis
         axis.set(yscale="log", ylim=(seen.min() / 2, seen.max() * 2))
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(NullLocator())
     axis.set(xscale="log", xlabel="k", title="signal to noise,\nencoder's gradient")
     axis.set_xticks(ks, [f"{k:g}" for k in ks])
     axis.xaxis.set_minor_locator(NullLocator())

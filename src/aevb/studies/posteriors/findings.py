@@ -110,7 +110,7 @@ def _binary(binary: pd.DataFrame) -> str:
         )
         for row in binary.itertuples()
     )
-    return f"On binarised images: {listed}. The distance to the published values is training."
+    return f"On binarised images, as far as the time allows: {listed}."
 
 
 def _models(found: pd.DataFrame) -> Tabular:
@@ -167,7 +167,7 @@ def _yardstick(binary: pd.DataFrame) -> Tabular:
             "obtained": f"{number(row.log_p)} ± {number(1.96 * row.points_se)}",
             "epochs": f"{row.epochs:.3g}",
             "published": number(row.published),
-            "its epochs": f"{row.published_epochs:,.0f}",
+            "its epochs": number(row.published_epochs, 0),
             "MC error": number(row.log_p_se, 3),
             "last tenfold": number(row.log_p - row.tenth, 2),
             "k̂ > 0.7": f"{100 * row.k_hat_bad:.0f} %",
