@@ -416,7 +416,7 @@ def test_what_is_told_of_factors_makes_mig(gathered, tables):
     )
 
 
-def made(beta, factor=(), seeds=5):
+def made(beta, factor=(), seeds=5, votes=0.0):
     """Gathered results of models of (weight, error, I(x; z), MIG, spread of MIG over seeds); the
     FactorVAE metric is that MIG."""
     tables = {}
@@ -426,6 +426,7 @@ def made(beta, factor=(), seeds=5):
             frame = pd.DataFrame({"seed": range(seeds), "error": error, "information": told})
             frame["mig"] = frame["vote"] = mig + spread * steps
             frame["marginal"] = frame["own"] = 0.0
+            frame["vote_se"] = votes
             tables[Setting(method, weight).name] = results.Table(frame, {})
     weights = {"betas": [row[0] for row in beta], "gammas": [row[0] for row in factor] or [99.0]}
     return results.Gathered(study(**weights).model_dump(), {}, {}, {KIND: tables})
@@ -477,20 +478,35 @@ def test_claim_47_follows_its_rule(spread, rise, word):
     checks, remarks = claims.seeds_matter(made(beta), None)
     assert [check.name for check in checks] == ["MIG of beta-VAE", "FactorVAE metric of beta-VAE"]
     assert judge(checks, remarks)[0].startswith(word)
-    assert claims.seeds_matter(made(beta, seeds=2), None) == ([], [])
+    assert remarks == []
+    checks, remarks = claims.seeds_matter(made(beta, votes=2 * spread), None)
+    assert remarks == ["beta-VAE: the votes' error is 160 % of the seeds'"]
+    assert claims.seeds_matter(made(beta, seeds=2), None)[0] == []
 
 
 def test_shares_of_the_variance_are_those_of_analysis_of_variance():
     table = np.random.default_rng(0).standard_normal((4, 6)) + np.arange(4)[:, None]
     within, between = numbers.variances(table)
-    f = stats.f_oneway(*table).statistic  # its mean squares: 6 between + within, and within
-    assert (6 * between + within) / within == pytest.approx(f)
+    f = stats.f_oneway(*table).statistic  # mean square of the weights over that within them
+    rest = table - table.mean(1)[:, None] - table.mean(0) + table.mean()
+    assert 6 * between == pytest.approx(f * within - (rest**2).sum() / 15)
     assert numbers.share(table) == pytest.approx(within / (within + between))
-    same = np.repeat([[1.0, 2.0, 4.0]], 2, axis=0)
-    assert numbers.share(same) == pytest.approx(1.5)  # the means differ less than seeds make them
     assert len(numbers.jackknifed(table)) == 6 and not len(numbers.jackknifed(table[:, :2]))
     pseudo = 6 * numbers.share(table) - 5 * numbers.share(table[:, 1:])
     assert numbers.jackknifed(table)[0] == pytest.approx(pseudo)
+    same = np.repeat([[1.0, 2.0, 4.0]], 2, axis=0)
+    assert numbers.share(same) == pytest.approx(1)  # seeds do the same at each weight
+
+
+def test_what_seeds_share_between_weights_biases_no_variance():
+    random, weights = np.random.default_rng(1), np.array([0.0, 1.0, 2.0, 3.0])
+    draws = [
+        weights[:, None] + 2 * random.standard_normal(5) + random.standard_normal((4, 5))
+        for _ in range(2000)
+    ]
+    found = np.array([numbers.variances(table) for table in draws])
+    error = found.std(0) / 2000**0.5
+    assert (np.abs(found.mean(0) - [4 + 1, weights.var(ddof=1)]) < 4 * error).all()
 
 
 def test_claims_without_the_study_are_not_tested():
@@ -527,6 +543,8 @@ def test_figures_and_words(gathered, tables, tmp_path):
     [
         ({"betas": [2, 4]}, "disentanglement.betas lacks 1, the VAE .* add it"),
         ({"betas": [1]}, "disentanglement.betas"),
+        ({"betas": [0.5, 1]}, "disentanglement.betas has none above 1 .* add one"),
+        ({"betas": [1, 2, 2.0000001]}, "two weights that are both called beta2; leave one out"),
         ({"latent_dim": 1}, "MIG compares two; give more"),
         ({"gammas": [0]}, "disentanglement.gammas"),
         ({"seeds": [1, 1]}, "a seed twice"),

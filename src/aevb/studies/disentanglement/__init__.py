@@ -72,6 +72,13 @@ class Disentanglement(Study):
             raise ValueError(
                 "disentanglement.betas lacks 1, the VAE with which others are compared; add it"
             )
+        if max(part.betas) <= 1:
+            raise ValueError("disentanglement.betas has none above 1 to compare with it; add one")
+        names = [setting.name for setting in self.all_settings(config)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"disentanglement has two weights that are both called {twice[0]}; leave one out"
+            )
         if part.latent_dim < 2:
             raise ValueError("disentanglement.latent_dim is 1, and MIG compares two; give more")
 

@@ -131,11 +131,16 @@ def equal(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = 
 def variances(table: np.ndarray) -> tuple[float, float]:
     """Of a metric (weights, seeds): variance over seeds within a weight, and over weights.
 
-    The latter is that of the means less what seeds alone would give them (one-way analysis of
-    variance): without bias, and below 0 where the means differ by less than that.
+    The latter is that of the means less what their seeds give them: below 0 where the means differ
+    by less. A seed has the same start and minibatches at each weight, so this is its interaction
+    with the weight alone (two-way analysis of variance, one value per cell).
     """
-    within = float(table.var(axis=1, ddof=1).mean())
-    return within, float(table.mean(1).var(ddof=1)) - within / table.shape[1]
+    weights, seeds = table.shape
+    means = table.mean(1)
+    rest = table - means[:, None] - table.mean(0) + table.mean()
+    interaction = float((rest**2).sum()) / max((weights - 1) * (seeds - 1), 1)
+    between = float(means.var(ddof=1)) - interaction / seeds
+    return float(table.var(axis=1, ddof=1).mean()), between
 
 
 def share(table: np.ndarray) -> float:
