@@ -196,6 +196,56 @@ def test_the_chains_complete_a_linear_gaussian_image_as_its_closed_form(linear):
     assert 0.4 < np.sqrt(((made.mean - exact) ** 2).mean() / made.mc.mean()) < 2.5
 
 
+def test_the_chains_clean_a_linear_gaussian_image_as_its_closed_form(linear):
+    """E[x|y] = mu + (W W^T + v) (W W^T + v + s^2)^-1 (y - mu), of x and not only of W z + mu."""
+    model, x, *_ = linear
+    # In units that keep all means within 0 and 1; noise and p(x|z) have the same variance.
+    level = 0.02
+    mean = level * model.mean + 0.5
+    model = model._replace(w=level * model.w, mean=mean, variance=level**2)
+    x = level * x + 0.5
+    y = x + level * rng(1).standard_normal(x.shape)
+    joint = joint_of(model._replace(variance=model.variance + level**2), y)
+    chains = posterior.chains_of(joint, joint, rng(6), options(), EVIDENCE)
+
+    def decode(z):
+        mean = z.numpy().reshape(-1, 5, 3) @ model.w.T + model.mean
+        assert mean.min() > 0 and mean.max() < 1
+        decoded = np.concatenate(
+            [special.logit(mean), np.full_like(mean, np.log(model.variance))], 2
+        )
+        return observed.cleaned(decoded, y, "gaussian", level).reshape(-1, 10)
+
+    made = posterior.completed(chains.z, decode)
+    signal, own = model.w @ model.w.T, model.variance * np.eye(10)
+    inverse = np.linalg.inv(signal + own + level**2 * np.eye(10))
+    exact = model.mean + (y - model.mean) @ inverse @ (signal + own)
+    assert (np.abs(made.mean - exact) < 6 * np.sqrt(made.mc) + 1e-4).all()
+    # That of z alone is another.
+    of_z = model.mean + (y - model.mean) @ inverse @ signal
+    assert np.sqrt(((of_z - exact) ** 2).mean()) > 10 * np.sqrt(((made.mean - exact) ** 2).mean())
+    # Total variance: what is left of x given z and y is the same for every z.
+    left = model.variance * level**2 / (model.variance + level**2)
+    total = np.diag(signal + own - (signal + own) @ inverse @ (signal + own))
+    assert made.variance + left == pytest.approx(np.broadcast_to(total, (5, 10)), rel=0.1)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_a_cleaned_pixel_is_bayes_rule(likelihood):
+    """Against p(x|z) p(y|x), normalised: a sum over two values, or a fine grid."""
+    level, y = 0.2, np.array([0.0, 1.0, 1.0])
+    decoded = rng().standard_normal(3 if likelihood == "bernoulli" else 6)
+    mean = special.expit(decoded[:3])
+    if likelihood == "bernoulli":
+        x = np.array([[0.0], [1.0]])
+        weight = stats.bernoulli.pmf(x, mean) * np.where(x == y, 1 - level, level)
+    else:
+        x = np.linspace(-15, 15, 20_001)[:, None]
+        weight = stats.norm.pdf(x, mean, np.exp(decoded[3:] / 2)) * stats.norm.pdf(y, x, level)
+    exact = (x * weight).sum(0) / weight.sum(0)
+    assert observed.cleaned(decoded, y, likelihood, level) == pytest.approx(exact, rel=1e-6)
+
+
 @pytest.mark.parametrize("noise", [False, True])
 def test_the_chains_agree_with_quadrature_on_a_network(noise):
     parameters, x = network("bernoulli", latent_dim=1, pixels=6, seed=3)
@@ -205,14 +255,20 @@ def test_the_chains_agree_with_quadrature_on_a_network(noise):
     if noise:
         y = observed.corrupted(x, "bernoulli", 0.1, rng(1))
         joint = observed.Noisy(parameters, y.unsqueeze(0), "bernoulli", 0.1)
-        near, seen, chance = Joint(parameters, y.unsqueeze(0), "bernoulli"), y, 0.1 + 0.8 * mean
+        near = Joint(parameters, y.unsqueeze(0), "bernoulli")
+        decode = posterior.decoder(parameters, "bernoulli", y.numpy(), 0.1)
+        # All binary images b: the sum of b p(b|z) p(y|b) p(z) over b and z, normalised.
+        b = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)
+        kept = torch.where(y[:, None] == b, 0.9, 0.1).log().sum(2)  # (N, B)
+        prior = b @ mean.log().T + (1 - b) @ (1 - mean).log().T - grid[0, :, 0] ** 2 / 2
+        exact = ((kept + prior.logsumexp(1)).softmax(1) @ b).numpy()
     else:
         holes = np.arange(6) < 3
         own = observed.decoder_of(parameters, holes, "bernoulli")
         joint = near = Joint(own, x[None, :, :3], "bernoulli")
         seen, chance = x[:, :3], mean[:, :3]
-    log = seen @ chance.log().T + (1 - seen) @ (1 - chance).log().T - grid[0, :, 0] ** 2 / 2
-    exact = (log.softmax(1) @ mean).numpy()
+        log = seen @ chance.log().T + (1 - seen) @ (1 - chance).log().T - grid[0, :, 0] ** 2 / 2
+        exact = (log.softmax(1) @ mean).numpy()
     chains = posterior.chains_of(
         joint, near, rng(2), options(draws=400, warmup=80, leapfrog=3), EVIDENCE
     )
@@ -253,7 +309,15 @@ def test_the_encoder_iterated_ends_in_the_posterior_where_the_encoder_is_exact()
     zero = {name: torch.zeros_like(value) for name, value in parameters.items()}
     zero["decoder.output.bias"] = torch.linspace(-1, 1, 6).double().view(1, 1, 6)
     decode, seen = posterior.decoder(zero, "bernoulli"), np.arange(6) < 2
-    made = baselines.iterated(zero, x, seen, "bernoulli", decode, rng())
+    counted = []
+
+    def counting(z):
+        counted.append(len(z))
+        return decode(z)
+
+    short = options(chains=3, draws=9, warmup=5)
+    made = baselines.iterated(zero, x, seen, "bernoulli", counting, rng(), short)
+    assert counted == [3 * 4] * 9  # as many as HMC's, after as long a warm-up
     assert made == pytest.approx(np.broadcast_to(special.expit(np.linspace(-1, 1, 6)), (4, 6)))
 
 
@@ -294,6 +358,27 @@ def test_every_table_holds_what_it_says(gathered):
         for task in range(3):
             again = (off[task][:, ~seen[task]] ** 2).mean(1)
             assert again == pytest.approx(errors[name][task, :2], abs=0.01)
+
+
+def test_test_images_are_drawn_at_random_once():
+    chosen = work.images_of("mnist", 10_000, options(datapoints=50))
+    assert len(set(chosen.tolist())) == 50 and chosen.double().mean() == pytest.approx(
+        5000, rel=0.3
+    )
+    assert (work.images_of("mnist", 10_000, options(datapoints=20)) == chosen[:20]).all()
+
+
+def test_the_encoder_at_noisy_images_has_the_formula_of_the_posterior_mean():
+    parameters, x = network("gaussian")
+    train = torch.from_numpy(rng().random((20, 12)))
+    few, moments = options(chains=2, draws=8, warmup=8), baselines.moments_of(train)
+    setting = work.Setting(parameters, "gaussian", (3, 4), x, train, moments, few, EVIDENCE)
+    solved = work.solve(setting, Task("noise", 0.3), rng(1))
+    mean = nets.encode(torch.from_numpy(solved.y).unsqueeze(0), parameters)[0]
+    decoded = nets.decode(mean, parameters)[0].numpy()
+    m, v = special.expit(decoded[:, :12]), np.exp(decoded[:, 12:])
+    expected = m + v / (v + 0.09) * (solved.y - m)
+    assert solved.guesses["encoder"] == pytest.approx(expected)
 
 
 def test_the_same_bits_twice(gathered, tmp_path):
@@ -380,6 +465,20 @@ def test_figures_and_findings_show_what_there_is(gathered):
     assert f"on grey the nearest training image in {won} of 4" in part.facts["completion_found"]
 
 
+@pytest.mark.parametrize("key", ["flips", "deviations"])
+def test_a_kind_of_task_that_one_experiment_lacks_is_no_panel(gathered, key):
+    name = "mine" if key == "flips" else "grey"
+    tables = dict(gathered.of("completion"))
+    for run, table in tables.items():
+        if run.startswith(name):
+            arrays = {**table.arrays, "errors": table.arrays["errors"][:3]}
+            tables[run] = dataclasses.replace(table, frame=table.frame.iloc[:3], arrays=arrays)
+    left = results.Gathered(gathered.config, {}, {}, {"completion": tables})
+    drawn = figures.errors(left, None)
+    drawn.draw_without_rendering()
+    assert sum(axis.get_visible() for axis in drawn.axes) == 7
+
+
 def test_models_that_diverged_are_left_out(gathered):
     tables = dict(gathered.of("completion"))
     for name in list(tables):
@@ -387,6 +486,12 @@ def test_models_that_diverged_are_left_out(gathered):
             tables[name] = results.Table(tables[name].frame.iloc[:0], {})
     left = results.Gathered(gathered.config, {}, {}, {"completion": tables})
     assert set(numbers.completion(left, None)["experiment"]) == {"grey"}
+    for claim, count in ((claims.better_than_nearest, 4), (claims.better_than_encoder, 3)):
+        checks, _ = claim(left, None)
+        empty = [check.name for check in checks if not len(check.values)]
+        every = [check.name for check in claim(gathered, None)[0]]
+        assert empty == every[:count] and len(checks) == len(every)
+        assert f"every replica of an algorithm diverged in {count} of" in judge(checks, [])[0]
     assert figures.images(left, None).axes[0].texts[0].get_text() == "this model diverged"
     nothing = results.Gathered(gathered.config, {}, {}, {})
     empty = numbers.completion(nothing, None)
@@ -410,6 +515,8 @@ def test_models_with_samples_of_their_own_are_a_variant():
         ({"grid": [9]}, "completion.grid has 9, more than the 8 pixels of a side"),
         ({"images": 6}, "completion.images is more than completion.datapoints"),
         ({"flips": [0.5]}, "'completion.flips"),
+        ({"flips": [1e-9]}, "is 1e-09: it must be greater than or equal to 0.001"),
+        ({"pixels": [0.2, 0.2000001]}, "completion has two tasks that are both called pixels-0.2,"),
         ({"experiments": ["others"]}, "completion names the experiment 'others'"),
         (
             {"pixels": [], "top": [], "grid": [], "flips": [], "deviations": []},

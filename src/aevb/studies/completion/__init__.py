@@ -26,6 +26,11 @@ class Task(NamedTuple):
     kind: str
     level: float  # the share seen; k of a grid; the probability of a flip or the sd of noise
 
+    @property
+    def name(self) -> str:
+        """'pixels-0.2', of which random numbers are named; people read as many digits."""
+        return f"{self.kind}-{self.level:.3g}"
+
 
 class Completion(Strict):
     """Denoising, inpainting and super-resolution with trained models: what was not seen, given
@@ -39,7 +44,7 @@ class Completion(Strict):
         "BASE+completion; unless given, the study's `samples` and its own models",
     )
     datapoints: Annotated[int, BeforeValidator(whole), Field(ge=2, le=10_000)] = Field(
-        50, description="first test images"
+        50, description="test images, at random, the same ones for every seed and task"
     )
     pixels: list[Share] = Field(
         [0.05, 0.1, 0.25, 0.5, 0.75], description="shares of pixels seen, at random places"
@@ -48,7 +53,7 @@ class Completion(Strict):
     grid: list[Annotated[int, BeforeValidator(whole), Field(ge=2, le=100)]] = Field(
         [2, 4], description="k: every k-th pixel of every k-th row is seen"
     )
-    flips: list[Annotated[float, Field(gt=0, lt=0.5)]] = Field(
+    flips: list[Annotated[float, Field(ge=1e-3, lt=0.5)]] = Field(
         [0.1, 0.2, 0.3, 0.4],
         description="probabilities with which a binary pixel is flipped (Bernoulli likelihood)",
     )
@@ -112,8 +117,14 @@ class CompletionStudy(Study):
                     f"completion.grid has {max(part.grid)}, more than the {min(known.shape)} "
                     f"pixels of a side of {name}'s images"
                 )
-            if not part.tasks(experiment.likelihood):
+            names = [task.name for task in part.tasks(experiment.likelihood)]
+            if not names:
                 raise ValueError("completion has no task; give a level of one")
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(
+                    f"completion has two tasks that are both called {twice[0]}, as names have "
+                    "three digits; leave one out"
+                )
         if part.images > part.datapoints:
             raise ValueError("completion.images is more than completion.datapoints")
 

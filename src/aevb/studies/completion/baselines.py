@@ -12,9 +12,9 @@ from torch import Tensor
 from ...marginal.common import as_numpy, no_grad
 from ...models import nets
 from ...models.likelihoods import LIKELIHOODS
+from . import Completion
 
 ROWS = 10_000  # training images at a time
-ITERATIONS = 100  # of the encoder; the second half counts
 RIDGE = 1e-3  # added to the variances of seen pixels, lest their covariance is singular
 
 
@@ -74,7 +74,7 @@ def noise_of(moments: Moments, likelihood: str, kind: str, level: float) -> np.n
 
 @no_grad
 def encoded(parameters: dict[str, Tensor], y: Tensor, decode: Callable) -> np.ndarray:
-    """What the decoder makes of the encoder's mean at y (N, D): (N, D)."""
+    """What `decode` makes of the encoder's mean at y (N, D): (N, D)."""
     mean, _ = nets.encode(y.unsqueeze(0), parameters)
     return decode(mean[0])
 
@@ -87,19 +87,20 @@ def iterated(
     likelihood: str,
     decode: Callable,
     generator: np.random.Generator,
+    options: Completion,
 ) -> np.ndarray:
-    """The mean image (N, D) of a chain that draws z ~ q(z|x), then the pixels that are not seen
-    from p(x|z), from the images `filled` (N, D) on (Rezende, Mohamed and Wierstra 2014, appendix
-    F). Its stationary distribution is the posterior if q is."""
+    """The mean image (N, D) of chains that draw z ~ q(z|x), then the pixels that are not seen from
+    p(x|z), from the images `filled` (N, D) on (Rezende, Mohamed and Wierstra 2014, appendix F), as
+    many and as long as those of HMC. Their stationary distribution is the posterior if q is."""
     model, hole = LIKELIHOODS[likelihood], torch.from_numpy(~seen).to(filled.device)
-    x, total = filled.unsqueeze(0), 0.0
-    for iteration in range(ITERATIONS):
+    x, total = filled.repeat(options.chains, 1).unsqueeze(0), 0.0
+    for iteration in range(options.warmup + options.draws):
         mean, log_variance = nets.encode(x, parameters)
         eps = generator.standard_normal(tuple(mean.shape), dtype=np.float32)
         z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(eps).to(x)
         noise = torch.as_tensor(model.noise(generator, tuple(x.shape))).to(x)
         drawn = model.sample(nets.decode(z, parameters), noise).to(x)
         x = torch.where(hole, drawn, x)
-        if iteration >= ITERATIONS // 2:
-            total = total + decode(z[0])
-    return total / (ITERATIONS - ITERATIONS // 2)
+        if iteration >= options.warmup:
+            total = total + decode(z[0]).reshape(options.chains, *filled.shape).mean(0)
+    return total / options.draws

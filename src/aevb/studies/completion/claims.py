@@ -7,7 +7,7 @@ import pandas as pd
 from ...paper.claims import Found, claim
 from ...paper.verdicts import Check
 from ...results import Gathered
-from .numbers import cells
+from .numbers import cells, lost
 
 NEEDS = "the study `completion`"
 TRUSTED = 0.1  # of the posterior mean's squared error: more Monte Carlo variance is a qualification
@@ -34,6 +34,7 @@ def _against(gathered: Gathered, method: str, noise: bool) -> Found:
         unsure += [cell.name] if cell.across(method) else []
         share = cell.rows["mc"].mean() / cell.errors["posterior"].mean()
         rough += [cell.name] if share > TRUSTED else []
+    checks += [Check(name, []) for name, task in lost(gathered) if noise or task.kind != "noise"]
     remarks = []
     if unsure:
         remarks.append(f"over test images the interval reaches across in {'; '.join(unsure)}")

@@ -77,6 +77,9 @@ def errors(gathered: Gathered, paper: pd.DataFrame) -> Figure:
 
 
 def _panel(axis, rows: pd.DataFrame, kind: str, likelihood: str) -> None:
+    if rows.empty:  # a kind of task that another experiment has
+        axis.set_visible(False)
+        return
     title, about = KINDS[kind]
     if kind == "noise":
         about = "probability of a flip" if likelihood == "bernoulli" else "sd of the noise"

@@ -81,6 +81,22 @@ def cells(gathered: Gathered) -> Iterator[Cell]:
             )
 
 
+def lost(gathered: Gathered) -> Iterator[tuple[str, Task]]:
+    """Name and task of the cells of which there is no seed, as all of the experiment diverged."""
+    study, tables = gathered.study, gathered.of("completion")
+    for experiment in study.completion.experiments if study.completion else ():
+        runs = STUDY.at(study, experiment)
+        found = [tables[run.name] for run in runs if run.name in tables]
+        if not found or any(len(table.frame) for table in found):
+            continue
+        for task in study.completion.tasks(study.experiments[experiment].likelihood):
+            share = task.level
+            if task.kind == "grid":
+                k, shape = int(task.level), shape_of(study, experiment)
+                share = np.prod([len(range(k // 2, side, k)) / side for side in shape])
+            yield f"{label(experiment)}, {said(task, share)}", task
+
+
 def pixels(study, experiment: str) -> int:
     """D."""
     return int(np.prod(shape_of(study, experiment)))

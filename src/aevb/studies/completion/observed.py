@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import special
 from torch import Tensor
 
 from ...models import densities, kernels, nets
@@ -82,6 +83,21 @@ def noisy(decoded: Tensor, likelihood: str, level: float) -> Tensor:
     logits, log_variance = decoded.chunk(2, dim=-1)
     own = log_variance.new_tensor(2 * math.log(level))
     return torch.cat([logits, torch.logaddexp(log_variance, own)], -1)
+
+
+def cleaned(decoded: np.ndarray, y: np.ndarray, likelihood: str, level: float) -> np.ndarray:
+    """E[x | z, y] from the decoder's output at z (..., outputs * D) and noisy pixels y (..., D).
+
+    Given z, a noisy pixel still tells of its own pixel, by Bayes' rule. Bernoulli with mean m and
+    flips of probability f: m (1 - f) / (m (1 - f) + (1 - m) f) where y = 1, m f / (m f + (1 - m)
+    (1 - f)) where y = 0, that is, (2y - 1) log((1 - f) / f) is added to the logit. Gaussian with
+    variance v and noise of sd s: m + v / (v + s^2) (y - m) (Bishop 2006, eq. 2.116 and 2.117).
+    """
+    if likelihood == "bernoulli":
+        return special.expit(decoded + (2 * y - 1) * math.log((1 - level) / level))
+    mean = LIKELIHOODS[likelihood].mean(decoded)
+    log_variance = np.split(decoded, 2, -1)[1]
+    return mean + special.expit(log_variance - 2 * math.log(level)) * (y - mean)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ...marginal.common import as_numpy, no_grad, standard_normal
 from ...models import nets
 from ...models.likelihoods import LIKELIHOODS
 from . import Completion
+from .observed import cleaned
 
 STARTS = 10_000  # draws of the prior, among which chains find their starts
 SETTLED = 8  # transitions after the adaptation of step sizes that still belong to the warm-up
@@ -94,15 +95,15 @@ class Completed(NamedTuple):
     """What the chains make of N images."""
 
     mean: np.ndarray  # (N, D), of all samples: the posterior mean of the image
-    variance: np.ndarray  # (N, D), over samples of the decoder's mean
+    variance: np.ndarray  # (N, D), over samples of z, of E[x | z, seen]: without that of x given z
     mc: np.ndarray  # (N, D), Monte Carlo variance of `mean`: that of chain means, divided by C
-    draws: np.ndarray  # (2, N, D), the decoder's mean at the last sample of two chains
+    draws: np.ndarray  # (2, N, D), E[x | z, seen] at the last sample of two chains
 
 
 @no_grad
 def completed(z: Tensor, decode: Callable[[Tensor], np.ndarray]) -> Completed:
     """Means and variances over chains z (S, C, N, N_z) of what `decode` makes of (M, N_z):
-    (M, D)."""
+    (M, D), images in turn: E[x | z, seen], see `decoder`."""
     draws, chains, points, _ = z.shape
     means, squares = [], []
     for chain in range(chains):
@@ -119,12 +120,21 @@ def completed(z: Tensor, decode: Callable[[Tensor], np.ndarray]) -> Completed:
     return Completed(mean, variance, np.var(means, 0, ddof=1) / chains, last)
 
 
-def decoder(parameters: dict[str, Tensor], likelihood: str) -> Callable[[Tensor], np.ndarray]:
-    """The decoder's mean (M, D) at z (M, N_z), float64."""
+def decoder(
+    parameters: dict[str, Tensor], likelihood: str, y: np.ndarray | None = None, level: float = 0.0
+) -> Callable[[Tensor], np.ndarray]:
+    """E[x | z, seen] (M, D) at z (M, N_z), float64: the decoder's mean where a pixel is not seen.
+
+    With images y (N, D) of noise `level` it is that of observed.cleaned; then M is a multiple of N,
+    of which z n, n + N, ... belong to image n.
+    """
 
     @no_grad
     def decode(z: Tensor) -> np.ndarray:
-        output = nets.decode(z.unsqueeze(0), parameters)[0]
-        return LIKELIHOODS[likelihood].mean(as_numpy(output))
+        output = as_numpy(nets.decode(z.unsqueeze(0), parameters)[0])
+        if y is None:
+            return LIKELIHOODS[likelihood].mean(output)
+        output = output.reshape(-1, len(y), output.shape[-1])
+        return cleaned(output, y, likelihood, level).reshape(len(z), -1)
 
     return decode

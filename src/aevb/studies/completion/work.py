@@ -1,7 +1,9 @@
 """What the jobs of the study measure: errors of each way to complete or clean test images.
 
 Random numbers come from the stream completion: which pixels are seen, the noise, the chains. They
-differ from seed to seed, so that the interval over seeds contains their spread too.
+differ from seed to seed, so that the interval over seeds contains their spread too. The test images
+are the same for all seeds and tasks, drawn from the stream completion-images: the first half of
+MNIST's test set is cleaner than the second (web page of LeCun, Cortes and Burges).
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ def work(jobs: list[Job]) -> None:
         data = load(job.inputs["data"][0], experiment)
         shared = (
             DATASETS[experiment.dataset].shape,
-            data.test[: options.datapoints].to(chosen),
+            data.test[images_of(experiment.dataset, len(data.test), options)].to(chosen),
             data.train,
             moments_of(data.train),
             options,
@@ -96,14 +98,20 @@ def work(jobs: list[Job]) -> None:
             results.write_table(output, results.measured(job, frame, started, chosen, arrays))
 
 
+def images_of(dataset: str, count: int, options: Completion) -> Tensor:
+    """Numbers of the test images, of `count`, in the order of the draw: (N,)."""
+    generator = stream("completion-images", dataset, 0, 0)
+    return torch.from_numpy(generator.permutation(count)[: options.datapoints])
+
+
 def measured(setting: Setting, run, pictures: bool) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """One row of COMPLETION per task, and the arrays beside it (see columns.py)."""
     rows, errors, seen, shown = [], [], [], []
     x = as_numpy(setting.x)
     wanted = setting.options.shown(setting.likelihood) if pictures else []
     for task in setting.options.tasks(setting.likelihood):
-        name = f"{task.kind}-{task.level:g}"
-        generator = stream("completion", run.experiment, run.latent_dim, run.seed, algorithm=name)
+        name = (run.experiment, run.latent_dim, run.seed)
+        generator = stream("completion", *name, algorithm=task.name)
         solved = solve(setting, task, generator)
         judged = solved.seen if task.kind == "noise" else ~solved.seen
         rows.append(_row(task, solved, judged))
@@ -121,12 +129,13 @@ def solve(setting: Setting, task: Task, generator: np.random.Generator) -> Solve
     """One task, in every way."""
     parameters, likelihood = setting.parameters, setting.likelihood
     seen = observed.seen_pixels(task, setting.shape, generator)
-    decode = decoder(parameters, likelihood)
+    plain = decode = decoder(parameters, likelihood)
     if task.kind == "noise":
         y = observed.corrupted(setting.x, likelihood, task.level, generator)
         offset, gain = observed.channel(likelihood, task.level)
         joint = observed.Noisy(parameters, y.unsqueeze(0), likelihood, task.level)
         near = Joint(parameters, y.unsqueeze(0), likelihood)
+        decode = decoder(parameters, likelihood, as_numpy(y), task.level)
     else:
         mean = torch.from_numpy(setting.moments.mean).to(setting.x)
         y = torch.where(torch.from_numpy(seen).to(mean.device), setting.x, mean)
@@ -141,10 +150,11 @@ def solve(setting: Setting, task: Task, generator: np.random.Generator) -> Solve
         "nearest": as_numpy(setting.train[numbers]),
         "linear": linear(setting.moments, as_numpy(y), seen, offset, gain, noise),
         "mean": np.broadcast_to(setting.moments.mean, y.shape),
-        "whole": encoded(parameters, setting.x, decode),
+        "whole": encoded(parameters, setting.x, plain),
     }
     if task.kind != "noise":
-        guesses["gibbs"] = iterated(parameters, y, seen, likelihood, decode, generator)
+        chain = (generator, setting.options)
+        guesses["gibbs"] = iterated(parameters, y, seen, likelihood, decode, *chain)
     return Solved(seen, as_numpy(y), chains, completed(chains.z, decode), guesses)
 
 
@@ -164,8 +174,9 @@ def _row(task: Task, solved: Solved, judged: np.ndarray) -> dict:
 
 
 def _errors(solved: Solved, x: np.ndarray, judged: np.ndarray) -> np.ndarray:
-    """Squared errors of METHODS at the pixels `judged`, (METHODS, N). That of a draw is its
-    expectation over the samples: squared error of their mean plus their variance."""
+    """Squared errors of METHODS at the pixels `judged`, (METHODS, N). That of a draw,
+    E[x | z, seen] at one sample of z, is its expectation over the samples: squared error of their
+    mean plus their variance."""
     found = {name: ((g - x) ** 2)[:, judged].mean(1) for name, g in solved.guesses.items()}
     found["posterior"] = ((solved.posterior.mean - x) ** 2)[:, judged].mean(1)
     found["draw"] = found["posterior"] + solved.posterior.variance[:, judged].mean(1)
