@@ -21,7 +21,16 @@ from aevb.pipeline import plan
 from aevb.report import pages
 from aevb.report.style import write
 from aevb.studies import STUDIES
-from aevb.studies.conditional import claims, evidence, figures, findings, model, numbers, quadrants
+from aevb.studies.conditional import (
+    claims,
+    evidence,
+    figures,
+    findings,
+    model,
+    numbers,
+    quadrants,
+    work,
+)
 from aevb.studies.conditional import labels as classes_of
 
 DATA = Path(__file__).parent.parent / "data"
@@ -51,7 +60,7 @@ SMALL = {
     "latent_dims": [2, 4],
     "observed": [1, 3],
     "completion_dim": 3,
-    "samples": 6000,
+    "samples": 4000,
     "step_size": 0.01,
     "draws": 20,
     "points": 40,
@@ -287,6 +296,61 @@ def tables(gathered):
     return {name: found(place)(gathered, None) for name, place in STUDY.numbers(None).items()}
 
 
+@pytest.mark.parametrize("count", [200, 297, 3])
+def test_some_test_images_are_spread_over_all(count):
+    found = work.spread(count, 297).numpy()
+    assert len(found) == count and found[0] == 0 and found[-1] >= 297 - 297 / count - 1
+    assert set(np.diff(found)) <= {297 // count, 297 // count + 1}
+
+
+def test_rivals_of_a_seed_see_the_same_minibatches(digits_file, monkeypatch):
+    job = next(job for job in STUDY.jobs(study()) if job.name == "q1")
+    setting = work.Setting.of(job._replace(inputs={"data": [str(digits_file)]}))
+    seen = []
+
+    def train(noise, t, c, shape, *how):
+        seen.append((shape.latent_dim, noise("minibatch", 0).integers(0, 1000, 50)))
+        return model.initial(shape, noise("initial", 0))
+
+    monkeypatch.setattr(model, "train", train)
+    t = c = setting.data.train[:20]
+
+    def heard():
+        pass
+
+    heard.part = None
+    for latent_dim in (0, SMALL["completion_dim"]):
+        setting.trained(t, c, latent_dim, True, 0, heard)
+    (none, first), (some, second) = seen
+    assert (none, some) == (0, 3)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_model_without_a_label_gets_as_many_draws(digits_file, monkeypatch):
+    """Equal shares of the draws make what all of them make at once."""
+    job = next(job for job in STUDY.jobs(study()) if job.name == "nz2")
+    setting = work.Setting.of(job._replace(inputs={"data": [str(digits_file)]}))
+    train, test = classes_of.classes("digits", digits_file)
+    both, asked = work.Both(setting, train, test, 2), []
+    shares = rng(9).normal(-30, 2, (10, 40))
+
+    def log_marginal(p, x, c, proposal, noise, draws):
+        asked.append(draws)
+        return evidence.Values(shares[(len(asked) - 1) % 10], np.full(len(x), 0.1))
+
+    monkeypatch.setattr(work, "log_marginal", log_marginal)
+    for given in (False, True):
+        width = 10 if given else 0
+        p = model.initial(model.Shape(64, width, 5, 2), rng())
+        found, own = (both.over_classes if given else both.without)(p, rng())
+        assert asked == [20] * 10
+        asked.clear()
+        if not given:
+            whole = np.log(np.exp(shares).mean(0))
+            np.testing.assert_allclose(found.value, whole)
+            assert own["added"] == pytest.approx(whole.mean() - shares.mean()) and own["added"] > 0
+
+
 def test_tables_hold_what_their_columns_say(gathered):
     for kind, columns in STUDY.columns.items():
         for table in gathered.of(kind).values():
@@ -295,6 +359,8 @@ def test_tables_hold_what_their_columns_say(gathered):
     assert table.arrays["grid"].shape == (11 * 3, 64)
     without, given = numbers.pairs(table.frame)
     assert without[["accuracy", "gain"]].isna().all(axis=None)
+    assert (without["added"] > 0).all() and given["added"].isna().all()
+    assert (without["given"] == without["log_p"]).all()
     np.testing.assert_allclose(given["gain"], given["log_p"] - without["log_p"])
     assert (given["given"] > given["log_p"]).all() and (given["accuracy"] > 0.3).all()
     entropy = np.log(10)  # at most, within a model
@@ -345,7 +411,18 @@ def test_numbers_are_those_of_the_tables(gathered, tables):
     low, high = stats.t.interval(0.95, 1, gain.mean(), stats.sem(gain))
     own = [row["gain_bound"], row["gain_bound_low"], row["gain_bound_high"]]
     assert own == pytest.approx([gain.mean(), low, high])
+    for name in ("accuracy", "kl"):
+        low, high = stats.t.interval(0.95, 1, given[name].mean(), stats.sem(given[name]))
+        assert [row[f"{name}_low"], row[f"{name}_high"]] == pytest.approx([low, high])
+    assert row["added"] == pytest.approx(without["added"].mean())
     completed = tables["conditional_quadrants"]
+    frame = gathered.of("conditional_quadrants")["q3"].frame
+    ahead = numbers.per_seed(frame, "cvae", "importance")["value"]
+    ahead = ahead - numbers.per_seed(frame, "baseline", "exact")["value"]
+    row = completed[(completed["observed"] == 3) & (completed["measure"] == "importance")].iloc[0]
+    low, high = stats.t.interval(0.95, 1, ahead.mean(), stats.sem(ahead))
+    own = [row["ahead"], row["ahead_low"], row["ahead_high"]]
+    assert own == pytest.approx([ahead.mean(), low, high])
     assert completed["published"].isna().all()  # these are no images of MNIST
     assert sorted(completed["points"].unique()) == [50, 297]
 
@@ -361,25 +438,32 @@ def test_published_numbers_stand_beside_all_of_mnist(gathered):
     assert dict(beside) == {("baseline", "exact"): 25.4, ("cvae", "bound"): 24.2}
 
 
-def label_table(bound, gain, linear, near):
-    """Tables of three seeds: with the label `bound` higher, `gain` with y summed out, and shares
-    of classes told (without, with)."""
+def label_table(bound, gain, linear, near, added=0.1):
+    """Tables of three seeds: with the label `bound` higher, `gain` with y summed out, shares of
+    classes told (without, with), and what the last draws added."""
     rows = []
     for seed in range(3):
         for given in (0, 1):
             row = {"seed": seed, "label": given, "bound": -100 + given * (bound + 0.1 * seed)}
             row |= {"given": -95.0, "log_p": -97.0, "gain": gain + 0.1 * seed, "chance": 0.1}
+            row["added"] = np.nan if given else added
             rows.append(row | {"linear": linear[given] + 0.001 * seed, "near": near[given]})
     table = results.Table(pd.DataFrame(rows), {})
     return results.Gathered({}, {}, {}, {"conditional_label": {"nz2": table}})
 
 
 @pytest.mark.parametrize(
-    ("bound", "gain", "word", "remark"),
-    [(5, 3, "holds", 0), (1, 3, "holds", 1), (5, -3, "mixed", 0), (-5, -3, "does not hold", 1)],
+    ("bound", "gain", "added", "word", "remark"),
+    [
+        (5, 3, 0.1, "holds", 0),
+        (2.1, 3, 0.1, "holds", 1),  # below log 10, above the 2 nats that the label tells here
+        (5, 3, 6.0, "mixed", 0),  # draws account for the gain
+        (5, -3, 0.1, "mixed", 0),
+        (-5, -3, 0.1, "does not hold", 1),
+    ],
 )
-def test_claim_42_follows_its_rule(bound, gain, word, remark):
-    checks, remarks = claims.raises(label_table(bound, gain, (0, 0), (0, 0)), None)
+def test_claim_42_follows_its_rule(bound, gain, added, word, remark):
+    checks, remarks = claims.raises(label_table(bound, gain, (0, 0), (0, 0), added), None)
     assert judge(checks, remarks)[0].startswith(word) and len(remarks) == remark
 
 
@@ -388,7 +472,9 @@ def test_claim_42_follows_its_rule(bound, gain, word, remark):
     [
         ((0.9, 0.2), (0.9, 0.2), "holds", 0),
         ((0.9, 0.2), (0.9, 0.8), "holds with", 1),
-        ((0.9, 0.6), (0.9, 0.2), "does not hold", 0),
+        ((0.9, 0.6), (0.9, 0.2), "mixed", 0),
+        ((0.12, 0.1), (0.9, 0.2), "mixed", 0),  # there is nothing to halve
+        ((0.12, 0.12), (0.9, 0.2), "does not hold", 0),
     ],
 )
 def test_claim_44_follows_its_rule(linear, near, word, remark):
@@ -433,6 +519,8 @@ def test_figures_and_words(gathered, tables, tmp_path):
     lists = [what for kind, what in part.sections[0].blocks if kind == "list"]
     assert [len(sentences) for sentences in lists] == [2, 2]
     assert lists[0][0].startswith("N_z = 2: the label raises the test bound by ")
+    assert re.search(r"first on \d+ \[−?\d+, \d+\] %", lists[0][0])
+    assert part.facts["conditional_better"].count("[") == 2
     assert lists[1][1].startswith("3 quadrants observed: −log p of what is missing is ")
 
 

@@ -13,7 +13,7 @@ from ...engine.roots import roots
 from .. import Figure, Study
 from ..planning import data_path, table_path
 from .columns import LABEL, QUADRANTS
-from .labels import TRAINING
+from .labels import CLASSES, TRAINING
 
 Several = Annotated[int, BeforeValidator(whole), Field(ge=2, le=10_000)]
 TRAINED = {"samples", "step_size", "draws"}
@@ -23,6 +23,7 @@ KEYS = {
     "quadrants": TRAINED | {"completion_dim", "completed", "images"},
 }
 STEP = 8e-3  # seconds, about: of a step on MNIST with 500 hidden units, on one core
+DRAW = 1e-5  # seconds, about: of a draw of importance sampling there
 
 
 class Conditional(Strict):
@@ -45,7 +46,11 @@ class Conditional(Strict):
     completion_dim: Size = Field(20, description="N_z of the models that complete images")
     samples: Count = Field(250_000, description="training samples of every model")
     step_size: Positive = Field(1e-3, description="Adam's, everywhere")
-    draws: Several = Field(100, description="z per image for log p by importance sampling")
+    draws: Several = Field(
+        100,
+        description="z per image for log p by importance sampling; for log p(x), without the label "
+        "and with it summed out, ten times as many",
+    )
     points: Several = Field(
         500, description="test images, evenly spread, whose log p(x|y) is estimated for every y"
     )
@@ -123,6 +128,8 @@ class ConditionalStudy(Study):
         }
         share = pixels[0] * pixels[1] * experiment.hidden / (784 * 500)
         steps = 2 * len(config.seeds) * part.samples / batch
+        images = {"label": CLASSES * part.points, "quadrants": part.completed}[what]
+        draws = 2 * len(config.seeds) * part.draws * images
         return Job(
             kind,
             name,
@@ -131,7 +138,7 @@ class ConditionalStudy(Study):
             {"data": [data_path(config, part.experiment)]},
             settings | own,
             roots(f"aevb.{place}", "aevb.data:load", likelihood="bernoulli"),
-            seconds=steps * (STEP * share + 1e-3),
+            seconds=steps * (STEP * share + 1e-3) + draws * DRAW * share,
             makes="tables of conditional models",
         )
 

@@ -12,6 +12,7 @@ LABEL = {
     "given": "log p(x|y) of the true label by importance sampling; without a label log p(x)",
     "log_p": "log p(x) = log sum over y of p(y) p(x|y); the same without a label",
     "log_p_se": "its Monte Carlo standard error",
+    "added": "without a label: log_p less its mean from each tenth of the draws; not a number with",
     "gain": "log_p less that of the model without a label, mean over these images",
     "gain_se": "its standard error over test images",
     "accuracy": "share of images whose label has the highest p(y|x); not a number without",

@@ -173,13 +173,14 @@ def quadrants(gathered: Gathered, paper: pd.DataFrame) -> Figure:
 
 
 def _losses(axis, found: pd.DataFrame) -> None:
-    """Each method on as many test images as it was measured on."""
+    """All methods on the same test images; what is published, on all."""
     for place, (key, colour, marker) in enumerate(METHODS):
         rows = found[(found["method"] == key[0]) & (found["measure"] == key[1])]
-        row = rows.loc[rows["points"].idxmax()]
+        row = rows.loc[rows["points"].idxmin()]
         half = max(1.96 * row["points_se"], np.nan_to_num(row["high"] - row["nll"]))
         axis.errorbar(place, row["nll"], half, fmt=marker, color=colour, markersize=4, linewidth=1)
-        if np.isfinite(row["published"]):
-            axis.plot(place + 0.3, row["published"], "_", color="0.1", markersize=9)
+        published = rows["published"].max()
+        if np.isfinite(published):
+            axis.plot(place + 0.3, published, "_", color="0.1", markersize=9)
     axis.set_xticks([])
     axis.set_xlim(-0.6, len(METHODS) - 0.4)

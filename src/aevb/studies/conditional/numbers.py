@@ -28,12 +28,13 @@ PUBLISHED = {
     ("baseline", "exact"): {1: 100.4, 2: 61.9, 3: 25.4},
     ("cvae", "bound"): {1: 71.8, 2: 51.0, 3: 24.2},
 }
-SPANS = ("bound", "given", "log_p", "linear", "near")  # each with its interval, with and without
-GAINS = ("gain_bound", "gain_log_p", "tells")
-LABEL = ["latent_dim", "label", "seeds", "samples", "kl", "accuracy", "chance", "gain_se"]
+#: each with its interval, with and without
+SPANS = ("bound", "kl", "given", "log_p", "accuracy", "linear", "near")
+GAINS = ("gain_bound", "gain_log_p", "added", "tells")
+LABEL = ["latent_dim", "label", "seeds", "samples", "chance", "gain_se"]
 QUADRANTS = ["observed", "method", "measure", "points", "seeds", "nll", "low", "high"]
 QUADRANTS += ["points_se", "mc_se", "more", "more_low", "more_high", "more_se", "neighbours"]
-QUADRANTS += ["epsilon", "published"]
+QUADRANTS += ["epsilon", "ahead", "ahead_low", "ahead_high", "published"]
 
 
 def student(values: Sequence[float]) -> tuple[float, float, float]:
@@ -84,10 +85,11 @@ def label(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = 
     """Two rows per N_z, without and with the label; nats per image, with intervals over seeds
     (_low, _high).
 
-    bound, given, log_p, linear,   as in the tables (columns.LABEL); kl, accuracy, chance: means
-    near
+    bound, kl, given, log_p,       as in the tables (columns.LABEL); chance: a mean
+    accuracy, linear, near
     gain_bound, gain_log_p         with the label less without, seed by seed; gain_se: standard
                                    error of the latter over test images
+    added                          what the last tenfold of draws added without the label
     tells                          given - log_p of the model with the label: what the label tells
     """
     rows = []
@@ -95,12 +97,13 @@ def label(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = 
         without, given = pairs(frame)
         for number, found in enumerate((without, given)):
             row = {"latent_dim": latent_dim, "label": number, "seeds": len(found)}
-            row |= found[["samples", "kl", "accuracy", "chance", "gain_se"]].mean().to_dict()
+            row |= found[["samples", "chance", "gain_se"]].mean().to_dict()
             for name in SPANS:
                 row |= _with(name, found[name])
             if number:
                 row |= _with("gain_bound", given["bound"] - without["bound"])
                 row |= _with("gain_log_p", given["gain"])
+                row |= _with("added", without["added"])
                 row |= _with("tells", given["given"] - given["log_p"])
             rows.append(row)
     spans = [f"{name}{end}" for name in (*SPANS, *GAINS) for end in ("", "_low", "_high")]
@@ -116,6 +119,7 @@ def quadrants(
     points_se, mc_se     means of the standard errors over test images, and of Monte Carlo
     more, ...            log p less that of the mean of neighbours, paired by image; more_se over
                          images
+    ahead, ...           of a CVAE: log p less that of the deterministic network, seed by seed
     published            PUBLISHED, on all test images of MNIST
     """
     rows = []
@@ -128,6 +132,9 @@ def quadrants(
                 row |= {"points": points, "seeds": found.index.notna().sum()}
                 row |= dict(zip(("nll", "low", "high"), student(-found["value"]), strict=True))
                 row |= _with("more", found["less"]) | {"more_se": found["less_se"].mean()}
+                if method == "cvae":
+                    network = per_seed(frame, "baseline", "exact", points)
+                    row |= _with("ahead", found["value"] - network["value"])
                 if points == _all(gathered):
                     row["published"] = PUBLISHED.get((method, measure), {}).get(observed, np.nan)
                 means = found[["points_se", "mc_se", "neighbours", "epsilon"]].mean()
