@@ -37,7 +37,9 @@ class Gan(Strict):
         8, description="evaluations on the way, evenly on a logarithmic axis"
     )
     images: Annotated[int, BeforeValidator(whole), Field(ge=100, le=10**6)] = Field(
-        2000, description="samples of a model per evaluation, and test images they are held against"
+        2000,
+        description="samples of a model per evaluation, and test images, drawn at random, that "
+        "they are held against",
     )
     side: Size = Field(6, description="samples in a row and in a column of the figure")
     step_size: Positive = Field(0.02, description="Adagrad's, of the VAE")

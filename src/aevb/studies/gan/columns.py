@@ -10,8 +10,9 @@ METHODS = {
 SAMPLED = ("vae_mean", "vae_draw", "gan")
 
 # One row per method and evaluation, of one seed. All but seconds is of as many samples as
-# gan.images says. The array `shares` (rows, 10) has the share of each class, the array `shown`
-# (methods * side^2, D) of the first seed some images of each method at the end, in 8 bits.
+# gan.images says, against as many test images, drawn at random and the same for every seed. The
+# array `shares` (rows, 10) has the share of each class, the array `shown` (methods * side^2, D) of
+# the first seed some images of each method at the end, in 8 bits.
 GAN = {
     "method": "data (training images); vae_mean: means of p(x|z) at z ~ p(z); vae_draw: x ~ p(x|z) "
     "there; gan: G(z)",

@@ -1,4 +1,5 @@
-"""What the study measured, in two tables. Intervals are Student's t over seeds."""
+"""What the study measured, in two tables. Intervals are Student's t over seeds, unless another is
+named."""
 
 from __future__ import annotations
 
@@ -19,6 +20,9 @@ COLUMNS = ["method", "seeds", "samples", "spread", "spread_low", "spread_high"]
 COLUMNS += [f"{name}{end}" for name in MEASURED for end in ("", "_low", "_high")]
 DIFFERENCES = ["vae", "quantity", "value", "low", "high", "seeds"]
 WHERE = ("equal samples", "equal seconds")
+SPREAD = "standard deviation of that entropy over seeds, GAN over VAE"
+LEAST = 3  # seeds whose standard deviations are compared
+SAME = 1e-9  # a standard deviation below this is what rounding leaves of equal values
 
 
 def by_seed(gathered: Gathered) -> dict[int, pd.DataFrame]:
@@ -48,7 +52,8 @@ def ends(gathered: Gathered) -> dict[str, pd.DataFrame]:
 def methods(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
-    """One row per method, at the end of training: means over seeds with intervals (_low, _high).
+    """One row per method, at the end of training: means over seeds with intervals (_low, _high);
+    none for the data, whose images are the same for every seed.
 
     detail      share of spectral energy above half the Nyquist frequency, relative to the data's
     frechet     Frechet distance to test images in the features of a small classifier of this
@@ -63,6 +68,9 @@ def methods(
     rows = []
     for method, last in ends(gathered).items():
         row = {"method": method, "seeds": len(last), "samples": last["samples"].max()}
+        if method == "data":  # columns that are left out are NaN
+            rows.append(row | {name: last[name].iloc[0] for name in MEASURED})
+            continue
         row |= dict(zip(COLUMNS[3:6], spread_of(last["frechet"]), strict=True))
         for name in MEASURED:
             names = (name, f"{name}_low", f"{name}_high")
@@ -75,7 +83,7 @@ def spread_of(values: pd.Series) -> tuple[float, float, float]:
     """Standard deviation of the logarithms and its 95 % interval (chi-square); no number for one
     value, or where all are the same."""
     n, sd = len(values), float(np.log(values).std(ddof=1))
-    if n < 2 or sd == 0:
+    if n < 2 or sd < SAME:
         return np.nan, np.nan, np.nan
     low, high = (sd * ((n - 1) / stats.chi2.ppf(q, n - 1)) ** 0.5 for q in (0.975, 0.025))
     return sd, low, high
@@ -102,25 +110,32 @@ def log_ratios(gathered: Gathered, vae: str, where: str) -> np.ndarray:
     return np.array(found)
 
 
-def off_median(values: np.ndarray) -> np.ndarray:
-    """Distances from the median: what the test of Brown and Forsythe (1974) compares in place of
-    variances."""
-    return np.abs(values - np.median(values))
+def compared(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """log of (standard deviation of a / of b), and half the width of its 95 % interval; no numbers
+    for fewer than LEAST values each.
+
+    Over the log of the true ratio it is Fisher's z (1924), 1/2 log F with n - 1 and n - 1 degrees
+    of freedom, for normal values. Its law is symmetric. Pairs of a and b that correlate make the
+    interval too wide, never too narrow. Where equal values have no deviation, SAME stands for it.
+    """
+    n = len(a)
+    if n < LEAST:
+        return np.nan, np.nan
+    own, other = (max(float(np.std(values, ddof=1)), SAME) for values in (a, b))
+    return float(np.log(own / other)), float(np.log(stats.f.ppf(0.975, n - 1, n - 1)) / 2)
 
 
-def spread(gathered: Gathered, vae: str) -> np.ndarray:
-    """Distance of the GAN's entropy of classes from its median over seeds, less that of the VAE's,
-    seed by seed."""
+def spread(gathered: Gathered, vae: str) -> tuple[float, float]:
+    """`compared` of the GAN's entropy of classes over seeds and the VAE's."""
     last = ends(gathered)
-    own, other = (off_median(last[method]["entropy"].to_numpy()) for method in ("gan", vae))
-    return own - other
+    return compared(*(last[method]["entropy"] for method in ("gan", vae)))
 
 
 def differences(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
     """The GAN against the VAE's means and draws, seed by seed, with the interval of the mean; of
-    ratios, of the geometric mean."""
+    ratios, of the geometric mean; of standard deviations, by F (`compared`)."""
     rows, last = [], ends(gathered)
     for vae in SAMPLED[:2] if last else ():
         first = {"vae": vae, "seeds": len(last[vae])}
@@ -133,10 +148,11 @@ def differences(
         )
         ratios["seconds, GAN over VAE"] = np.log(last["gan"]["seconds"] / last[vae]["seconds"])
         plain = {"entropy of classes, VAE less GAN": last[vae]["entropy"] - last["gan"]["entropy"]}
-        plain["its distance from the median, GAN less VAE"] = spread(gathered, vae)
-        for quantity, values in (ratios | plain).items():
-            summed = np.array(student(values))
-            summed = np.exp(summed) if quantity in ratios else summed
+        found = {quantity: np.exp(student(values)) for quantity, values in ratios.items()}
+        found |= {quantity: student(values) for quantity, values in plain.items()}
+        log, half = spread(gathered, vae)
+        found[SPREAD] = np.exp([log, log - half, log + half])
+        for quantity, summed in found.items():
             rows.append(
                 {**first, "quantity": quantity, **dict(zip(DIFFERENCES[2:5], summed, strict=True))}
             )

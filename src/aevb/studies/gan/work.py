@@ -54,13 +54,15 @@ def work(jobs: list[Job]) -> None:
 
 
 class Judge:
-    """Measures samples against test images."""
+    """Measures samples against test images, drawn at random: the same for every seed and N_z."""
 
-    def __init__(self, test: Tensor, dataset: str, images: int):
+    def __init__(self, test: Tensor, name: str, dataset: str, images: int):
         self.images, self.shape = images, data.DATASETS[dataset].shape
         self.classifier = classifier.load(dataset)
-        self.features = self.classifier.features(test[:images])
-        self.high = measures.high_frequency(test[:images].numpy(), self.shape)
+        generator = stream("gan", name, 0, 0, algorithm="test")
+        self.test = test[torch.from_numpy(generator.permutation(len(test))[:images])]
+        self.features = self.classifier.features(self.test)
+        self.high = measures.high_frequency(self.test.numpy(), self.shape)
 
     def row(
         self, method: str, x: Tensor, samples: int = 0, seconds: float = 0.0
@@ -91,7 +93,8 @@ class Pair:
         self.likelihood = LIKELIHOODS[experiment.likelihood]
         size = (self.x.shape[1], experiment.hidden, self.run.latent_dim, experiment.likelihood)
         self.layout = nets.Layout(*size)
-        self.judge = Judge(loaded.test, experiment.dataset, self.options["images"])
+        images = self.options["images"]
+        self.judge = Judge(loaded.test, self.run.experiment, experiment.dataset, images)
         name = (self.run.experiment, self.run.latent_dim, self.run.seed)
         generator = stream("gan", *name, algorithm="evaluate")
         shape = (self.judge.images, self.run.latent_dim)
