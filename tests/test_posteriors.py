@@ -231,7 +231,7 @@ def test_models_of_a_seed_share_their_start_and_repeat_their_bits():
     for seed in (0, 0, 1):
         place = PLACE._replace(seed=seed)
         networks = small("autoregressive", place)
-        train(networks, Spec("autoregressive"), place, x, Schedule(200, 10, 0.01), lambda *_: None)
+        train(networks, Spec("autoregressive"), place, x, Schedule(40, 10, 0.01), lambda *_: None)
         ends.append(torch.cat([part.flatten() for part in networks.parameters()]))
     assert torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2])
 
