@@ -21,7 +21,7 @@ TABLE = "all"  # the name of the tables of gradients and of the yardstick
 STEP_SECONDS = {"diagonal": 1.4e-4, "planar": 2.2e-4, "autoregressive": 2.0e-4}
 DRAW_SECONDS = 1.8e-5
 IMPORTANCE_SECONDS = 1.0e-5  # of a weight
-FIT_SECONDS = 4e-5  # of a sample of z where a flow is fitted to a test point
+FIT_SECONDS = 8e-5  # of a sample of z where a flow is fitted to a test point
 
 Several = Annotated[int, BeforeValidator(whole), Field(ge=2, le=10_000)]
 

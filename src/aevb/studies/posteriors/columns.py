@@ -16,6 +16,7 @@ POSTERIORS = {
     "log_p_se": "its standard error by the delta method",
     "k_hat": "Pareto k-hat of the weights: below 0.7 that error can be trusted",
     "tenth": "log p(x) again from a tenth of the draws: what the last tenfold added",
+    "late": "what the last quarter of the fit's steps added to the bound; 0 where there were none",
     "exact": "log p(x) by quadrature, N_z up to 3; else not a number",
 }
 

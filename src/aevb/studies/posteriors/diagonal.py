@@ -8,8 +8,7 @@ from ...models import densities
 
 
 class Diagonal(nn.Module):
-    """N(mean, diag sd^2), both linear in a context: the encoder's hidden units, or a one-hot vector
-    where every datapoint has a Gaussian of its own."""
+    """N(mean, diag sd^2), both linear in a context: the encoder's hidden units."""
 
     def __init__(self, latent_dim: int, width: int):
         """`width` is the size of the context."""

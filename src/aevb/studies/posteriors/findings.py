@@ -141,6 +141,7 @@ def _gaps(gaps: pd.DataFrame) -> Tabular:
             "share closed": _span(row, "share"),
             "log p(x) by": row.method,
             "last tenfold": number(row.loose, 3),
+            "last quarter": number(row.late, 3),
         }
         for row in gaps.itertuples()
     ]
@@ -165,9 +166,9 @@ def _yardstick(binary: pd.DataFrame) -> Tabular:
         {
             "k": f"{row.k:.0f}",
             "obtained": f"{number(row.log_p)} ± {number(1.96 * row.points_se)}",
-            "epochs": f"{row.epochs:.3g}",
             "published": number(row.published),
-            "its epochs": number(row.published_epochs, 0),
+            "epochs": f"{row.epochs:.3g} | "
+            + (f"{row.published_epochs:,.0f}" if np.isfinite(row.published_epochs) else "–"),
             "MC error": number(row.log_p_se, 3),
             "last tenfold": number(row.log_p - row.tenth, 2),
             "k̂ > 0.7": f"{100 * row.k_hat_bad:.0f} %",

@@ -42,6 +42,6 @@ def grid(
     found = {"exact": exact - torch.logsumexp(exact, 0) - torch.log(cell)}
     for name, fit in fits.items():
         with torch.no_grad():
-            found[name] = fit.q.log_density(fit.context[point : point + 1], z)[:, 0]
+            found[name] = fit.log_density(fit.context[point : point + 1], z)[:, 0]
     shown = torch.stack([found[name].double().clamp(min=FLOOR) for name in GRID])
     return shown.view(len(GRID), NODES, NODES).numpy().astype(np.float16), corners.numpy()

@@ -18,10 +18,19 @@ MODEL = ["latent_dim", "family", "k", "gradient"]
 VALUES = ("log_p", "bound", "gain")
 POSTERIORS = [*MODEL, "seeds", "points"]
 POSTERIORS += [f"{name}{end}" for name in VALUES for end in ("", "_low", "_high")]
-POSTERIORS += ["method", "log_p_se", "tenfold", "k_hat_bad", "by_encoder", "encoder_bad"]
+POSTERIORS += [
+    "log_p_points_se",
+    "gain_points_se",
+    "method",
+    "log_p_se",
+    "tenfold",
+    "k_hat_bad",
+    "by_encoder",
+    "encoder_bad",
+]
 GAPS = ["latent_dim", "family", "seeds", "points", "method"]
 GAPS += [f"{name}{end}" for name in ("gap", "share") for end in ("", "_low", "_high")]
-GAPS += ["loose"]
+GAPS += ["gap_points_se", "share_points_se", "loose", "late"]
 SIGNALS = ["latent_dim", "k", "gradient", "seeds", "ratio", "ratio_low", "ratio_high"]
 YARDSTICK = ["k", "log_p", "log_p_se", "points_se", "epochs", "published", "published_epochs"]
 YARDSTICK += ["points", "k_hat_bad", "tenth", "training_seconds"]
@@ -39,6 +48,7 @@ class Model(NamedTuple):
     loose: np.ndarray  # (S,): what the last tenfold of draws added to the mean of log_p, or 0
     method: str
     bounds: dict[str, np.ndarray]  # L_1 by q: the encoder's, or of a family fitted
+    late: dict[str, np.ndarray]  # what the last quarter of the fit's steps added to them
     own: pd.DataFrame  # rows of the encoder's q
     best: pd.DataFrame  # rows of the q that log_p comes from
 
@@ -58,6 +68,7 @@ def models(gathered: Gathered) -> dict[tuple, Model]:
         seeds = tuple(int(seed) for seed in rows["seed"].unique())
         by = dict(list(rows.groupby("q", sort=False)))
         bounds = {q: _apart(part, "bound", seeds) for q, part in by.items()}
+        late = {q: _apart(part, "late", seeds) for q, part in by.items()}
         exact = _apart(by["encoder"], "exact", seeds)
         case = (int(key[0]), key[1], int(key[2]), key[3])
         if np.isfinite(exact).all():
@@ -68,7 +79,7 @@ def models(gathered: Gathered) -> dict[tuple, Model]:
             log_p = _apart(best, "log_p", seeds)
             loose = np.maximum(0, (log_p - _apart(best, "tenth", seeds)).mean(1))
             known = (log_p, loose, "importance")
-        found[case] = Model(*case, seeds, *known, bounds, by["encoder"], best)
+        found[case] = Model(*case, seeds, *known, bounds, late, by["encoder"], best)
     return dict(sorted(found.items(), key=lambda item: (item[0][0], item[0][2])))
 
 
@@ -93,6 +104,11 @@ def gain(better: Model, worse: Model, careful: bool = True) -> np.ndarray:
     return values - worse.loose[other] if careful else values
 
 
+def points_se(values: np.ndarray) -> float:
+    """Standard error over test points of a mean of values (S, N), whose seeds are averaged."""
+    return values.mean(0).std(ddof=1) / values.shape[1] ** 0.5
+
+
 def _with(name: str, values: Sequence[float]) -> dict[str, float]:
     ends = interval(Check("", list(values)))
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
@@ -109,6 +125,7 @@ def posteriors(
     method        of log_p: quadrature, or importance: a planar flow fitted to each point
     log_p_se      its Monte Carlo standard error; 0 for quadrature
     tenfold       what the last tenfold of draws added to it
+    ..._points_se standard error over test points, of the mean over seeds
     k_hat_bad     share of test points with a k-hat above 0.7 there
     by_encoder    log p(x) by importance sampling from the encoder's q, which is lower on average,
                   and encoder_bad, the share of test points with a k-hat above 0.7
@@ -119,9 +136,11 @@ def posteriors(
         row = dict(zip(MODEL, model.key, strict=True))
         row |= dict(zip(("seeds", "points"), model.log_p.shape, strict=True))
         row |= _with("log_p", model.log_p.mean(1))
+        row["log_p_points_se"] = points_se(model.log_p)
         row |= _with("bound", model.bounds["encoder"].mean(1))
         if first is not None and first is not model:
             row |= _with("gain", gain(model, first, careful=False))
+            row["gain_points_se"] = points_se(model.log_p - first.log_p)
         own, best = model.own, model.best
         row |= {"method": model.method, "log_p_se": 0.0, "tenfold": 0.0, "k_hat_bad": 0.0}
         if model.method == "importance":
@@ -143,6 +162,15 @@ class Gap(NamedTuple):
     loose: np.ndarray  # by how much log p(x) may be too low; 0 for quadrature
     points: int
     method: str
+    late: np.ndarray  # nats that the last quarter of the fit's steps closed
+    each: tuple[np.ndarray, np.ndarray]  # gap and diagonal, (S, N) over seeds and test points
+
+    @property
+    def share_se(self) -> float:
+        """Standard error of the share over test points, by the delta method for a ratio."""
+        gap, diagonal = self.each
+        closed = (diagonal - gap).mean() / diagonal.mean()
+        return points_se(diagonal - gap - closed * diagonal) / abs(diagonal.mean())
 
     @property
     def closed(self) -> np.ndarray:
@@ -161,11 +189,11 @@ def own_gaps(gathered: Gathered) -> Iterator[Gap]:
         model = baseline(found, latent_dim)
         if model is None or not set(FLOWS) <= set(model.bounds):
             continue
-        log_p, points = model.log_p.mean(1), model.log_p.shape[1]
-        diagonal = log_p - model.bounds["diagonal"].mean(1)
+        points, diagonal = model.log_p.shape[1], model.log_p - model.bounds["diagonal"]
         for family in ("diagonal", *FLOWS):
-            gap = log_p - model.bounds[family].mean(1)
-            yield Gap(latent_dim, family, gap, diagonal, model.loose, points, model.method)
+            gap, late = model.log_p - model.bounds[family], model.late[family].mean(1)
+            known = (gap.mean(1), diagonal.mean(1), model.loose, points, model.method, late)
+            yield Gap(latent_dim, family, *known, (gap, diagonal))
 
 
 def gaps(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()) -> pd.DataFrame:
@@ -176,14 +204,18 @@ def gaps(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = (
     share   of the diagonal Gaussian's gap that the family closes
     method  of log p(x): quadrature, or importance sampling from the planar flow
     loose   what the last tenfold of draws added to that log p(x), at most over seeds
+    late    nats that the last quarter of the fit's steps closed, mean over seeds: how far from its
+            end the fit is
+    ..._points_se  standard error over test points, of the mean over seeds
     """
     rows = []
     for each in own_gaps(gathered):
         row = {"latent_dim": each.latent_dim, "family": each.family, "seeds": len(each.gap)}
         row |= {"points": each.points, "method": each.method, "loose": each.loose.max()}
+        row |= {"gap_points_se": points_se(each.each[0]), "late": each.late.mean()}
         row |= _with("gap", each.gap)
         if each.family in FLOWS:
-            row |= _with("share", each.share())
+            row |= _with("share", each.share()) | {"share_points_se": each.share_se}
         rows.append(row)
     return pd.DataFrame(rows, columns=GAPS)
 

@@ -100,9 +100,10 @@ def _rows(
     compared = bench.settings["own"] and spec.family == "diagonal"
     families = FAMILIES if compared else () if np.isfinite(known).all() else ("planar",)
     how = (place, options.own_draws, options.own_steps)
-    fits = {family: fitted(networks, x, family, *how) for family in families}
+    fits = {family: _fitted(networks, x, family, *how) for family in families}
     proposals = {"encoder": own}
-    proposals |= {family: Proposal(fit.q, fit.context, dim) for family, fit in fits.items()}
+    proposals |= {family: Proposal(fit, fit.context, dim) for family, fit in fits.items()}
+    late = {family: fit.late for family, fit in fits.items()}
     case = {"seed": place.seed, "latent_dim": dim, **spec._asdict(), "exact": known}
     rows = [
         pd.DataFrame(
@@ -111,12 +112,24 @@ def _rows(
                 **measured(networks, proposal, x, options.draws, noise),
                 **case,
                 "q": name,
+                "late": late.get(name, 0.0),
             }
         )
         for name, proposal in proposals.items()
     ]
     drawn = compared and dim == 2
     return rows, _grids(networks, x, fits, options.images) if drawn else {}
+
+
+def _fitted(networks: Networks, x: Tensor, family: str, place: Place, *how: int) -> Fitted:
+    """See `fitted`. Raises UserError if the fit diverges."""
+    try:
+        return fitted(networks, x, family, place, *how)
+    except FloatingPointError as error:
+        raise UserError(
+            f"posteriors, {family} q fitted to test points, N_z = {place.latent_dim}, seed "
+            f"{place.seed}: {error}; give more posteriors.own_draws or a smaller posteriors.rate"
+        ) from None
 
 
 def _grids(networks: Networks, x: Tensor, fits: dict[str, Fitted], images: int) -> dict:
