@@ -1,0 +1,181 @@
+"""The study's figures: reconstructions and samples, one against the other, and variances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ...core.words import count
+from ...data import DATASETS
+from ...report.pictures import tile
+from ...report.style import DASHES, WIDTH, make_room, settle, style
+from ...results import Gathered
+from ...results.words import label
+from . import KIND
+from .numbers import by_experiment, within
+from .terms import TERMS
+
+#: of marks: VAEs of a fixed distance and their limit, and all others
+COLOURS = {"fixed": "#0B559F", "limit": "#B3260F", "other": "0.25"}
+LOOKS = {"learned": "#B3260F", "floor": "#0B559F", "dequantised": "#E69F00"}
+GAP = 6  # pixels between what is reconstructed and what is sampled
+TALL = 0.29  # inches per row of images
+
+
+def images(gathered: Gathered, paper: pd.DataFrame) -> Figure:
+    """A panel for each data set: test images above, then a row for each term with what it makes of
+    them, and samples of its prior."""
+    shown = {}
+    for model in gathered.study.reconstruction_terms.models:
+        tables = gathered.of(KIND)
+        named = {key: tables.get(f"{model.experiment}_{key}") for key in TERMS}
+        found = {key: table.arrays for key, table in named.items() if table and table.arrays}
+        if found:
+            shown[model.experiment] = found
+    rows = 1 + max((len(found) for found in shown.values()), default=0)
+    with style():
+        figure = Figure(figsize=(WIDTH, 0.3 + TALL * rows), layout="constrained")
+        axes = figure.subplots(1, len(shown), squeeze=False)[0] if shown else ()
+        for place, (axis, (experiment, found)) in enumerate(zip(axes, shown.items(), strict=True)):
+            dataset = gathered.study.experiments[experiment].dataset
+            picture, height = _grid(found, DATASETS[dataset].shape)
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
+            names = ["test images", *(TERMS[key].title for key in found)]
+            at = height * (np.arange(len(names)) + 0.5)
+            axis.set_yticks(at, names if place == 0 else [])
+            axis.set(xticks=[], title=f"{label(experiment)}: reconstructions, samples of the prior")
+            axis.tick_params(length=0)
+            axis.grid(False)
+            axis.set_frame_on(False)
+        settle(figure)
+    return figure
+
+
+def _grid(found: dict[str, dict[str, np.ndarray]], shape: tuple[int, int]) -> tuple:
+    """One raster (rows * height, columns) of all images, and the height of a row."""
+    first = next(iter(found.values()))["originals"]
+    lines = []
+    for left, right in (
+        (first, np.full_like(first, 255)),
+        *((arrays["reconstructions"], arrays["generated"]) for arrays in found.values()),
+    ):
+        parts = [tile(part, len(part), shape) for part in (left, right)]
+        lines.append(np.hstack([parts[0], np.full((shape[0], GAP), 255), parts[1]]))
+    return np.vstack(lines), shape[0]
+
+
+def tradeoff(gathered: Gathered, paper: pd.DataFrame) -> Figure:
+    """Reconstruction error against the distance of samples, a panel for each data set and kind of
+    features; the way from Sigma = I to the autoencoder is a line."""
+    found = by_experiment(gathered)
+    panels = [
+        (experiment, cases, column)
+        for experiment, cases in found.items()
+        for column in ("frechet", "features")
+        if any(case.last[column].notna().any() for case in cases.values())
+    ]
+    with style():
+        figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0] if panels else ()
+        for axis, (experiment, cases, column) in zip(axes, panels, strict=True):
+            _plane(axis, cases, column)
+            what = {"frechet": "principal components", "features": "classifier's features"}[column]
+            axis.set(title=f"{label(experiment)}\n{what}", xlabel="RMSE of test images")
+        if panels:
+            axes[0].set_ylabel("Fréchet distance of samples")
+        make_room(figure, 0.75)
+        keys = {key: None for cases in found.values() for key in cases}
+        handles = [
+            Line2D([], [], ls="", marker=f"${_letter(key)}$", color=_colour(key), label=_named(key))
+            for key in keys
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=4, frameon=False)
+        settle(figure)
+    return figure
+
+
+def _letter(key: str) -> str:
+    """What stands for a term in the plane."""
+    return "abcdefghijklmnopqrstuvwxyz"[list(TERMS).index(key)]
+
+
+def _named(key: str) -> str:
+    return TERMS[key].title
+
+
+def _colour(key: str) -> str:
+    sd = TERMS[key].sd
+    return COLOURS["other" if sd is None else "fixed" if sd else "limit"]
+
+
+def _plane(axis, cases: dict, column: str) -> None:
+    way = []
+    for key, case in cases.items():
+        x, y = within("x", case.last["rmse"]), within("y", case.last[column])
+        if TERMS[key].sd is not None:
+            way.append((TERMS[key].sd, x["x"], y["y"]))
+        ends = [[y["y"] - y["y_low"]], [y["y_high"] - y["y"]]]
+        bars = None if np.isnan(ends).any() else np.clip(ends, 0, 0.9 * y["y"])
+        axis.errorbar(x["x"], y["y"], bars, fmt="none", ecolor=_colour(key), elinewidth=0.7)
+        axis.plot(x["x"], y["y"], marker=f"${_letter(key)}$", ms=5, color=_colour(key), ls="")
+    way.sort(reverse=True)
+    axis.plot([x for _, x, _ in way], [y for *_, y in way], color="0.7", lw=0.8, zorder=1)
+    data = next(iter(cases.values())).last[f"{column}_data"].mean()
+    axis.axhline(data, color="0.45", linestyle="--", linewidth=0.8)
+    axis.set(yscale="log")
+
+
+def variances(gathered: Gathered, paper: pd.DataFrame) -> Figure:
+    """Above: the smallest learned variance and its 1 per cent quantile along training. Below: the
+    bound on training and test images."""
+    found = {
+        experiment: {key: case for key, case in cases.items() if key in LOOKS}
+        for experiment, cases in by_experiment(gathered).items()
+    }
+    found = {experiment: cases for experiment, cases in found.items() if cases}
+    with style():
+        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+        axes = figure.subplots(2, max(1, len(found)), squeeze=False, sharex="col")
+        for (upper, lower), (experiment, cases) in zip(axes.T, found.items(), strict=False):
+            level = 1 / gathered.study.experiments[experiment].scale
+            for key, case in cases.items():
+                _fall(upper, case.frame, LOOKS[key])
+                _bounds(lower, case.frame, LOOKS[key])
+            upper.axhline(level**2 / 12, color="0.45", linewidth=0.8)
+            upper.set(xscale="log", yscale="log", title=label(experiment))
+            lower.set(xlabel="# training samples")
+            samples = sorted(case.frame["samples"].unique())
+            named = [samples[0], samples[len(samples) // 2], samples[-1]]
+            lower.set_xticks(named, [count(value) for value in named])
+            lower.minorticks_off()
+        axes[0, 0].set_ylabel("variance of a pixel")
+        axes[1, 0].set_ylabel("bound, nats per datapoint")
+        make_room(figure, 0.5)
+        figure.legend(handles=_handles(), loc="lower center", ncols=4, frameon=False)
+        settle(figure)
+    return figure
+
+
+def _handles() -> list[Line2D]:
+    handles = [Line2D([], [], color=colour, label=_named(key)) for key, colour in LOOKS.items()]
+    for name, dashes in (("smallest", "-"), ("1 % quantile", ":")):
+        handles.append(Line2D([], [], color="0.25", linestyle=dashes, label=name))
+    for split, dashes in DASHES.items():
+        handles.append(Line2D([], [], color="0.25", linestyle=dashes, label=f"bound, {split}"))
+    return [*handles, Line2D([], [], color="0.45", lw=0.8, label="rounding to a grey level")]
+
+
+def _fall(axis, frame: pd.DataFrame, colour: str) -> None:
+    for name, dashes in (("smallest", "-"), ("low", ":")):
+        over = np.log(frame[name]).groupby(frame["samples"]).agg(["mean", "min", "max"])
+        over = np.exp(over)
+        axis.plot(over.index, over["mean"], color=colour, linestyle=dashes, linewidth=1.1)
+        axis.fill_between(over.index, over["min"], over["max"], color=colour, alpha=0.2, lw=0)
+
+
+def _bounds(axis, frame: pd.DataFrame, colour: str) -> None:
+    for split, dashes in DASHES.items():
+        over = frame[split].groupby(frame["samples"]).mean()
+        axis.plot(over.index, over, color=colour, linestyle=dashes, linewidth=1.1)

@@ -1,0 +1,140 @@
+"""What the report says of reconstruction terms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ...core.words import number, plural, short
+from ...report.parts import Part, Section, Tabular, tabular
+from ...results import Gathered
+from ...results.words import label
+from .samples import COMPONENTS
+from .terms import NOISE_SD, TERMS
+
+BLOCKS = [
+    ("text", "reconstruction-question"),
+    ("list", []),
+    ("figure", "reconstruction_images"),
+    ("figure", "reconstruction_tradeoff"),
+    ("table", "reconstruction_terms"),
+    ("text", "reconstruction-variance"),
+    ("figure", "reconstruction_variances"),
+    ("details", ("More numbers", [("table", "reconstruction_more")])),
+]
+#: columns of the tables: heading -> column and decimals
+FIRST = {"RMSE": ("rmse", 4), "own bound": ("test", 1), "common bound": ("common", 1)}
+FIRST |= {"samples": ("frechet", 3), "from codes": ("frechet_codes", 3)}
+FIRST |= {"in features": ("features", 1)}
+MORE = {"noisy input": ("noisy_rmse", 4), "features from codes": ("features_codes", 1)}
+MEANS = {"training bound": ("train", 1), "KL": ("kl", 1), "σ": ("sigma", 4)}
+MEANS |= {"code sd": ("code_sd", 2), "high frequencies": ("sharpness", 3)}
+
+
+def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFrame]) -> Part:
+    """Each term's errors, bounds and samples; then what a learned variance does."""
+    table = numbers["reconstruction_terms"]
+    if table.empty:
+        return Part()
+    facts = _facts(gathered)
+    said = _sentences(table, numbers["reconstruction_bernoulli"])
+    blocks = [(kind, said if kind == "list" else what) for kind, what in BLOCKS]
+    facts["reconstruction_variances"] = _variances(gathered, numbers["reconstruction_variances"])
+    tables = {
+        "reconstruction_terms": _table(table, FIRST, {}),
+        "reconstruction_more": _table(table, MORE, MEANS),
+    }
+    section = Section("reconstruction", "What an image is compared by", blocks, 260)
+    return Part(facts, tables, [section])
+
+
+def _facts(gathered: Gathered) -> dict:
+    part = gathered.study.reconstruction_terms
+    models = [
+        f"{label(model.experiment)} (N_z = {model.latent_dim}, {short(model.samples)} training "
+        "samples)"
+        for model in part.models
+    ]
+    return {
+        "reconstruction_models": " and ".join(models),
+        "reconstruction_seeds": plural(len(gathered.study.seeds), "seed"),
+        "reconstruction_noise": f"{NOISE_SD:g}",
+        "reconstruction_components": COMPONENTS,
+    }
+
+
+def span(row, name: str, digits: int) -> str:
+    """'-180.1 [-184.2, -176.0]'; without an interval where there is none."""
+    low, high = (getattr(row, f"{name}_{end}") for end in ("low", "high"))
+    mean = number(getattr(row, name), digits)
+    return f"{mean} [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else mean
+
+
+def _sentences(table: pd.DataFrame, crossed: pd.DataFrame) -> list[str]:
+    """For each data set: the extremes, the autoencoder, and the continuous Bernoulli."""
+    said = []
+    for experiment, rows in table.groupby("experiment", sort=False):
+        by = {row.term: row for row in rows.itertuples()}
+        name, best = label(experiment), {}
+        for column, highest in (("rmse", False), ("common", True), ("frechet", False)):
+            best[column] = min(by.values(), key=lambda row: (-1) ** highest * getattr(row, column))
+        said.append(
+            f"{name}: the smallest error is that of {_title(best['rmse'])}, RMSE "
+            f"{span(best['rmse'], 'rmse', 4)}; the best bound under the common likelihood that of "
+            f"{_title(best['common'])}, {span(best['common'], 'common', 1)} nats; the samples "
+            f"nearest to test images are those of {_title(best['frechet'])}, distance "
+            f"{span(best['frechet'], 'frechet', 3)} (training images: "
+            f"{number(best['frechet'].frechet_data, 3)})."
+        )
+        if "autoencoder" in by:
+            own = by["autoencoder"]
+            said.append(
+                f"{name}: the autoencoder has RMSE {span(own, 'rmse', 4)}. Its samples of the "
+                f"prior are at {span(own, 'frechet', 3)}, those of a Gaussian fitted to its "
+                f"codes at {span(own, 'frechet_codes', 3)}; the root mean square of its codes is "
+                f"{number(own.code_sd, 2)}, where the prior has 1."
+            )
+    for row in crossed.itertuples():
+        said.append(
+            f"{label(row.experiment)}: under the continuous Bernoulli the model trained with it "
+            f"has {number(row.continuous, 1)} nats; the model trained with the plain one has "
+            f"{span(row, 'lost_logits', 1)} nats less at its logits, and "
+            f"{span(row, 'lost_mean', 1)} less at logits with its means."
+        )
+    return said
+
+
+def _title(row) -> str:
+    return f"“{TERMS[row.term].title}”"
+
+
+def _variances(gathered: Gathered, table: pd.DataFrame) -> list[str]:
+    """The smallest variances at the end, in sentences."""
+    said = []
+    for experiment, rows in table.groupby("experiment", sort=False):
+        level = 1 / gathered.study.experiments[experiment].scale
+        ends = rows.loc[rows.groupby("term", sort=False)["samples"].idxmax()]
+        parts = [
+            f"{row.smallest / (level**2 / 12):.2g} times for {_title(row)} (test bound "
+            f"{number(row.test, 1)} nats, {number(100 * row.above, 0)} % of the test images above "
+            "the ceiling)"
+            for row in ends.itertuples()
+        ]
+        said.append(
+            f"{label(experiment)}, the smallest variance at the end over that of rounding to a "
+            f"grey level: {'; '.join(parts)}."
+        )
+    return said
+
+
+def _table(table: pd.DataFrame, spans: dict, means: dict) -> Tabular:
+    rows = [
+        {
+            "data": label(row.experiment),
+            "term": TERMS[row.term].title,
+            **{head: span(row, name, digits) for head, (name, digits) in spans.items()},
+            **{head: number(getattr(row, name), digits) for head, (name, digits) in means.items()},
+        }
+        for row in table.itertuples()
+    ]
+    return tabular(rows, "data")

@@ -1,0 +1,138 @@
+"""What the jobs of the study measure: every seed of one term on one data set."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ... import results
+from ...config.sections import Experiment, Training
+from ...core.progress import Progress
+from ...core.run import Job, Run
+from ...core.streams import stream
+from ...data import Data, load
+from ...engine.settings import device
+from ...models import nets
+from . import KIND
+from .columns import COLUMNS
+from .loop import train
+from .measure import Model, errors, learned_variances, sampled
+from .samples import Quality
+from .terms import TERMS
+
+FIRST = 10  # of the budget's share after which the first evaluation is: one in so many
+
+
+def work(jobs: list[Job]) -> None:
+    """Train and measure every seed of `jobs`; a seed that diverges has no last row."""
+    for job in jobs:
+        started, settings = time.perf_counter(), job.settings
+        device("cpu", settings["threads"], tf32=False)
+        data = load(job.inputs["data"][0], Experiment(**settings["experiment"]))
+        study = Study(settings, data)
+        progress = Progress(job.name, len(settings["seeds"]))
+        rows = []
+        for seed in settings["seeds"]:
+            rows += study.rows(seed, progress)
+            progress()
+        frame = pd.DataFrame(rows, columns=list(COLUMNS))
+        made = results.measured(job, frame, started, arrays=study.arrays)
+        results.write_table(job.outputs[0], made)
+
+
+def grid(samples: int, points: int, batch: int) -> list[int]:
+    """Steps after which learned variances are measured: evenly on a logarithmic axis from a tenth
+    of `samples`, at half of them and at the end."""
+    last = -(-samples // batch)
+    found = np.geomspace(last / FIRST, last, points).round()
+    return sorted({max(1, int(step)) for step in (*found, last / 2)})
+
+
+class Study:
+    """One term on one data set; `arrays` are the images of its first seed."""
+
+    def __init__(self, settings: dict, data: Data):
+        self.settings, self.options = settings, settings[KIND]
+        self.training = Training(**settings["training"])
+        self.term, self.data = TERMS[settings["term"]["key"]], data
+        most = self.options["datapoints"]
+        self.train, self.test = data.train[:most], data.test[:most]
+        self.quality = Quality(data.name, self.train, self.test, data.scale)
+        hidden, nz = settings["experiment"]["hidden"], self.options["latent_dim"]
+        self.layout = nets.Layout(data.train.shape[1], hidden, nz, self.term.shaped_as)
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def rows(self, seed: int, progress: Progress) -> list[dict]:
+        """Train one seed: rows of columns.TERMS."""
+        options, batch = self.options, self.training.batch_size
+        run = Run(options["experiment"], "aevb", options["latent_dim"], seed)
+        points = grid(options["samples"], options["points"], batch)
+        points = points if self.term.outputs > 1 else points[-1:]
+        how = (self.layout, self.training, options["step_size"], points[-1])
+        steps = train(run, self.term, self.data.train, self.data.scale, *how)
+        found = []
+        for step, parameters in enumerate(steps, 1):
+            progress.part(step, points[-1])
+            if step not in points:
+                continue
+            model, last = Model(self.term, parameters, self.data.scale), step == points[-1]
+            with torch.no_grad():
+                measured = self.measured(model, run, step, last)
+            if not np.isfinite([measured["train"], measured["test"]]).all():
+                print(
+                    f"{run.name}, {self.term.title}: diverged after {step * batch:,} samples",
+                    file=sys.stderr,
+                )
+                break
+            row = {"seed": seed, "samples": step * batch, "last": float(last)}
+            found.append(row | measured)
+        return found
+
+    def measured(self, model: Model, run: Run, step: int, last: bool) -> dict:
+        """One row, with all its columns if it is the last."""
+        name = (run.experiment, run.latent_dim, run.seed)
+        generator = stream("reconstruction-evaluate", *name, block=step)
+        draws = self.options["draws"]
+        crossed = last and not self.term.normalised
+        train = sampled(model, self.train, draws, generator)
+        test = sampled(model, self.test, draws, generator, crossed)
+        row = dict(zip(("train", "train_se"), train.bound(train.own), strict=True))
+        row |= dict(zip(("test", "test_se"), test.bound(test.own), strict=True))
+        row |= learned_variances(model, self.train)
+        pixels = self.layout.pixels
+        top = (test.own - test.kl).mean(0) > self.term.ceiling(pixels, model.level)
+        row |= {"kl": test.kl.mean(), "above": float(top.mean())}
+        if not last:
+            return row
+        sigma = float((train.squares.mean() / pixels) ** 0.5)
+        row |= {"sigma": sigma, **errors(model, self.test, generator)}
+        common = test.bound(test.common(sigma, pixels))
+        row |= dict(zip(("common", "common_se"), common, strict=True))
+        if crossed:
+            for column in ("same_logits", "same_mean"):
+                row[column], _ = test.bound(getattr(test, column))
+        row |= self.quality.of(model, self.train, stream("reconstruction-samples", *name))
+        if not self.arrays:
+            self.arrays = self.drawn(model, stream("reconstruction-images", *name))
+        return row
+
+    def drawn(self, model: Model, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        """Test images, what the model makes of them, and samples of its prior: (images, D), bytes
+        where 255 is white."""
+        n = self.options["images"]
+        z = generator.standard_normal((n, self.layout.latent_dim), dtype=np.float32)
+        codes = model.codes(self.test[:n])
+        shown = {
+            "originals": self.test[:n],
+            "reconstructions": model.decode(codes),
+            "generated": model.decode(torch.from_numpy(z)),
+        }
+        white = self.data.test.max()
+        return {
+            name: (255 * images / white).round().clamp(0, 255).to(torch.uint8).numpy()
+            for name, images in shown.items()
+        }
