@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,31 +23,32 @@ from .terms import TERMS
 COLOURS = {"fixed": "#0B559F", "limit": "#B3260F", "other": "0.25"}
 LOOKS = {"learned": "#B3260F", "floor": "#0B559F", "dequantised": "#E69F00"}
 GAP = 6  # pixels between what is reconstructed and what is sampled
-TALL = 0.29  # inches per row of images
+LABELS, TALLEST = 1.9, 6.0  # inches: for the names of terms; of the images at most
 
 
 def images(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     """A panel for each data set: test images above, then a row for each term with what it makes of
     them, and samples of its prior."""
-    shown = {}
+    pictures = {}
+    keys = [key for key in TERMS if any(_drawn(gathered, key))]
     for model in gathered.study.reconstruction_terms.models:
-        tables = gathered.of(KIND)
-        named = {key: tables.get(f"{model.experiment}_{key}") for key in TERMS}
-        found = {key: table.arrays for key, table in named.items() if table and table.arrays}
-        if found:
-            shown[model.experiment] = found
-    rows = 1 + max((len(found) for found in shown.values()), default=0)
+        dataset = gathered.study.experiments[model.experiment].dataset
+        found = [_arrays(gathered, model.experiment, key) for key in keys]
+        if any(found):
+            pictures[model.experiment] = _grid(found, DATASETS[dataset].shape)
+    names = ["test images", *(TERMS[key].title for key in keys)]
+    shares = [picture.shape[1] / picture.shape[0] for picture in pictures.values()]
+    height = min(TALLEST, (WIDTH - LABELS) / max(sum(shares), 0.1))
     with style():
-        figure = Figure(figsize=(WIDTH, 0.3 + TALL * rows), layout="constrained")
-        axes = figure.subplots(1, len(shown), squeeze=False)[0] if shown else ()
-        for place, (axis, (experiment, found)) in enumerate(zip(axes, shown.items(), strict=True)):
-            dataset = gathered.study.experiments[experiment].dataset
-            picture, height = _grid(found, DATASETS[dataset].shape)
-            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
-            names = ["test images", *(TERMS[key].title for key in found)]
-            at = height * (np.arange(len(names)) + 0.5)
-            axis.set_yticks(at, names if place == 0 else [])
-            axis.set(xticks=[], title=f"{label(experiment)}: reconstructions, samples of the prior")
+        figure = Figure(figsize=(WIDTH, height + 0.45), layout="constrained")
+        if not pictures:
+            return figure
+        axes = figure.subplots(1, len(pictures), squeeze=False, width_ratios=shares)[0]
+        for axis, (experiment, picture) in zip(axes, pictures.items(), strict=True):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
+            at = len(picture) / len(names) * (np.arange(len(names)) + 0.5) - 0.5
+            axis.set_yticks(at, names if axis is axes[0] else [])
+            axis.set(xticks=[], title=f"{label(experiment)}: reconstructions │ samples")
             axis.tick_params(length=0)
             axis.grid(False)
             axis.set_frame_on(False)
@@ -53,17 +56,29 @@ def images(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     return figure
 
 
-def _grid(found: dict[str, dict[str, np.ndarray]], shape: tuple[int, int]) -> tuple:
-    """One raster (rows * height, columns) of all images, and the height of a row."""
-    first = next(iter(found.values()))["originals"]
+def _arrays(gathered: Gathered, experiment: str, key: str) -> dict[str, np.ndarray]:
+    """The images of a model; none where every seed diverged, or there is no such model."""
+    table = gathered.of(KIND).get(f"{experiment}_{key}")
+    return table.arrays if table is not None else {}
+
+
+def _drawn(gathered: Gathered, key: str) -> Iterator[bool]:
+    """Whether a term has images, by data set."""
+    for model in gathered.study.reconstruction_terms.models:
+        yield bool(_arrays(gathered, model.experiment, key))
+
+
+def _grid(found: list[dict[str, np.ndarray]], shape: tuple[int, int]) -> np.ndarray:
+    """One raster (rows * height, columns): test images, then a row for each of `found`, white
+    where there is none."""
+    first = next(arrays for arrays in found if arrays)["originals"]
+    white = np.full_like(first, 255)
     lines = []
-    for left, right in (
-        (first, np.full_like(first, 255)),
-        *((arrays["reconstructions"], arrays["generated"]) for arrays in found.values()),
-    ):
-        parts = [tile(part, len(part), shape) for part in (left, right)]
-        lines.append(np.hstack([parts[0], np.full((shape[0], GAP), 255), parts[1]]))
-    return np.vstack(lines), shape[0]
+    for arrays in ({"reconstructions": first}, *found):
+        halves = [arrays.get(name, white) for name in ("reconstructions", "generated")]
+        left, right = (tile(part, len(part), shape) for part in halves)
+        lines.append(np.hstack([left, np.full((shape[0], GAP), 255), right]))
+    return np.vstack(lines)
 
 
 def tradeoff(gathered: Gathered, paper: pd.DataFrame) -> Figure:
@@ -86,7 +101,7 @@ def tradeoff(gathered: Gathered, paper: pd.DataFrame) -> Figure:
         if panels:
             axes[0].set_ylabel("Fréchet distance of samples")
         make_room(figure, 0.75)
-        keys = {key: None for cases in found.values() for key in cases}
+        keys = [key for key in TERMS if any(key in cases for cases in found.values())]
         handles = [
             Line2D([], [], ls="", marker=f"${_letter(key)}$", color=_colour(key), label=_named(key))
             for key in keys
@@ -98,7 +113,7 @@ def tradeoff(gathered: Gathered, paper: pd.DataFrame) -> Figure:
 
 def _letter(key: str) -> str:
     """What stands for a term in the plane."""
-    return "abcdefghijklmnopqrstuvwxyz"[list(TERMS).index(key)]
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[list(TERMS).index(key)]
 
 
 def _named(key: str) -> str:
@@ -113,16 +128,20 @@ def _colour(key: str) -> str:
 def _plane(axis, cases: dict, column: str) -> None:
     way = []
     for key, case in cases.items():
+        if case.last[column].isna().all():
+            continue
         x, y = within("x", case.last["rmse"]), within("y", case.last[column])
         if TERMS[key].sd is not None:
             way.append((TERMS[key].sd, x["x"], y["y"]))
         ends = [[y["y"] - y["y_low"]], [y["y_high"] - y["y"]]]
         bars = None if np.isnan(ends).any() else np.clip(ends, 0, 0.9 * y["y"])
         axis.errorbar(x["x"], y["y"], bars, fmt="none", ecolor=_colour(key), elinewidth=0.7)
-        axis.plot(x["x"], y["y"], marker=f"${_letter(key)}$", ms=5, color=_colour(key), ls="")
+        place = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold"}
+        axis.text(x["x"], y["y"], _letter(key), color=_colour(key), **place)
+        axis.plot(x["x"], y["y"], alpha=0)  # for the limits of the axes
     way.sort(reverse=True)
     axis.plot([x for _, x, _ in way], [y for *_, y in way], color="0.7", lw=0.8, zorder=1)
-    data = next(iter(cases.values())).last[f"{column}_data"].mean()
+    data = np.nanmean([case.last[f"{column}_data"].mean() for case in cases.values()])
     axis.axhline(data, color="0.45", linestyle="--", linewidth=0.8)
     axis.set(yscale="log")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...core.words import number, plural, short
+from ...core.words import count, joined, number, plural, short
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label
@@ -37,7 +37,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     if table.empty:
         return Part()
     facts = _facts(gathered)
-    said = _sentences(table, numbers["reconstruction_bernoulli"])
+    said = _sentences(gathered, table, numbers["reconstruction_bernoulli"])
     blocks = [(kind, said if kind == "list" else what) for kind, what in BLOCKS]
     facts["reconstruction_variances"] = _variances(gathered, numbers["reconstruction_variances"])
     tables = {
@@ -70,7 +70,7 @@ def span(row, name: str, digits: int) -> str:
     return f"{mean} [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else mean
 
 
-def _sentences(table: pd.DataFrame, crossed: pd.DataFrame) -> list[str]:
+def _sentences(gathered: Gathered, table: pd.DataFrame, crossed: pd.DataFrame) -> list[str]:
     """For each data set: the extremes, the autoencoder, and the continuous Bernoulli."""
     said = []
     for experiment, rows in table.groupby("experiment", sort=False):
@@ -94,6 +94,7 @@ def _sentences(table: pd.DataFrame, crossed: pd.DataFrame) -> list[str]:
                 f"codes at {span(own, 'frechet_codes', 3)}; the root mean square of its codes is "
                 f"{number(own.code_sd, 2)}, where the prior has 1."
             )
+        said += _diverged(gathered, experiment, set(by))
     for row in crossed.itertuples():
         said.append(
             f"{label(row.experiment)}: under the continuous Bernoulli the model trained with it "
@@ -102,6 +103,13 @@ def _sentences(table: pd.DataFrame, crossed: pd.DataFrame) -> list[str]:
             f"{span(row, 'lost_mean', 1)} less at logits with its means."
         )
     return said
+
+
+def _diverged(gathered: Gathered, experiment: str, ended: set[str]) -> list[str]:
+    """Which terms have no model that came to the end."""
+    part = gathered.study.reconstruction_terms
+    gone = [TERMS[key].title for key in part.terms or TERMS if key not in ended]
+    return [f"{label(experiment)}: every seed diverged of {joined(gone)}."] if gone else []
 
 
 def _title(row) -> str:
@@ -114,10 +122,12 @@ def _variances(gathered: Gathered, table: pd.DataFrame) -> list[str]:
     for experiment, rows in table.groupby("experiment", sort=False):
         level = 1 / gathered.study.experiments[experiment].scale
         ends = rows.loc[rows.groupby("term", sort=False)["samples"].idxmax()]
+        last = rows["samples"].max()
         parts = [
-            f"{row.smallest / (level**2 / 12):.2g} times for {_title(row)} (test bound "
-            f"{number(row.test, 1)} nats, {number(100 * row.above, 0)} % of the test images above "
-            "the ceiling)"
+            f"{row.smallest / (level**2 / 12):.2g} times for {_title(row)} ("
+            f"{'' if row.samples == last else f'after {count(row.samples)} samples, then lost: '}"
+            f"test bound {_large(row.test)} nats, {number(100 * row.above, 0)} % of the test "
+            "images above the ceiling)"
             for row in ends.itertuples()
         ]
         said.append(
@@ -125,6 +135,11 @@ def _variances(gathered: Gathered, table: pd.DataFrame) -> list[str]:
             f"grey level: {'; '.join(parts)}."
         )
     return said
+
+
+def _large(value: float) -> str:
+    """A bound, which may have been thrown far down."""
+    return number(value, 1) if abs(value) < 1e6 else f"{value:.1e}".replace("-", "−", 1)
 
 
 def _table(table: pd.DataFrame, spans: dict, means: dict) -> Tabular:

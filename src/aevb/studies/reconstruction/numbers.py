@@ -46,13 +46,14 @@ class Case(NamedTuple):
 
 
 def cases(gathered: Gathered) -> Iterator[Case]:
-    """Every table that has an end of training, in the order of configuration and terms."""
+    """Every table in the order of configuration and terms; where every seed diverged on the way,
+    without an end."""
     found = gathered.of(KIND)
     models = gathered.study.reconstruction_terms.models if found else ()
     for model in models:
         for key, term in TERMS.items():
             table = found.get(f"{model.experiment}_{key}")
-            if table is not None and (table.frame["last"] == 1).any():
+            if table is not None and len(table.frame):
                 yield Case(model.experiment, term, table.frame)
 
 
@@ -80,7 +81,8 @@ def terms(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = 
     seeds, some with an interval (_low, _high)."""
     rows = []
     for case in cases(gathered):
-        last = case.last
+        if not len(last := case.last):
+            continue
         row = {"experiment": case.experiment, "term": case.term.key, "seeds": len(last)}
         for name in ENDS:
             row |= within(name, last[name])
@@ -93,7 +95,8 @@ def lost(found: dict[str, Case]) -> dict[str, pd.Series]:
     """By seed: the test bound of the model trained with the continuous Bernoulli less that of the
     model trained with the plain one, under the continuous Bernoulli at the same logits, and at the
     same means. Nothing where one of them is not there."""
-    if not {"bernoulli", "continuous"} <= set(found):
+    pair = [found.get(key) for key in ("continuous", "bernoulli")]
+    if not all(case is not None and len(case.last) for case in pair):
         return {}
     own, plain = found["continuous"].last["test"], found["bernoulli"].last
     columns = zip(LOST, ("same_logits", "same_mean"), strict=True)
