@@ -3,6 +3,7 @@ autograd, the loop against the engine, and what the study says."""
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -151,10 +152,12 @@ def test_dequantised_images_bound_every_model():
 
 
 def test_a_term_of_a_plug_in_is_an_entry_and_makes_no_other_stale(monkeypatch):
-    before = {job.name: (job.settings, fingerprint(job.code)) for job in STUDY.jobs(study())}
+    alone = config.load({**RAW, "job_seconds": 0, KIND: SMALL})  # a job for each term
+    before = {job.name: (job.settings, fingerprint(job.code)) for job in STUDY.jobs(alone)}
     monkeypatch.setattr(TERMS, "entries", dict(TERMS.items()))
     TERMS.register(mahalanobis.Mahalanobis(key="mine", title="two grey levels", floor=2.0))
-    jobs = {job.name: (job.settings, fingerprint(job.code)) for job in STUDY.jobs(study())}
+    jobs = {job.name: (job.settings, fingerprint(job.code)) for job in STUDY.jobs(alone)}
+    assert len(STUDY.jobs(study())) == 1  # which they share where they are short
     assert set(jobs) - set(before) == {"mine_mine"}
     assert {name: jobs[name] for name in before} == before
     with pytest.raises(UserError, match="is no Term"):
@@ -285,10 +288,11 @@ def gathered(digits_file):
     """Its tables, measured."""
     loaded, tables = study(), {}
     for job in STUDY.jobs(loaded):
-        path = digits_file.parent / KIND / f"{job.name}.h5"
-        job = job._replace(outputs=[str(path)], inputs={"data": [str(digits_file)]})
+        paths = [digits_file.parent / KIND / Path(output).name for output in job.outputs]
+        job = job._replace(outputs=[*map(str, paths)], inputs={"data": [str(digits_file)]})
         found(job.work)([job])
-        tables[job.name] = results.read_table(path, STUDY.columns[KIND])
+        for path in paths:
+            tables[path.stem] = results.read_table(path, STUDY.columns[KIND])
     return results.Gathered(loaded.model_dump(), {}, {}, {KIND: tables})
 
 
@@ -407,7 +411,7 @@ def test_a_seed_that_diverges_ends_its_curve_and_is_said(digits_file, tmp_path, 
     [job] = STUDY.jobs(loaded)
     job = job._replace(outputs=[str(tmp_path / "o.h5")], inputs={"data": [str(digits_file)]})
     found(job.work)([job])
-    assert "diverged after" in capsys.readouterr().err
+    assert "diverged before" in capsys.readouterr().err
     table = results.read_table(tmp_path / "o.h5", STUDY.columns[KIND])
     assert not (table.frame["last"] == 1).any() and not table.arrays
     shown = results.Gathered(loaded.model_dump(), {}, {}, {KIND: {"mine_learned": table}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -20,7 +21,7 @@ KIND = "reconstruction_terms"  # of its table; the key of the study is the same
 #: the term of the paper, by the likelihood of an experiment
 PAPERS = {"bernoulli": "bernoulli", "gaussian": "learned"}
 #: of `training`, that the study shares
-SHARED = {"batch_size", "initial_sd", "log_variance_start", "log_variance_factor"}
+SHARED = {"initial_sd", "log_variance_start", "log_variance_factor"}
 SHARED |= {"decoder_log_variance_bias", "warmup_steps", "epsilon", "prior"}
 
 
@@ -43,13 +44,17 @@ class ReconstructionTerms(Strict):
     Euclidean and L1 distances, the Bernoulli on grey values and the continuous Bernoulli, the
     deterministic autoencoder, and the denoising VAE."""
 
-    models: list[Model] = Field(min_length=1, description="data sets with sizes")
+    models: list[Model] = Field(
+        min_length=1,
+        description="rows {experiment, latent_dim, samples}: what is trained with every term",
+    )
     terms: list[Annotated[str, AfterValidator(Name(TERMS))]] | None = Field(
         None,
         min_length=1,
         description="entries of src/aevb/studies/reconstruction/terms; all unless given",
     )
     step_size: Positive = Field(0.02, description="Adagrad's, for every term")
+    batch_size: Count = Field(100, description="minibatch size M, for every data set")
     points: Annotated[int, BeforeValidator(whole), Field(ge=2, le=100)] = Field(
         9,
         description="evaluations of learned variances on the way, evenly on a logarithmic axis, "
@@ -88,7 +93,7 @@ class TermsStudy(Study):
                     f"reconstruction_terms compares terms on grey values, and '{name}' is binarised"
                     " or dequantised; name an experiment that is neither"
                 )
-            least = 2 * (training.warmup_steps + 1) * training.batch_size
+            least = 2 * (training.warmup_steps + 1) * config.reconstruction_terms.batch_size
             if model.samples < least:
                 raise ValueError(
                     f"reconstruction_terms has {model.samples:,} samples for '{name}', in which "
@@ -97,19 +102,31 @@ class TermsStudy(Study):
 
     def jobs(self, config):
         part = config.reconstruction_terms
-        keys = part.terms or list(TERMS)
-        return [self._job(config, model, key) for model in part.models for key in keys]
+        return [
+            self._job(config, model, keys)
+            for model in part.models
+            for keys in self._packs(config, model, part.terms or list(TERMS))
+        ]
 
-    def _job(self, config, model: Model, key: str) -> Job:
+    def _packs(self, config, model: Model, keys: list[str]) -> list[list[str]]:
+        """Terms that share a job: as many in a row as fit into config.job_seconds."""
+        most = max(1, int(config.job_seconds / self._seconds(config, model)))
+        return [keys[at : at + most] for at in range(0, len(keys), most)]
+
+    def _seconds(self, config, model: Model) -> float:
+        """Nominal seconds of one term."""
+        experiment = config.experiments[model.experiment]
+        pixels = prod(DATASETS[experiment.dataset].shape)
+        flops = 12 * model.samples * pixels * experiment.hidden
+        return len(config.seeds) * (flops / 30e9 + model.samples * 1e-5)
+
+    def _job(self, config, model: Model, keys: list[str]) -> Job:
         part, name = config.reconstruction_terms, model.experiment
         experiment, training = config.experiments[name], config.training_of(name)
-        pixels = DATASETS[experiment.dataset].shape
-        flops = 12 * model.samples * pixels[0] * pixels[1] * experiment.hidden
-        own = part.model_dump(exclude={"models", "terms"}) | model.model_dump()
         place, data = "studies.reconstruction.work:work", experiment.dataset
         settings = {
-            KIND: own,
-            "term": TERMS[key].about,
+            KIND: part.model_dump(exclude={"models", "terms"}) | model.model_dump(),
+            "terms": [TERMS[key].about for key in keys],
             "classifier": weights_sha256(data) if DATASETS[data].original in TRAINED else "",
             "experiment": experiment.model_dump(),
             "training": training.model_dump(include=SHARED),
@@ -118,13 +135,13 @@ class TermsStudy(Study):
         }
         return Job(
             KIND,
-            f"{name}_{key}",
+            f"{name}_{keys[0]}",
             place,
-            [table_path(config, KIND, f"{name}_{key}")],
+            [table_path(config, KIND, f"{name}_{key}") for key in keys],
             {"data": [data_path(config, name)]},
             settings,
-            (f"aevb.{place}", "aevb.data:load", root(TERMS[key])),
-            seconds=len(config.seeds) * (flops / 30e9 + model.samples * 2e-5 + 3),
+            (f"aevb.{place}", "aevb.data:load", *(root(TERMS[key]) for key in keys)),
+            seconds=len(keys) * self._seconds(config, model),
             makes="tables of reconstruction terms",
         )
 

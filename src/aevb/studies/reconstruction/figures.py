@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from ...core.words import count
 from ...data import DATASETS
 from ...report.pictures import tile
-from ...report.style import DASHES, WIDTH, make_room, settle, style
+from ...report.style import DASHES, WIDTH, make_room, settle, style, value_range
 from ...results import Gathered
 from ...results.words import label
 from . import KIND
@@ -22,8 +22,9 @@ from .terms import TERMS
 #: of marks: VAEs of a fixed distance and their limit, and all others
 COLOURS = {"fixed": "#0B559F", "limit": "#B3260F", "other": "0.25"}
 LOOKS = {"learned": "#B3260F", "floor": "#0B559F", "dequantised": "#E69F00"}
+FENCE = 3.0  # of value_range: a bound may be thrown far down
 GAP = 6  # pixels between what is reconstructed and what is sampled
-LABELS, TALLEST = 1.9, 6.0  # inches: for the names of terms; of the images at most
+LABELS, TALLEST = 1.9, 4.4  # inches: for the names of terms; of the images at most
 
 
 def images(gathered: Gathered, paper: pd.DataFrame) -> Figure:
@@ -165,6 +166,8 @@ def variances(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             upper.axhline(level**2 / 12, color="0.45", linewidth=0.8)
             upper.set(xscale="log", yscale="log", title=label(experiment))
             lower.set(xlabel="# training samples")
+            shown = [line.get_ydata() for line in lower.get_lines()]
+            lower.set_ylim(*value_range(list(np.concatenate(shown)), FENCE))
             samples = sorted(case.frame["samples"].unique())
             named = [samples[0], samples[len(samples) // 2], samples[-1]]
             lower.set_xticks(named, [count(value) for value in named])
@@ -183,18 +186,20 @@ def _handles() -> list[Line2D]:
         handles.append(Line2D([], [], color="0.25", linestyle=dashes, label=name))
     for split, dashes in DASHES.items():
         handles.append(Line2D([], [], color="0.25", linestyle=dashes, label=f"bound, {split}"))
+    handles.append(Line2D([], [], color="0.25", marker="x", ls="", label="the seed diverges next"))
     return [*handles, Line2D([], [], color="0.45", lw=0.8, label="rounding to a grey level")]
 
 
 def _fall(axis, frame: pd.DataFrame, colour: str) -> None:
-    for name, dashes in (("smallest", "-"), ("low", ":")):
-        over = np.log(frame[name]).groupby(frame["samples"]).agg(["mean", "min", "max"])
-        over = np.exp(over)
-        axis.plot(over.index, over["mean"], color=colour, linestyle=dashes, linewidth=1.1)
-        axis.fill_between(over.index, over["min"], over["max"], color=colour, alpha=0.2, lw=0)
+    for _, rows in frame.groupby("seed"):
+        for name, dashes in (("smallest", "-"), ("low", ":")):
+            axis.plot(rows["samples"], rows[name], color=colour, linestyle=dashes, linewidth=1.0)
+        if not (rows["last"] == 1).any():
+            end = rows.iloc[-1]
+            axis.plot(end["samples"], end["smallest"], marker="x", color=colour, ls="")
 
 
 def _bounds(axis, frame: pd.DataFrame, colour: str) -> None:
-    for split, dashes in DASHES.items():
-        over = frame[split].groupby(frame["samples"]).mean()
-        axis.plot(over.index, over, color=colour, linestyle=dashes, linewidth=1.1)
+    for _, rows in frame.groupby("seed"):
+        for split, dashes in DASHES.items():
+            axis.plot(rows["samples"], rows[split], color=colour, linestyle=dashes, linewidth=1.0)

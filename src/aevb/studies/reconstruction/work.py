@@ -20,7 +20,7 @@ from ...models import nets
 from . import KIND
 from .columns import COLUMNS
 from .loop import train
-from .measure import Model, errors, learned_variances, sampled
+from .measure import Model, Sampled, errors, learned_variances, sampled
 from .samples import Quality
 from .terms import TERMS
 
@@ -28,20 +28,20 @@ FIRST = 10  # of the budget's share after which the first evaluation is: one in 
 
 
 def work(jobs: list[Job]) -> None:
-    """Train and measure every seed of `jobs`; a seed that diverges has no last row."""
+    """Train and measure every term and seed of `jobs`; a seed that diverges has no last row."""
     for job in jobs:
-        started, settings = time.perf_counter(), job.settings
+        settings = job.settings
         device("cpu", settings["threads"], tf32=False)
         data = load(job.inputs["data"][0], Experiment(**settings["experiment"]))
-        study = Study(settings, data)
-        progress = Progress(job.name, len(settings["seeds"]))
-        rows = []
-        for seed in settings["seeds"]:
-            rows += study.rows(seed, progress)
-            progress()
-        frame = pd.DataFrame(rows, columns=list(COLUMNS))
-        made = results.measured(job, frame, started, arrays=study.arrays)
-        results.write_table(job.outputs[0], made)
+        progress = Progress(job.name, len(job.outputs) * len(settings["seeds"]))
+        for about, output in zip(settings["terms"], job.outputs, strict=True):
+            started, study, rows = time.perf_counter(), Study(settings, about["key"], data), []
+            for seed in settings["seeds"]:
+                rows += study.rows(seed, progress)
+                progress()
+            frame = pd.DataFrame(rows, columns=list(COLUMNS))
+            made = results.measured(job, frame, started, arrays=study.arrays)
+            results.write_table(output, made)
 
 
 def grid(samples: int, points: int, batch: int) -> list[int]:
@@ -55,10 +55,11 @@ def grid(samples: int, points: int, batch: int) -> list[int]:
 class Study:
     """One term on one data set; `arrays` are the images of its first seed."""
 
-    def __init__(self, settings: dict, data: Data):
+    def __init__(self, settings: dict, key: str, data: Data):
         self.settings, self.options = settings, settings[KIND]
-        self.training = Training(**settings["training"])
-        self.term, self.data = TERMS[settings["term"]["key"]], data
+        batch = self.options["batch_size"]
+        self.training = Training(batch_size=batch, **settings["training"])
+        self.term, self.data = TERMS[key], data
         most = self.options["datapoints"]
         self.train, self.test = data.train[:most], data.test[:most]
         self.quality = Quality(data.name, self.train, self.test, data.scale)
@@ -79,42 +80,42 @@ class Study:
             progress.part(step, points[-1])
             if step not in points:
                 continue
-            model, last = Model(self.term, parameters, self.data.scale), step == points[-1]
+            model = Model(self.term, parameters, self.data.scale)
             with torch.no_grad():
-                measured = self.measured(model, run, step, last)
-            if not np.isfinite([measured["train"], measured["test"]]).all():
-                print(
-                    f"{run.name}, {self.term.title}: diverged after {step * batch:,} samples",
-                    file=sys.stderr,
-                )
-                break
-            row = {"seed": seed, "samples": step * batch, "last": float(last)}
-            found.append(row | measured)
+                row, *drawn = self.along(model, run, step, step == points[-1])
+                if not np.isfinite([row["train"], row["test"]]).all():
+                    print(
+                        f"{run.name}, {self.term.title}: diverged before {step * batch:,} samples",
+                        file=sys.stderr,
+                    )
+                    break
+                row |= {"seed": seed, "samples": step * batch, "last": float(step == points[-1])}
+                found.append(row | (self.at_end(model, run, *drawn) if row["last"] else {}))
         return found
 
-    def measured(self, model: Model, run: Run, step: int, last: bool) -> dict:
-        """One row, with all its columns if it is the last."""
+    def along(self, model: Model, run: Run, step: int, last: bool) -> tuple[dict, Sampled, Sampled]:
+        """Bounds and variances, and the draws of z for training and test images that they are of;
+        at the end of training with those of the continuous Bernoulli, if they are asked for."""
         name = (run.experiment, run.latent_dim, run.seed)
         generator = stream("reconstruction-evaluate", *name, block=step)
-        draws = self.options["draws"]
-        crossed = last and not self.term.normalised
+        draws, crossed = self.options["draws"], last and not self.term.normalised
         train = sampled(model, self.train, draws, generator)
         test = sampled(model, self.test, draws, generator, crossed)
         row = dict(zip(("train", "train_se"), train.bound(train.own), strict=True))
         row |= dict(zip(("test", "test_se"), test.bound(test.own), strict=True))
-        row |= learned_variances(model, self.train)
-        pixels = self.layout.pixels
-        top = (test.own - test.kl).mean(0) > self.term.ceiling(pixels, model.level)
-        row |= {"kl": test.kl.mean(), "above": float(top.mean())}
-        if not last:
-            return row
+        top = self.term.ceiling(self.layout.pixels, model.level)
+        row |= {"kl": test.kl.mean(), "above": float(((test.own - test.kl).mean(0) > top).mean())}
+        return row | learned_variances(model, self.train), train, test
+
+    def at_end(self, model: Model, run: Run, train: Sampled, test: Sampled) -> dict:
+        """What is measured at the end alone; see `along` for `train` and `test`."""
+        name, pixels = (run.experiment, run.latent_dim, run.seed), self.layout.pixels
         sigma = float((train.squares.mean() / pixels) ** 0.5)
-        row |= {"sigma": sigma, **errors(model, self.test, generator)}
+        row = {"sigma": sigma}
+        row |= errors(model, self.test, stream("reconstruction-noise", *name))
         common = test.bound(test.common(sigma, pixels))
         row |= dict(zip(("common", "common_se"), common, strict=True))
-        if crossed:
-            for column in ("same_logits", "same_mean"):
-                row[column], _ = test.bound(getattr(test, column))
+        row |= {key: test.bound(getattr(test, key))[0] for key in ("same_logits", "same_mean")}
         row |= self.quality.of(model, self.train, stream("reconstruction-samples", *name))
         if not self.arrays:
             self.arrays = self.drawn(model, stream("reconstruction-images", *name))

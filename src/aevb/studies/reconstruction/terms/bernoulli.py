@@ -78,6 +78,6 @@ TERM = (
     Bernoulli(key="bernoulli", title="Bernoulli on greys", order=50),
     ContinuousBernoulli(key="continuous", title="continuous Bernoulli", order=51),
     ContinuousBernoulli(
-        key="denoising", title="denoising, continuous Bernoulli", order=60, noise=NOISE_SD
+        key="denoising", title="denoising (cont. Bernoulli)", order=60, noise=NOISE_SD
     ),
 )
