@@ -248,7 +248,7 @@ def test_bounds_and_errors_are_those_of_a_model_known_by_hand():
     assert np.isnan(measure.learned_variances(model, x)["smallest"])
     with torch.no_grad():
         learned = measure.learned_variances(linear_model("floor"), x)
-    assert learned["smallest"] == pytest.approx(1 + LEVEL**2) == learned["middle"]
+    assert learned["smallest"] == pytest.approx(1 + LEVEL**2) == learned["low"]
 
 
 def test_the_bernoulli_is_read_in_both_ways():
@@ -312,7 +312,7 @@ def test_tables_hold_what_their_columns_say(gathered):
         assert (last["same_mean"].notna() == (not term.normalised)).all()
         assert (last["kl"] > 0).all() == term.variational
         assert table.arrays["generated"].shape == (3, 64)
-        assert table.arrays["originals"].dtype == np.uint8
+        assert ("originals" in table.arrays) == (key == "learned")
     floor = gathered.of(KIND)["mine_floor"].frame
     assert (floor["smallest"] >= LEVEL**2 * 0.999).all()
 

@@ -67,7 +67,7 @@ class ReconstructionTerms(Strict):
         5, description="z ~ q(z|x) per image measured"
     )
     images: Annotated[int, BeforeValidator(whole), Field(ge=1, le=20)] = Field(
-        6, description="reconstructions and samples drawn for each term"
+        5, description="reconstructions and samples drawn for each term"
     )
 
 
@@ -126,6 +126,7 @@ class TermsStudy(Study):
         place, data = "studies.reconstruction.work:work", experiment.dataset
         settings = {
             KIND: part.model_dump(exclude={"models", "terms"}) | model.model_dump(),
+            "first": keys[0] if keys[0] == (part.terms or list(TERMS))[0] else "",
             "terms": [TERMS[key].about for key in keys],
             "classifier": weights_sha256(data) if DATASETS[data].original in TRAINED else "",
             "experiment": experiment.model_dump(),

@@ -8,12 +8,10 @@ COLUMNS = {
     "train": "mean of log p(x|z) - KL(q(z|x) || p(z)) on training images, nats per datapoint; the "
     "autoencoder has no KL divergence, and so no bound",
     "test": "the same on test images",
-    "train_se": "Monte Carlo standard error of train, from the noise of z",
-    "test_se": "of test",
+    "test_se": "Monte Carlo standard error of test, from the noise of z",
     "smallest": "least variance of a pixel over the training images, at the mean of q(z|x); not a "
     "number where none is learned",
     "low": "its 1 per cent quantile over images and pixels",
-    "middle": "its median",
     "rmse": "root mean square over test images and pixels of x less the decoder's mean at the mean "
     "of q(z|x), grey values in [0, 1]",
     "noisy_rmse": "the same where the encoder sees the test image with noise added",
@@ -21,7 +19,6 @@ COLUMNS = {
     "sigma": "standard deviation of the common likelihood: root mean square over training images, "
     "pixels and z ~ q(z|x) of x less the decoder's mean",
     "common": "bound on test images under the common likelihood N(x; decoder's mean, sigma^2 I)",
-    "common_se": "its Monte Carlo standard error",
     "same_logits": "Bernoulli alone: its bound on test images under the continuous Bernoulli at "
     "the same logits",
     "same_mean": "the same at the logits that have the Bernoulli's means",

@@ -72,8 +72,8 @@ def _drawn(gathered: Gathered, key: str) -> Iterator[bool]:
 def _grid(found: list[dict[str, np.ndarray]], shape: tuple[int, int]) -> np.ndarray:
     """One raster (rows * height, columns): test images, then a row for each of `found`, white
     where there is none."""
-    first = next(arrays for arrays in found if arrays)["originals"]
-    white = np.full_like(first, 255)
+    white = np.full_like(next(filter(None, found))["generated"], 255)
+    first = next((arrays["originals"] for arrays in found if "originals" in arrays), white)
     lines = []
     for arrays in ({"reconstructions": first}, *found):
         halves = [arrays.get(name, white) for name in ("reconstructions", "generated")]

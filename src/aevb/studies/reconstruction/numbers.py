@@ -16,12 +16,12 @@ from .terms import TERMS, Term
 #: columns with an interval over seeds, and those of which the mean is enough
 ENDS = ["rmse", "noisy_rmse", "test", "common", "frechet", "frechet_codes", "features"]
 ENDS += ["features_codes"]
-MEANS = ["train", "kl", "sigma", "above", "code_sd", "sharpness", "test_se", "common_se"]
+MEANS = ["train", "kl", "sigma", "above", "code_sd", "sharpness", "test_se"]
 MEANS += ["frechet_data", "features_data", "sharpness_data"]
 CASE = ["experiment", "term", "seeds"]
 BERNOULLI = [*CASE[::2], "continuous", "same_logits", "same_mean"]
 LOST = ("lost_logits", "lost_mean")  # nats
-VARIANCES = ["experiment", "term", "samples", "seeds", "smallest", "low", "middle"]
+VARIANCES = ["experiment", "term", "samples", "seeds", "smallest", "low"]
 VARIANCES += ["smallest_low", "smallest_high", "train", "test", "above"]
 
 
@@ -132,7 +132,7 @@ def variances(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
     """One row per data set, term with learned variances and evaluation: geometric means over seeds
-    of the smallest variance (with its interval), the 1 per cent quantile and the median; bounds."""
+    of the smallest variance (with its interval) and of the 1 per cent quantile; bounds."""
     rows = []
     for case in cases(gathered):
         if case.term.outputs == 1:
@@ -141,8 +141,7 @@ def variances(
             row = {"experiment": case.experiment, "term": case.term.key, "samples": samples}
             row |= {"seeds": len(found)}
             row |= within("smallest", np.log(found["smallest"]))
-            for name in ("low", "middle"):
-                row[name] = np.log(found[name]).mean()
+            row["low"] = np.log(found["low"]).mean()
             logarithms = [name for name in row if name not in VARIANCES[:4]]
             row |= {name: np.exp(row[name]) for name in logarithms}
             rows.append(row | found[["train", "test", "above"]].mean().to_dict())

@@ -60,6 +60,7 @@ class Study:
         batch = self.options["batch_size"]
         self.training = Training(batch_size=batch, **settings["training"])
         self.term, self.data = TERMS[key], data
+        self.first = key == settings["first"]
         most = self.options["datapoints"]
         self.train, self.test = data.train[:most], data.test[:most]
         self.quality = Quality(data.name, self.train, self.test, data.scale)
@@ -101,7 +102,7 @@ class Study:
         draws, crossed = self.options["draws"], last and not self.term.normalised
         train = sampled(model, self.train, draws, generator)
         test = sampled(model, self.test, draws, generator, crossed)
-        row = dict(zip(("train", "train_se"), train.bound(train.own), strict=True))
+        row = {"train": train.bound(train.own)[0]}
         row |= dict(zip(("test", "test_se"), test.bound(test.own), strict=True))
         top = self.term.ceiling(self.layout.pixels, model.level)
         row |= {"kl": test.kl.mean(), "above": float(((test.own - test.kl).mean(0) > top).mean())}
@@ -113,8 +114,7 @@ class Study:
         sigma = float((train.squares.mean() / pixels) ** 0.5)
         row = {"sigma": sigma}
         row |= errors(model, self.test, stream("reconstruction-noise", *name))
-        common = test.bound(test.common(sigma, pixels))
-        row |= dict(zip(("common", "common_se"), common, strict=True))
+        row["common"], _ = test.bound(test.common(sigma, pixels))
         row |= {key: test.bound(getattr(test, key))[0] for key in ("same_logits", "same_mean")}
         row |= self.quality.of(model, self.train, stream("reconstruction-samples", *name))
         if not self.arrays:
@@ -122,13 +122,13 @@ class Study:
         return row
 
     def drawn(self, model: Model, generator: np.random.Generator) -> dict[str, np.ndarray]:
-        """Test images, what the model makes of them, and samples of its prior: (images, D), bytes
-        where 255 is white."""
+        """What the model makes of test images, and samples of its prior: (images, D), bytes where
+        255 is white; for the first term also these test images."""
         n = self.options["images"]
         z = generator.standard_normal((n, self.layout.latent_dim), dtype=np.float32)
         codes = model.codes(self.test[:n])
-        shown = {
-            "originals": self.test[:n],
+        shown = {"originals": self.test[:n]} if self.first else {}
+        shown |= {
             "reconstructions": model.decode(codes),
             "generated": model.decode(torch.from_numpy(z)),
         }
