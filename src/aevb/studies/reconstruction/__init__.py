@@ -61,7 +61,7 @@ class ReconstructionTerms(Strict):
         "and one more at half of the samples",
     )
     datapoints: Annotated[int, BeforeValidator(whole), Field(ge=100, le=100_000)] = Field(
-        5000, description="first training and test images measured, at most, and samples compared"
+        3000, description="first training and test images measured, at most, and samples compared"
     )
     draws: Annotated[int, BeforeValidator(whole), Field(ge=2, le=1000)] = Field(
         5, description="z ~ q(z|x) per image measured"
