@@ -44,7 +44,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "reconstruction_terms": _table(table, FIRST, {}),
         "reconstruction_more": _table(table, MORE, MEANS),
     }
-    section = Section("reconstruction", "What an image is compared by", blocks, 260)
+    section = Section("reconstruction-terms", "What an image is compared by", blocks, 260)
     return Part(facts, tables, [section])
 
 

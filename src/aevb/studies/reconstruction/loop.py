@@ -80,7 +80,10 @@ def train(
             chosen = torch.from_numpy(generator.integers(0, n, (BLOCK, batch)))
             generator = stream("learner", *name, algorithm="aevb", block=block)
             noise = generator.standard_normal((BLOCK, batch, nz), dtype="float32")
-            noise, own = torch.from_numpy(noise), stream("reconstruction", *name, block=block)
+            noise, own = (
+                torch.from_numpy(noise),
+                stream("reconstruction-noise-on-x", *name, block=block),
+            )
         at, rate = step % BLOCK, step_size if step >= training.warmup_steps else None
         with torch.no_grad():
             seen = target = rows[chosen[at]]
