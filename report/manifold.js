@@ -107,6 +107,53 @@ function pad(canvas, {height, width, binary, frame}, drawn) {
   return clear
 }
 
+// The slider through training: decoded pictures of the plane after so many samples, and test points upon them.
+function unfold(node, {height, width, unfolding}, arrays) {
+  const {steps, rows, columns, colours} = unfolding
+  const find = name => node.querySelector(`.${name}`)
+  find("unfolding").hidden = false
+  const [canvas, slider, text, play] = ["plane-then", "step", "then", "play"].map(find)
+  const scale = Math.ceil(600 / (rows * height))
+  const [across, down] = [columns * width * scale, rows * height * scale]
+  Object.assign(canvas, {width: across, height: down})
+  const behind = Object.assign(document.createElement("canvas"), {width: columns * width, height: rows * height})
+
+  function show() {
+    const step = +slider.value, pen = canvas.getContext("2d")
+    const tiles = arrays[`tiles.${step}`], places = arrays[`places.${step}`]
+    for (let k = 0; k < rows * columns; k++) {
+      const greys = Float32Array.from(tiles.subarray(k * height * width, (k + 1) * height * width), value => 0.7 + 0.3 * value / 255) // as behind the map
+      paint(behind, width, greys, k % columns * width, Math.floor(k / columns) * height)
+    }
+    pen.imageSmoothingEnabled = false
+    pen.drawImage(behind, 0, 0, across, down)
+    colours.forEach((colour, k) => {
+      pen.fillStyle = colour
+      pen.beginPath()
+      pen.arc((1 + places[2 * k] / 127) * across / 2, (1 - places[2 * k + 1] / 127) * down / 2, across / 180, 0, 2 * Math.PI)
+      pen.fill()
+    })
+    text.textContent = steps[step]
+    slider.setAttribute("aria-valuetext", steps[step])
+    canvas.setAttribute("aria-label", `The latent plane after ${steps[step]}`)
+  }
+  let timer
+  const stop = () => (clearInterval(timer), timer = null, play.textContent = "Play")
+  slider.addEventListener("input", () => (stop(), show()))
+  play.addEventListener("click", () => {
+    if (timer) return stop()
+    if (+slider.value == steps.length - 1) slider.value = 0
+    show()
+    play.textContent = "Stop"
+    timer = setInterval(() => {
+      slider.value = +slider.value + 1
+      show()
+      if (+slider.value == steps.length - 1) stop()
+    }, 900)
+  })
+  show()
+}
+
 // The view in the address, as #ID&z=...; written when nothing has changed for a while, for browsers limit how often.
 let due
 function remember(id, view) {
@@ -135,6 +182,7 @@ async function startPlane(id, plot, {tiles, near, drawn, classes, cursor}) {
   if (!window.DecompressionStream) return text.textContent = "This page needs a browser of 2023 or later."
   const arrays = await unpacked(about)
   const {decode, encode} = networks(arrays)
+  if (about.unfolding) unfold(node, about, arrays)
 
   // The test points: where they are, and what they show.
   const groups = plot.renderers.filter(renderer => renderer.name == "points")

@@ -18,6 +18,7 @@ from aevb.results.curves import in_figure3
 from aevb.studies import STUDIES, planning
 from aevb.studies.estimators import COLUMNS as ESTIMATORS
 from aevb.studies.figure3 import EVIDENCE
+from aevb.studies.figure4 import unfolding
 
 PAPER = Path(__file__).parents[1] / "report" / "paper_curves.csv"
 PIXELS = {"mnist": 784, "frey": 560, "digits": 64}
@@ -298,7 +299,7 @@ def synthetic_estimators(study, run):
 def synthetic_encoded(study, run, number):
     """Made-up encoded test points: draws of the prior, with digits or frames, and images of grey
     boxes on black."""
-    dataset, random = study.experiments[run.experiment].dataset, np.random.RandomState(number)
+    dataset, random = study.experiment(run.experiment).dataset, np.random.RandomState(number)
     what, z = "frame" if dataset == "frey" else "digit", random.standard_normal((60, 2))
     rows, columns = DATASETS[dataset].shape
     images = np.zeros((60, rows, columns), np.uint8)
@@ -352,6 +353,12 @@ def synthetic_tables(study, run, number, result):
         made["estimators"] = synthetic_estimators(study, run)
     if run in STUDIES["figure4"].drawn(study):
         made["encoded"] = synthetic_encoded(study, run, number)
+    if run in STUDIES["figure4"].along(study):
+        table = synthetic_encoded(study, run, number)
+        half = unfolding.reach(table.frame)
+        made["unfolding"] = results.Table(
+            table.frame, table.attributes, {"tiles": unfolding.tiles(result, half)}
+        )
     if result.status == "diverged":  # as the studies have it: no rows
         made = {
             kind: results.Table(table.frame[:0], table.attributes) for kind, table in made.items()

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from synthetic import DIGITS, diverge, synthetic_run
 
 from aevb import config, data, results
 from aevb.core.errors import UserError
-from aevb.studies.figure4 import ENCODED, STUDY, encoding
+from aevb.core.run import Job
+from aevb.studies.figure4 import ENCODED, STUDY, encoding, unfolding
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -61,6 +63,33 @@ def test_points_are_posterior_means_with_their_digits(run, digits_file, tmp_path
     assert [known[image.tobytes()] for image in images] == list(table.frame["label"])
     assert json.loads(table.attributes["config"]) == {"points": 2000, "label": "digit"}
     assert len(table.attributes["code_sha256"]) == 64
+
+
+def test_a_plane_on_the_way_has_its_points_and_what_it_decodes_to(run, digits_file, tmp_path):
+    path, weights, experiment = run()
+    settings = {"experiment": experiment.model_dump()}
+    inputs = {"runs": [str(path)], "data": [str(digits_file)]}
+    output = str(tmp_path / "unfolding.h5")
+    code = ("aevb.studies.figure4.unfolding:work",)
+    unfolding.work([Job("unfolding", "a", "", [output], inputs, settings, code)])
+    table = results.read_table(output, ENCODED)
+    whole = encoding.encode(path, digits_file, experiment)
+    pd.testing.assert_frame_equal(table.frame, whole.frame[: unfolding.POINTS], check_dtype=False)
+    half = unfolding.reach(table.frame)
+    assert half >= 3 and table.frame[["z1", "z2"]].abs().to_numpy().max() < half
+    assert table.arrays["tiles"].shape == (12 * 12, 64)
+    # The second picture of the first row, by appendix C: at 3/12 and 1/12 of the plane's side.
+    z = np.array([2 * half * 1.5 / 12 - half, half - 2 * half * 0.5 / 12])
+    hidden = np.tanh(z @ weights["decoder.hidden.weight"] + weights["decoder.hidden.bias"])
+    logits = hidden @ weights["decoder.output.weight"] + weights["decoder.output.bias"]
+    mean = 255 / (1 + np.exp(-logits.ravel()[:64].astype(float)))
+    assert np.abs(table.arrays["tiles"][1] - mean).max() <= 0.51
+
+
+def test_the_slider_has_models_that_trained_for_less():
+    panel = {"experiment": "digits_bernoulli", "grid": 3, "along": [1e6, 3e4]}
+    [(run, budget)] = STUDY.along(config.load({**DIGITS, "figure4": [panel]})).items()
+    assert budget == 30_000 and run.experiment == "digits_bernoulli+plane-3e4"
 
 
 def test_a_diverged_run_has_no_points_and_gathers_to_none(run, digits_file, tmp_path, capsys):

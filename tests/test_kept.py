@@ -65,6 +65,23 @@ def lose(job):
         Path(output).unlink(missing_ok=True)
 
 
+def test_what_a_configuration_no_longer_asks_for_is_named(study):
+    whole = plan.jobs(config.load(STUDY))
+    for name in ("aevb-nz2-seed0.checkpoint.h5", ".partial-aevb-nz2-seed0.h5"):
+        Path("results/runs/digits", name).touch()
+    assert kept.unasked("results", whole) == ""
+    fewer = {key: value for key, value in STUDY.items() if key != "figure4"} | {"seeds": [0]}
+    said = kept.unasked("results", plan.jobs(config.load(fewer)))
+    assert "1 model (first: results/runs/digits/aevb-nz2-seed1.h5), 1 encoded table" in said
+    before = sorted(Path("results").rglob("*-seed[01].h5"))
+    Path("study.json").write_text(json.dumps({**STUDY, "seeds": [0]}))
+    command = [sys.executable, "-m", "aevb", "run", "study.json", "--until", "train"]
+    script = subprocess.run(command, capture_output=True, text=True)
+    assert script.returncode == 0, script.stderr
+    assert "1 model (first: results/runs/digits/aevb-nz2-seed1.h5). Delete" in script.stderr
+    assert sorted(Path("results").rglob("*-seed[01].h5")) == before
+
+
 def test_what_fits_stays_and_nothing_is_made_anew(study):
     mine = jobs()
     before = {path: Path(path).read_bytes() for job in mine.values() for path in job.outputs}

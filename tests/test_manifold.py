@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from synthetic import build, diverge, with_encoder
+from synthetic import STUDY, build, diverge, with_encoder
 
 from aevb import results
 from aevb.report import pictures
@@ -385,4 +385,42 @@ def test_the_address_keeps_the_view(chromium, page, path, tmp_path):
     chromium.js("document.querySelector('#map-mnist .map').focus()")
     chromium.key("0")
     chromium.wait("location.hash.startsWith('#map-mnist') && location.hash.includes('zoom=1&')")
+    assert chromium.complaints() == []
+
+
+def test_a_slider_shows_the_plane_as_it_unfolds(chromium, tmp_path):
+    panel = {"experiment": "mnist", "grid": 4, "along": [3e4, 1e5]}
+    raw = {key: value for key, value in STUDY.items() if not key.startswith("figure")}
+
+    def change(name, run):
+        run.attributes["samples"] = {"3e4": 30_000, "1e5": 100_000}.get(name[12:15], 1_000_000)
+        return with_encoder(name, run)
+
+    path = build(tmp_path, {**raw, "seeds": [0], "figure4": [panel]}, change)
+    render(path, tmp_path / "manifold.html")
+    chromium.open(tmp_path / "manifold.html", ready=READY.format(1))
+    said, slider = "document.querySelector('.then').textContent", "document.querySelector('.step')"
+    assert chromium.js(said).startswith("1e6 training samples, test bound")
+    kept = results.read_gathered(path).of("unfolding")
+    for step, table in enumerate(kept.values()):
+        chromium.js(f"{slider}.value = {step}; {slider}.dispatchEvent(new Event('input'))")
+        assert chromium.js(said).startswith(("3e4", "1e5")[step])
+        assert chromium.js(f"{slider}.getAttribute('aria-valuetext')") == chromium.js(said)
+        pixels = chromium.js(f"({READ})(document.querySelector('.plane-then'))")
+        width = chromium.js("document.querySelector('.plane-then').width")
+        greys = np.array(pixels).reshape(-1, width, 4)
+        scale = width // (12 * 28)
+        # the picture in the upper left corner, which no point hides
+        corner = greys[: 28 * scale : scale, : 28 * scale : scale, 0]
+        expected = 255 * 0.7 + 0.3 * table.arrays["tiles"][0].reshape(28, 28)
+        assert np.abs(corner - expected).max() <= 1
+        # the last point lies upon all else
+        z = table.frame[["z1", "z2"]].iloc[-1].to_numpy() / max(
+            3, table.frame[["z1", "z2"]].abs().to_numpy().max() * 1.05
+        )
+        right, down = (width * (1 + z[0]) / 2, len(greys) * (1 - z[1]) / 2)
+        colour = manifold.COLOURS[int(table.frame["label"].iloc[-1])]
+        assert "#{:02x}{:02x}{:02x}".format(*greys[int(down), int(right), :3]) == colour
+    chromium.js("document.querySelector('.play').click()")
+    chromium.wait(f"{slider}.value == 2 && document.querySelector('.play').textContent == 'Play'")
     assert chromium.complaints() == []

@@ -118,7 +118,7 @@ def test_it_is_made_again_from_its_seed(digits, tmp_path, monkeypatch):
     one, other = (classifier.trained("digits", train, classes, 150) for _ in range(2))
     for name, part in one.parameters.items():
         assert torch.equal(part, other.parameters[name])
-    assert classifier.accuracy(one, test, own) > 0.9
+    assert classifier.accuracy(one, test, own) > 0.8
     monkeypatch.setattr(classifier.trained, "__defaults__", (20,))
     made = classifier.make("digits", tmp_path, tmp_path / "made.h5")
     monkeypatch.setattr(classifier, "weights_of", lambda dataset: tmp_path / "made.h5")

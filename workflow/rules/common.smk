@@ -81,6 +81,8 @@ onstart:
             sys.exit(f"error: {error}")
         for line in lines:
             print(line, file=sys.stderr)
+    if not STUDY.redraw and (line := kept.unasked(FOLDER, JOBS)):
+        print(line, file=sys.stderr)
     if workflow.non_local_exec:
         # this node is no place to time the training that others will do
         sent = [job for job in jobs if not job.is_local]

@@ -103,7 +103,7 @@ def _row(entry: Claim, check: Check) -> dict:
         "low": low,
         "high": high,
         "unit": entry.unit,
-        "seeds": len(check.values),
+        "seeds": check.over or len(check.values),
         "check": check.name,
         "limit": check.limit,
     }

@@ -10,7 +10,8 @@ bootstrap takes the spread about its own mean. The other is t / z, the ratio of 
 normal 97.5 % quantiles at n - 1 degrees of freedom. For normal effects the true mean then
 lies inside in 93 to 95 of 100 cases with 2 to 5 seeds; plain percentiles reach 50, 75, 81 and 84.
 From so few seeds no interval can tell the shape of the distribution. With one seed there is none,
-except where a Monte Carlo error of that one model is known.
+except where a Monte Carlo error of that one model is known. An effect that is one number of all
+seeds (a ratio of variances, say) has the interval of its own law, which the claim's rule names.
 
 Verdicts. A check is in one of these states:
 
@@ -52,6 +53,7 @@ class Check(NamedTuple):
     error: float = np.nan  # Monte Carlo standard error of a single value
     freedom: float = np.inf  # degrees of freedom of that error, for Student's t
     limit: bool = False  # whether the effect is a lower limit: "more than"
+    over: int = 0  # seeds behind a single value that has an `error` by a law over seeds
 
 
 def interval(check: Check) -> tuple[float, float, float]:
@@ -73,6 +75,8 @@ def kind(check: Check) -> str:
     """What the interval of a check is."""
     if len(check.values) > 1:
         return f"bootstrap over {len(check.values)} seeds"
+    if check.over:
+        return f"law of the effect over {check.over} seeds"
     if np.isfinite(check.error):
         return "Monte Carlo error on one model"
     return "none: one seed" if len(check.values) else "none: diverged"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,8 @@ from . import made
 
 KEPT = ".kept"
 RECORD = "record.json"
+#: names of checkpoints, and of files that are being written (core.files.atomic)
+UNFINISHED = re.compile(r"^\.partial-|\.checkpoint\.h5$")
 #: kind of job -> what one of its outputs is; others are tables of their kind
 WORDS = {"pilot": "pilot", "train": "model"}
 
@@ -109,6 +112,31 @@ def others(folder: str, found: Iterable[tuple[Job, str, str]], replace: bool) ->
             "To keep both, stop and add --config results=results/NAME."
         )
     return lines
+
+
+def unasked(folder: str, jobs: Iterable[Job]) -> str:
+    """A sentence on the models, pilots and tables in `folder` that none of `jobs`, which are all of
+    a study, makes; '' if there are none.
+
+    They are of seeds, curves or studies that its configuration had once.
+    """
+    asked = {Path(output) for job in jobs for output in job.outputs}
+    words = {"runs": "model", "pilots": "pilot"}
+    words |= {kind: f"{kind} table" for kind in sorted(made.measured() - WORDS.keys())}
+    files = {kind: sorted(Path(folder, kind).rglob("*.h5")) for kind in words}
+    found = {
+        kind: [path for path in paths if path not in asked and not UNFINISHED.search(path.name)]
+        for kind, paths in files.items()
+    }
+    listed = ", ".join(
+        f"{len(paths):,} {words[kind]}{'s' if len(paths) > 1 else ''} (first: {paths[0]})"
+        for kind, paths in found.items()
+        if paths
+    )
+    return listed and (
+        f"{folder} also holds what this configuration does not ask for, and what nothing shows: "
+        f"{listed}. Delete it, or leave it for a configuration that does."
+    )
 
 
 def _stays(folder: str, job: Job, k: int, record: dict[str, dict[str, Any]]) -> bool:

@@ -154,6 +154,8 @@ def main(arguments: list[str]) -> None:
     lock = locks.claim(study.folder)
     for line in kept.others(study.folder, kept.there(jobs), study.replace):
         say(line)
+    if not study.redraw and (line := kept.unasked(study.folder, plan.jobs(study))):
+        say(line)
     run(jobs)
     if lock is not None:
         os.close(lock)

@@ -33,6 +33,8 @@ from .schema import (
     Table,
 )
 
+#: what a file may hold when it is read: so many bytes, or so many times its own
+MOST_BYTES, MOST_TIMES = 64 * 2**20, 20
 LATER = {"code_modules": ""}  # attributes that older files lack
 
 
@@ -57,11 +59,19 @@ def write_run_group(group: h5py.Group, result: RunResult) -> None:
     for name in ATTRIBUTES:
         group.attrs[name] = result.attributes[name]
     for column in CURVE:
-        group.create_dataset(f"curve/{column}", data=result.curve[column].to_numpy())
+        _put(group, f"curve/{column}", result.curve[column].to_numpy())
     for name, value in result.weights.items():
-        group.create_dataset(f"weights/{name}", data=value)
+        _put(group, f"weights/{name}", value)
     if result.snapshots is not None:
-        group.create_dataset("snapshots", data=result.snapshots)
+        _put(group, "snapshots", result.snapshots)
+
+
+def _put(group: h5py.Group, name: str, values, dtype=None) -> None:
+    """Write an array, compressed unless it is so short that its index would outweigh it."""
+    values = np.asarray(values, dtype)
+    small = values.nbytes < 2000
+    how = {} if small else {"compression": "gzip", "shuffle": True}
+    group.create_dataset(name, data=values, dtype=dtype, **how)
 
 
 def read_run(path: str | Path, parameters: bool = True) -> RunResult:
@@ -174,11 +184,13 @@ def write_table_group(group: h5py.Group, table: Table) -> None:
         group.attrs[name] = value
     for column, values in table.frame.items():
         if values.dtype == object or pd.api.types.is_string_dtype(values):
-            group.create_dataset(column, data=values.to_list(), dtype=h5py.string_dtype())
+            text = [value.encode() for value in values]
+            length = max(1, *map(len, text)) if text else 1
+            _put(group, column, text, h5py.string_dtype("utf-8", length))
         else:
-            group.create_dataset(column, data=values.to_numpy(float))
+            _put(group, column, values.to_numpy(float))
     for name, values in table.arrays.items():
-        group.create_dataset(name, data=values)
+        _put(group, name, values)
 
 
 def measured(
@@ -307,27 +319,38 @@ def _open(path: str | Path):
         raise Damaged(path, str(error).splitlines()[0]) from error
 
 
-def _not_inside(group: h5py.Group) -> str:
-    """The name of a dataset below `group` whose bytes are elsewhere, or nowhere; '' if none is.
+def _not_inside(file: h5py.File) -> str:
+    """The name of what `file` lists and does not hold, or holds too much of; '' if there is none.
 
-    They may be in another file, or declared and never written, to fill the memory of who reads
-    them. No file that this project writes has such a dataset.
+    An array may be in another file, or declared and never written, or compressed beyond measure, to
+    fill the memory of who reads it, and a group within itself. No file of this project has such.
     """
-    size = group.file.id.get_filesize()
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            return f"{group.name}/{name}"
-        entry = group[name]
-        if isinstance(entry, h5py.Group):
-            if found := _not_inside(entry):
-                return found
-        elif (
-            not isinstance(entry, h5py.Dataset)
-            or entry.shape is None
-            or entry.external
-            or entry.is_virtual
-            or entry.nbytes > size
-        ):
-            return f"{group.name}/{name}"
+    left = max(MOST_BYTES, MOST_TIMES * file.id.get_filesize())
+    due: list[h5py.Group] = [file]
+    seen = set()
+    while due:
+        group = due.pop()
+        place = h5py.h5o.get_info(group.id).addr
+        if place in seen:
+            return group.name
+        seen.add(place)
+        for name in group:
+            where = f"{group.name}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                return where
+            entry = group[name]
+            if isinstance(entry, h5py.Group):
+                due.append(entry)
+                continue
+            if (
+                not isinstance(entry, h5py.Dataset)
+                or entry.shape is None
+                or entry.external
+                or entry.is_virtual
+                or (entry.size and not entry.id.get_storage_size())
+            ):
+                return where
+            left -= entry.nbytes
+            if left < 0:
+                return where
     return ""

@@ -43,7 +43,8 @@ def budgets(config: Config) -> dict[Run, int]:
 def listed(config: Config) -> list[Run]:
     """The runs that are curves of their own, not parts of a comparison of variants."""
     wanted = [study for study in STUDIES.values() if study.listed]
-    return list(dict.fromkeys(run for study in wanted for run, _ in study.runs(config)))
+    runs = dict.fromkeys(run for study in wanted for run, _ in study.runs(config))
+    return [run for run in runs if not run.variant]
 
 
 def drawn(config: Config) -> list[Run]:

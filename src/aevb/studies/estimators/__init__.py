@@ -142,6 +142,9 @@ class Estimators(Study):
             )
         }
 
+    def numbers(self, config):
+        return {"estimators": "studies.estimators.numbers:estimators"}
+
     def part(self):
         return "studies.estimators.findings:part"
 

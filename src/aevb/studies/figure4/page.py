@@ -29,10 +29,9 @@ from ...report.pages import TEMPLATES, filled
 from ...report.pictures import decode, manifold_latents
 from ...results import Gathered, RunResult, Table
 from ...results.words import label
-from . import STUDY, shipped
+from . import STUDY, shipped, unfolding
 from .encoding import WHITE
 
-PLANE = 3.0  # prior standard deviations from the middle of a map to its edge, at least
 COLOURS = [*Category10_10[:7], "black", *Category10_10[8:]]  # grey would be lost on the pictures
 TILES = 16  # decoded pictures from the top of a map to its foot
 #: the sources of a map that its script fills -> their columns
@@ -151,13 +150,58 @@ def _held(
     return about | {"frame": frame}, arrays, number(moved.max(), 3)
 
 
-def _model(run: RunResult, experiment: Experiment, encoded: Table | None, grid: int) -> dict:
+def _steps(gathered: Gathered, run: RunResult, encoded: Table | None) -> tuple[dict, dict]:
+    """What the slider through training shows, up to `run`: facts, and arrays by name. Both empty
+    where nothing was kept on the way."""
+    study, steps, arrays = gathered.study, [], {}
+    kept = gathered.of("unfolding")
+    along = sorted(STUDY.along(study).items(), key=lambda item: item[1])
+    earlier = [r.name for r, _ in along if r.base == run.experiment]
+    tables = [(gathered.runs[name], kept[name]) for name in earlier if name in kept]
+    if not tables or encoded is None:
+        return {}, {}
+    last = encoded.frame[: unfolding.POINTS]
+    whole = Table(last, {}, {"tiles": unfolding.tiles(run, unfolding.reach(last))})
+    sizes = {model.step_size for model, _ in [*tables, (run, whole)]}
+    for step, (model, table) in enumerate([*tables, (run, whole)]):
+        half = unfolding.reach(table.frame)
+        places = table.frame[["z1", "z2"]].to_numpy() / half
+        arrays[f"tiles.{step}"] = table.arrays["tiles"]
+        arrays[f"places.{step}"] = np.round(shipped.LEVELS * places).astype(np.int8)
+        bound = number(model.curve["test"].iloc[-1], LIKELIHOODS[model.likelihood].decimals)
+        said = f"{short(model.samples)} training samples, test bound {bound} nats"
+        said += f", step size {model.step_size:g}" if len(sizes) > 1 else ""
+        steps.append(f"{said}, plane to ±{half:.1f}")
+    about = {
+        "steps": steps,
+        "rows": unfolding.ROWS,
+        "columns": unfolding.columns(DATASETS[run.dataset].shape),
+        "colours": _colours(DATASETS[run.dataset], encoded.frame["label"])[: len(last)],
+    }
+    return {"unfolding": about}, arrays
+
+
+def _colours(known: Dataset, labels: pd.Series) -> list[str]:
+    """A colour of each point, as on the map."""
+    classes = sorted(labels.dropna().unique())
+    if not classes:
+        return [COLOURS[0]] * len(labels)
+    if not known.along and len(classes) <= len(COLOURS):
+        return [COLOURS[classes.index(label)] for label in labels]
+    place = (labels - classes[0]) / max(classes[-1] - classes[0], 1)
+    return [Viridis256[int(255 * value)] for value in place]
+
+
+def _model(
+    gathered: Gathered, run: RunResult, experiment: Experiment, encoded: Table | None, grid: int
+) -> dict:
     """What the page says of one model, and holds of it."""
-    z, reach = manifold_latents(grid), PLANE
-    if encoded is not None:
-        reach = max(PLANE, 1.05 * float(encoded.frame[["z1", "z2"]].abs().to_numpy().max()))
+    z, reach = manifold_latents(grid), unfolding.reach(encoded and encoded.frame)
     off = np.abs(shipped.decode(shipped.decoder(run), z) - decode(run.weights, z, run.likelihood))
     about, arrays, moved = _held(run, experiment, encoded)
+    steps, kept = _steps(gathered, run, encoded)
+    about |= {"reach": reach, **steps}
+    arrays |= kept
     return {
         "id": f"map-{run.experiment}",
         "name": label(run.experiment),
@@ -170,8 +214,8 @@ def _model(run: RunResult, experiment: Experiment, encoded: Table | None, grid: 
         "largest": number(off.max(), 4),
         "average": number(off.mean(), 5),
         "moved": moved,
-        "about": about | {"reach": reach},
-        "data": json.dumps(about | {"reach": reach, **shipped.packed(arrays)}),
+        "about": about,
+        "data": json.dumps(about | shipped.packed(arrays)),
     }
 
 
@@ -188,7 +232,8 @@ def render(gathered: Gathered, output: str | Path) -> None:
             lost.append(label(run.experiment))
             continue
         encoded = gathered.of("encoded").get(run.run.name)
-        model = _model(run, study.experiments[run.experiment], encoded, grids[run.experiment])
+        experiment = study.experiments[run.experiment]
+        model = _model(gathered, run, experiment, encoded, grids[run.experiment])
         plot, sources = _map(DATASETS[run.dataset], encoded, model["about"]["reach"])
         document.add_root(plot)
         names = ", ".join(sources)
