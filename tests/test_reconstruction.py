@@ -26,9 +26,9 @@ from aevb.report import pages
 from aevb.report.style import write
 from aevb.studies import STUDIES
 from aevb.studies.reconstruction import KIND, claims, figures, findings, loop, measure, numbers
-from aevb.studies.reconstruction.samples import components
+from aevb.studies.reconstruction.samples import Quality, components
 from aevb.studies.reconstruction.terms import TERMS, Term, bernoulli, mahalanobis
-from aevb.studies.reconstruction.work import grid
+from aevb.studies.reconstruction.work import grid, some
 
 STUDY = STUDIES[KIND]
 RUN = Run("mine", "aevb", 3, 0)
@@ -249,6 +249,41 @@ def test_bounds_and_errors_are_those_of_a_model_known_by_hand():
     with torch.no_grad():
         learned = measure.learned_variances(linear_model("floor"), x)
     assert learned["smallest"] == pytest.approx(1 + LEVEL**2) == learned["low"]
+
+
+def test_what_dequantisation_adds_on_average_is_taken_back():
+    x = torch.tensor([[0.25, 0.75], [0.5, 1.0]])
+    with torch.no_grad():
+        model = linear_model("dequantised")
+        model.parameters["encoder.hidden.weight"][:] = 1.0
+        model.parameters["encoder.output.weight"][0] = 1.0
+        found = measure.sampled(model, x, 2, np.random.default_rng(0))
+        codes = model.codes(x)
+        plain = measure.Model(TERMS["floor"], model.parameters, 16).codes(x + LEVEL / 2)
+        errors = measure.errors(model, x, np.random.default_rng(0))
+    torch.testing.assert_close(codes, plain)
+    squares = ((x.numpy() - (0.5 - LEVEL / 2)) ** 2).sum(1)
+    np.testing.assert_allclose(found.squares, [squares] * 2, rtol=1e-6)
+    assert errors["rmse"] == pytest.approx((squares.sum() / 4) ** 0.5)
+
+
+def test_images_measured_are_drawn_and_the_reference_is_of_as_many_as_there_are_samples():
+    images = torch.arange(1000.0)[:, None]
+    drawn = some(images, "digits", 100)
+    assert torch.equal(drawn, some(images, "digits", 100)) and len(drawn.unique()) == 100
+    assert drawn.max() > 500 and len(some(images[:50], "digits", 100)) == 50
+    train, test = normal(300, 64).sigmoid().float(), normal(100, 64, seed=1).sigmoid().float()
+    quality, axes = Quality("digits", train, test, 16), components(train.numpy())
+    expected = frechet(axes(train[:100].numpy()), axes(test.numpy()))
+    assert quality.data["frechet_data"] == pytest.approx(expected)
+
+
+def test_a_data_set_may_have_terms_of_its_own():
+    terms = ["continuous", "learned"]
+    loaded = study(models=[{**SMALL["models"][0], "terms": terms}])
+    [job] = STUDY.jobs(loaded)
+    assert [about["key"] for about in job.settings["terms"]] == terms
+    assert job.settings["first"] == "continuous"
 
 
 def test_the_bernoulli_is_read_in_both_ways():

@@ -34,6 +34,9 @@ class Model(Strict):
     )
     latent_dim: Size = Field(description="N_z")
     samples: Count = Field(description="training samples of every model")
+    terms: list[Annotated[str, AfterValidator(Name(TERMS))]] | None = Field(
+        None, min_length=1, description="its terms; those of the study unless given"
+    )
 
     def __str__(self):
         return self.experiment  # which is what an entry of a list is told apart by
@@ -46,7 +49,7 @@ class ReconstructionTerms(Strict):
 
     models: list[Model] = Field(
         min_length=1,
-        description="rows {experiment, latent_dim, samples}: what is trained with every term",
+        description="rows {experiment, latent_dim, samples, terms}: what is trained with the terms",
     )
     terms: list[Annotated[str, AfterValidator(Name(TERMS))]] | None = Field(
         None,
@@ -61,7 +64,9 @@ class ReconstructionTerms(Strict):
         "and one more at half of the samples",
     )
     datapoints: Annotated[int, BeforeValidator(whole), Field(ge=100, le=100_000)] = Field(
-        3000, description="first training and test images measured, at most, and samples compared"
+        3000,
+        description="training and test images measured, drawn at random, at most; as many samples "
+        "as test images are compared",
     )
     draws: Annotated[int, BeforeValidator(whole), Field(ge=2, le=1000)] = Field(
         5, description="z ~ q(z|x) per image measured"
@@ -69,6 +74,11 @@ class ReconstructionTerms(Strict):
     images: Annotated[int, BeforeValidator(whole), Field(ge=1, le=20)] = Field(
         5, description="reconstructions and samples drawn for each term"
     )
+
+
+def keys_of(part, model) -> list[str]:
+    """The keys of a model's terms; `part` is the section, or what was gathered of it."""
+    return list(model.terms or part.terms or TERMS)
 
 
 class TermsStudy(Study):
@@ -105,7 +115,7 @@ class TermsStudy(Study):
         return [
             self._job(config, model, keys)
             for model in part.models
-            for keys in self._packs(config, model, part.terms or list(TERMS))
+            for keys in self._packs(config, model, keys_of(part, model))
         ]
 
     def _packs(self, config, model: Model, keys: list[str]) -> list[list[str]]:
@@ -125,8 +135,9 @@ class TermsStudy(Study):
         experiment, training = config.experiments[name], config.training_of(name)
         place, data = "studies.reconstruction.work:work", experiment.dataset
         settings = {
-            KIND: part.model_dump(exclude={"models", "terms"}) | model.model_dump(),
-            "first": keys[0] if keys[0] == (part.terms or list(TERMS))[0] else "",
+            KIND: part.model_dump(exclude={"models", "terms"})
+            | model.model_dump(exclude={"terms"}),
+            "first": keys[0] if keys[0] == keys_of(part, model)[0] else "",
             "terms": [TERMS[key].about for key in keys],
             "classifier": weights_sha256(data) if DATASETS[data].original in TRAINED else "",
             "experiment": experiment.model_dump(),

@@ -9,6 +9,7 @@ from ...core.words import count, joined, number, plural, short
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label
+from . import keys_of
 from .samples import COMPONENTS
 from .terms import NOISE_SD, TERMS
 
@@ -108,7 +109,8 @@ def _sentences(gathered: Gathered, table: pd.DataFrame, crossed: pd.DataFrame) -
 def _diverged(gathered: Gathered, experiment: str, ended: set[str]) -> list[str]:
     """Which terms have no model that came to the end."""
     part = gathered.study.reconstruction_terms
-    gone = [TERMS[key].title for key in part.terms or TERMS if key not in ended]
+    [model] = [each for each in part.models if each.experiment == experiment]
+    gone = [TERMS[key].title for key in keys_of(part, model) if key not in ended]
     return [f"{label(experiment)}: every seed diverged of {joined(gone)}."] if gone else []
 
 

@@ -31,14 +31,26 @@ class Model(NamedTuple):
         """One grey level."""
         return 1 / self.scale
 
+    @property
+    def shift(self) -> float:
+        """What training added to a pixel on average: half a level if it is on dequantised images,
+        x + u level with u ~ U(0, 1). So the encoder is given x + shift where no u is drawn, and
+        the mean of x is the decoder's less the shift."""
+        return self.level / 2 if self.term.dequantise else 0.0
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        """The mean (n, D) of x, without noise of dequantisation, at the decoder's output."""
+        return self.term.mean(decoded) - self.shift
+
     def decode(self, z: Tensor) -> Tensor:
-        """The decoder's means (n, D) at z (n, N_z)."""
+        """The means (n, D) of x at z (n, N_z)."""
         parts = [nets.decode(part, self.parameters) for part in z.split(CHUNK)]
-        return torch.cat([self.term.mean(part) for part in parts])
+        return torch.cat([self.mean(part) for part in parts])
 
     def codes(self, x: Tensor) -> Tensor:
         """The mean of q(z|x), (n, N_z)."""
-        return torch.cat([nets.encode(part, self.parameters)[0] for part in x.split(CHUNK)])
+        parts = (x + self.shift).split(CHUNK)
+        return torch.cat([nets.encode(part, self.parameters)[0] for part in parts])
 
 
 class Sampled(NamedTuple):
@@ -89,7 +101,7 @@ def _chunks(
             kl = densities.kl_to_prior(mean, log_variance)
         decoded = nets.decode(z, p)
         own = term.log_density(part, decoded, model.level)
-        squares = (plain - term.mean(decoded)).square().sum(-1)
+        squares = (plain - model.mean(decoded)).square().sum(-1)
         other = [torch.full_like(own, torch.nan)] * 2
         if crossed:
             logits = (decoded.double(), logit_of_mean(decoded.sigmoid()))
@@ -112,7 +124,7 @@ def learned_variances(model: Model, x: Tensor) -> dict[str, float]:
     of q(z|x). Not a number where no variance is learned."""
     parts = []
     for part in x.split(CHUNK):
-        decoded = nets.decode(nets.encode(part, model.parameters)[0], model.parameters)
+        decoded = nets.decode(model.codes(part), model.parameters)
         parts.append(model.term.variance(decoded, model.level))
     if parts[0] is None:
         return dict.fromkeys(("smallest", "low"), np.nan)

@@ -37,7 +37,9 @@ class Quality:
     """Features of a data set, and what the distances of samples are measured to."""
 
     def __init__(self, dataset: str, train: Tensor, test: Tensor, scale: float):
-        """train and test (n, D): those measured; grey values over `scale`."""
+        """train and test (n, D): those measured, in random order; grey values over `scale`. The
+        distance depends on how many images there are, so that of training images, which stands
+        beside those of samples, is of as many as there are test images."""
         self.shape, self.test = DATASETS[dataset].shape, test.numpy()
         own = {"frechet": components(train.numpy())}
         if DATASETS[dataset].original in quality.TRAINED:
@@ -45,7 +47,8 @@ class Quality:
             own["features"] = lambda images: known.features(images * whole)  # white is 1 there
         self.features = own
         self.there = {name: feature(self.test) for name, feature in own.items()}
-        self.data = {f"{name}_data": value for name, value in self._to(train.numpy()).items()}
+        some = train[: len(test)].numpy()
+        self.data = {f"{name}_data": value for name, value in self._to(some).items()}
         self.data |= {"sharpness_data": high_frequency(self.test, self.shape)}
 
     def _to(self, images: np.ndarray) -> dict[str, float]:

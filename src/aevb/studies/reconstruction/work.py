@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from ... import results
 from ...config.sections import Experiment, Training
@@ -52,6 +53,13 @@ def grid(samples: int, points: int, batch: int) -> list[int]:
     return sorted({max(1, int(step)) for step in (*found, last / 2)})
 
 
+def some(images: Tensor, dataset: str, most: int) -> Tensor:
+    """`most` of the images (N, D) at most, in random order, the same for every term and seed: the
+    first of a file may be cleaner than the others, as those of MNIST's test images are."""
+    generator = stream("reconstruction-measured", dataset, 0, 0)
+    return images[torch.from_numpy(generator.permutation(len(images))[:most])]
+
+
 class Study:
     """One term on one data set; `arrays` are the images of its first seed."""
 
@@ -62,7 +70,9 @@ class Study:
         self.term, self.data = TERMS[key], data
         self.first = key == settings["first"]
         most = self.options["datapoints"]
-        self.train, self.test = data.train[:most], data.test[:most]
+        self.train, self.test = (
+            some(images, data.name, most) for images in (data.train, data.test)
+        )
         self.quality = Quality(data.name, self.train, self.test, data.scale)
         hidden, nz = settings["experiment"]["hidden"], self.options["latent_dim"]
         self.layout = nets.Layout(data.train.shape[1], hidden, nz, self.term.shaped_as)
