@@ -126,6 +126,16 @@ def _colour(key: str) -> str:
     return COLOURS["other" if sd is None else "fixed" if sd else "limit"]
 
 
+def _bars(values: dict[str, float], name: str) -> np.ndarray | None:
+    """Lengths (2, 1) of the bars down and up; the former ends above 0, as an axis is logarithmic.
+    None where there is no interval."""
+    middle = values[name]
+    down, up = middle - values[f"{name}_low"], values[f"{name}_high"] - middle
+    if np.isnan([down, up]).any():
+        return None
+    return np.array([[np.clip(down, 0, 0.9 * middle)], [max(up, 0)]])
+
+
 def _plane(axis, cases: dict, column: str) -> None:
     way = []
     for key, case in cases.items():
@@ -134,9 +144,8 @@ def _plane(axis, cases: dict, column: str) -> None:
         x, y = within("x", case.last["rmse"]), within("y", case.last[column])
         if TERMS[key].sd is not None:
             way.append((TERMS[key].sd, x["x"], y["y"]))
-        ends = [[y["y"] - y["y_low"]], [y["y_high"] - y["y"]]]
-        bars = None if np.isnan(ends).any() else np.clip(ends, 0, 0.9 * y["y"])
-        axis.errorbar(x["x"], y["y"], bars, fmt="none", ecolor=_colour(key), elinewidth=0.7)
+        bars = {"yerr": _bars(y, "y"), "xerr": _bars(x, "x")}
+        axis.errorbar(x["x"], y["y"], **bars, fmt="none", ecolor=_colour(key), elinewidth=0.7)
         place = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold"}
         axis.text(x["x"], y["y"], _letter(key), color=_colour(key), **place)
         axis.plot(x["x"], y["y"], alpha=0)  # for the limits of the axes

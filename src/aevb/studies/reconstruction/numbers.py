@@ -15,14 +15,15 @@ from .terms import TERMS, Term
 
 #: columns with an interval over seeds, and those of which the mean is enough
 ENDS = ["rmse", "noisy_rmse", "test", "common", "frechet", "frechet_codes", "features"]
-ENDS += ["features_codes"]
-MEANS = ["train", "kl", "sigma", "above", "code_sd", "sharpness", "test_se"]
+ENDS += ["features_codes", "code_sd"]
+MEANS = ["train", "kl", "sigma", "above", "sharpness", "test_se"]
 MEANS += ["frechet_data", "features_data", "sharpness_data"]
 CASE = ["experiment", "term", "seeds"]
-BERNOULLI = [*CASE[::2], "continuous", "same_logits", "same_mean"]
+BERNOULLI = [*CASE[::2], "continuous", "continuous_low", "continuous_high"]
+BERNOULLI += ["same_logits", "same_mean"]
 LOST = ("lost_logits", "lost_mean")  # nats
 VARIANCES = ["experiment", "term", "samples", "seeds", "smallest", "low"]
-VARIANCES += ["smallest_low", "smallest_high", "train", "test", "above"]
+VARIANCES += ["smallest_low", "smallest_high", "train", "test", "test_low", "test_high", "above"]
 
 
 class Case(NamedTuple):
@@ -119,7 +120,7 @@ def bernoulli(
             continue
         plain = found["bernoulli"].last
         row = {"experiment": experiment, "seeds": len(apart[LOST[0]])}
-        row |= {"continuous": found["continuous"].last["test"].mean()}
+        row |= within("continuous", found["continuous"].last["test"])
         row |= plain[["same_logits", "same_mean"]].mean().to_dict()
         for name, values in apart.items():
             row |= within(name, values)
@@ -132,7 +133,8 @@ def variances(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
     """One row per data set, term with learned variances and evaluation: geometric means over seeds
-    of the smallest variance (with its interval) and of the 1 per cent quantile; bounds."""
+    of the smallest variance (with its interval) and of the 1 per cent quantile; bounds, that
+    of test images with its interval."""
     rows = []
     for case in cases(gathered):
         if case.term.outputs == 1:
@@ -144,5 +146,6 @@ def variances(
             row["low"] = np.log(found["low"]).mean()
             logarithms = [name for name in row if name not in VARIANCES[:4]]
             row |= {name: np.exp(row[name]) for name in logarithms}
-            rows.append(row | found[["train", "test", "above"]].mean().to_dict())
+            row |= found[["train", "above"]].mean().to_dict() | within("test", found["test"])
+            rows.append(row)
     return pd.DataFrame(rows, columns=VARIANCES)
