@@ -98,7 +98,7 @@ def study(tmp_path):
 
 def test_committed_results_stay_readable():
     paths = sorted((ROOT / "results/reference").rglob("gathered.h5"))
-    assert len(paths) == 7
+    assert len(paths) == 8
     for path in paths:
         runs = results.read_gathered(path).runs
         assert runs and all(len(run.code_sha256) == 64 for run in runs.values())
