@@ -116,10 +116,7 @@ def _label(given: pd.DataFrame) -> Tabular:
             "N_z": f"{row['latent_dim']}",
             "label": ("without", "with")[row["label"]],
             "bound": _span(row, "bound", 1),
-            "KL": _span(row, "kl", 1),
-            "log p(x|y)": _span(row, "given", 1) if row["label"] else "–",
             "log p(x)": _span(row, "log_p", 1),
-            "p(y|x) right, %": _span(row, "accuracy", 0, 100),
             "linear, %": _span(row, "linear", 0, 100),
             "neighbours, %": _span(row, "near", 0, 100),
         }

@@ -25,10 +25,10 @@ BLOCKS = [
     ("details", ("More numbers", [("table", "reconstruction_more")])),
 ]
 #: columns of the tables: heading -> column and decimals
-FIRST = {"RMSE": ("rmse", 4), "own bound": ("test", 1), "common bound": ("common", 1)}
-FIRST |= {"samples": ("frechet", 3), "from codes": ("frechet_codes", 3)}
-FIRST |= {"in features": ("features", 1)}
-MORE = {"noisy input": ("noisy_rmse", 4), "features from codes": ("features_codes", 1)}
+FIRST = {"RMSE": ("rmse", 3), "own bound": ("test", 0), "common bound": ("common", 0)}
+FIRST |= {"samples": ("frechet", 1)}
+MORE = {"noisy input": ("noisy_rmse", 3), "from codes": ("frechet_codes", 1)}
+MORE |= {"in features": ("features", 0), "features from codes": ("features_codes", 1)}
 MORE |= {"code sd": ("code_sd", 2)}
 MEANS = {"training bound": ("train", 1), "KL": ("kl", 1), "σ": ("sigma", 4)}
 MEANS |= {"high frequencies": ("sharpness", 3)}
