@@ -556,6 +556,7 @@ def test_estimators_are_drawn_against_their_reference(full):
     assert len(set(map(look, ESTIMATORS))) == len(list(ESTIMATORS))
 
 
+@pytest.mark.slow
 def test_equal_results_give_equal_bytes(full_path, tmp_path):
     for name in plan.figures(config.load(FULL)):
         first, second = (

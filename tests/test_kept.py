@@ -224,6 +224,7 @@ def runs(folder):
     return {path.name: path.read_bytes() for path in folder.glob("results/runs/*/*.h5")}
 
 
+@pytest.mark.slow
 def test_snakemake_makes_what_is_missing_and_says_what_it_replaces(study):
     before = runs(study)  # Snakemake has no record of them
     lost = "aevb-nz2-seed0.h5"
