@@ -339,6 +339,7 @@ def test_snakemakes_own_report(study, tmp_path):
     assert "Figure 5: random samples" in page and "curves.csv" in page
 
 
+@pytest.mark.slow
 def test_interrupted_as_by_ctrl_c_it_resumes_to_the_same_numbers(study, tmp_path):
     _, made, _ = study
     runs = sorted(
