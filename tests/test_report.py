@@ -27,7 +27,7 @@ from synthetic import (
 )
 
 from aevb import config, results
-from aevb.core.words import count, joined, number, plural
+from aevb.core.words import count, joined, number, plural, span, span_of
 from aevb.learners import LEARNERS
 from aevb.paper.comparison import comparison, missing_curves
 from aevb.pipeline import plan
@@ -673,6 +673,13 @@ def test_how_the_paper_counts_is_computed(full):
             f"{15 * n_train:,}, 15 Ntrain" in text
         )
     assert "10 leapfrog steps + 5 updates" in text and "90 % acceptance" in text
+
+
+def test_a_mean_stands_with_its_interval_where_it_has_one():
+    assert span(-1.234, -1.5, 2, 1, True) == "−1.2 [−1.5, +2.0]"
+    assert span(1, np.nan, np.nan) == "1.00" and span(np.nan, np.nan, np.nan) == "–"
+    row = pd.Series({"gap": 0.5, "gap_low": 0.25, "gap_high": 0.75})
+    assert span_of(row, "gap", 1) == "0.5 [0.2, 0.8]"
 
 
 def test_the_graded_estimators_hold_their_numbers(full, full_path):

@@ -18,6 +18,17 @@ def number(value: float, digits: int = 2, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def span(mean: float, low: float, high: float, digits: int = 2, sign: bool = False) -> str:
+    """'1.23 [1.10, 1.36]': a mean and its interval; the mean alone where there is none."""
+    said, *ends = (number(value, digits, sign) for value in (mean, low, high))
+    return f"{said} [{', '.join(ends)}]" if np.isfinite(low) else said
+
+
+def span_of(row, name: str, digits: int = 2, sign: bool = False) -> str:
+    """`span` of the attributes NAME, NAME_low and NAME_high of `row`."""
+    return span(*(getattr(row, f"{name}{end}") for end in ("", "_low", "_high")), digits, sign)
+
+
 def short(samples: int) -> str:
     """100000000 -> '1e8', 500000 -> '5e5', 1234567 -> '1.23457e6'."""
     mantissa, exponent = f"{samples:.6e}".split("e")

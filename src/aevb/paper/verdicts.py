@@ -34,7 +34,7 @@ The effect shown is that of the weakest case: the check that supports the claim 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +69,24 @@ def interval(check: Check) -> tuple[float, float, float]:
     ].mean(axis=1)
     low, high = mean + widen * (np.quantile(resampled, [0.025, 0.975]) - mean)
     return mean, float(low), float(high)
+
+
+def student(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and its 95 % interval by Student's t; no interval for one value."""
+    values = np.asarray(values, float)
+    mean, n = values.mean(), len(values)
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else np.nan
+    return float(mean), float(mean - half), float(mean + half)
+
+
+def named(name: str, ends: Iterable[float]) -> dict[str, float]:
+    """Columns NAME, NAME_low and NAME_high of a mean and its interval."""
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+
+
+def over_seeds(name: str, values: Sequence[float]) -> dict[str, float]:
+    """`named` mean and `interval` of one value per seed."""
+    return named(name, interval(Check(name, list(values))))
 
 
 def kind(check: Check) -> str:

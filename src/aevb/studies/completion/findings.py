@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from ...core.words import number, plural
+from ...core.words import number, plural, span_of
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label, trained
@@ -26,9 +25,7 @@ HEADS = {  # of the table
 
 def _ratio(row, name: str) -> str:
     """'1.23 [1.10, 1.36]'."""
-    low, high = getattr(row, f"ratio_{name}_low"), getattr(row, f"ratio_{name}_high")
-    within = f" [{number(low)}, {number(high)}]" if np.isfinite(low) else ""
-    return f"{number(getattr(row, f'ratio_{name}'))}{within}"
+    return span_of(row, f"ratio_{name}")
 
 
 def _named(row) -> str:

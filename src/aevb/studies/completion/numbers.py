@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from ...data import DATASETS
-from ...paper.verdicts import Check, interval
+from ...paper.verdicts import Check, interval, named
 from ...results import Gathered
 from ...results.words import label
 from . import STUDY, Task
@@ -109,8 +109,7 @@ def shape_of(study, experiment: str) -> tuple[int, int]:
 
 def _summed(name: str, values: np.ndarray, scale=np.asarray) -> dict[str, float]:
     """Mean over seeds and its interval, as verdicts have them."""
-    ends = (float(scale(end)) for end in interval(Check("", list(values))))
-    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+    return named(name, (float(scale(end)) for end in interval(Check("", list(values)))))
 
 
 def completion(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...core.words import number, plural, short
+from ...core.words import number, plural, short, span
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label
@@ -59,12 +59,9 @@ def _facts(gathered: Gathered, given: pd.DataFrame, completed: pd.DataFrame) -> 
     }
 
 
-def _span(row, name: str, digits: int, scale: float = 1.0, sign: bool = False) -> str:
+def _span(row, name: str, digits: int, scale: float = 1.0) -> str:
     """'-180.1 [-184.2, -176.0]'."""
-    mean, low, high = (scale * row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if not np.isfinite(low):
-        return number(mean, digits, sign)
-    return f"{number(mean, digits, sign)} [{number(low, digits)}, {number(high, digits)}]"
+    return span(*(scale * row[f"{name}{end}"] for end in ("", "_low", "_high")), digits)
 
 
 def _label_said(given: pd.DataFrame) -> list[str]:
@@ -105,9 +102,7 @@ def _completed_said(completed: pd.DataFrame) -> list[str]:
 
 
 def _loss(row) -> str:
-    low, high = (number(row[name], 1) for name in ("low", "high"))
-    within = f" [{low}, {high}]" if np.isfinite(row["low"]) else ""
-    return f"{number(row['nll'], 1)}{within}"
+    return span(row["nll"], row["low"], row["high"], 1)
 
 
 def _label(given: pd.DataFrame) -> Tabular:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ...data import DATASETS
+from ...paper.verdicts import named, student
 from ...results import Gathered
 
 #: the models of the second table, method and measure, for people
@@ -37,16 +37,8 @@ QUADRANTS += ["points_se", "mc_se", "more", "more_low", "more_high", "more_se", 
 QUADRANTS += ["epsilon", "ahead", "ahead_low", "ahead_high", "published"]
 
 
-def student(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by Student's t; no interval for one value."""
-    values = np.asarray(values, float)
-    mean, n = values.mean(), len(values)
-    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else np.nan
-    return float(mean), float(mean - half), float(mean + half)
-
-
 def _with(name: str, values: Sequence[float]) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), student(values), strict=True))
+    return named(name, student(values))
 
 
 def _numbered(gathered: Gathered, kind: str) -> dict[int, pd.DataFrame]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...core.words import number, plural
+from ...core.words import number, plural, span, span_of
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from . import METHODS
@@ -59,27 +59,15 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     return Part(facts, tables, [section], findings=findings)
 
 
-def span(row, name: str, digits: int = 2) -> str:
-    """'1.23 [1.10, 1.36]'."""
-    return within(*(getattr(row, f"{name}{end}") for end in ("", "_low", "_high")), digits)
-
-
-def within(mean: float, low: float, high: float, digits: int = 2, sign: bool = False) -> str:
-    """'1.23 [1.10, 1.36]', without brackets where there is no interval."""
-    if not np.isfinite(low):
-        return number(mean, digits, sign)
-    ends = ", ".join(number(value, digits, sign) for value in (low, high))
-    return f"{number(mean, digits, sign)} [{ends}]"
-
-
 def _adds_up(terms: pd.DataFrame) -> str:
     """Whether both terms add up, and what the VAE's divergence is made of."""
     [vae] = terms[(terms["method"] == "beta_vae") & (terms["weight"] == 1)].itertuples()
     worst = (terms["residual"] / terms["residual_se"]).abs().max()
     return (
-        f"Of the VAE's E KL(q(z|x) ‖ p(z)) of {span(vae, 'kl')} nats {span(vae, 'information')} "
-        f"are I(x; z), {span(vae, 'correlation')} total correlation, and {span(vae, 'own')} the "
-        "latent variables' own. The terms, from samples of their own, miss the exact mean by "
+        f"Of the VAE's E KL(q(z|x) ‖ p(z)) of {span_of(vae, 'kl')} nats "
+        f"{span_of(vae, 'information')} are I(x; z), {span_of(vae, 'correlation')} total "
+        f"correlation, and {span_of(vae, 'own')} the latent variables' own. The "
+        "terms, from samples of their own, miss the exact mean by "
         f"{number(terms['residual'].abs().max(), 3)} nats at most, {number(worst, 1)} standard "
         "errors of Monte Carlo at most."
     )
@@ -91,9 +79,10 @@ def _price(trained: pd.DataFrame, terms: pd.DataFrame) -> str:
     rows = rows[rows["method"] == "beta_vae"].set_index("weight")
     vae, most = rows.loc[1], rows.iloc[-1]
     return (
-        f"From beta = 1 to {rows.index[-1]:g} I(x; z) goes from {span(vae, 'information')} to "
-        f"{span(most, 'information')} nats, the reconstruction error from {span(vae, 'error')} to "
-        f"{span(most, 'error')}, MIG from {span(vae, 'mig')} to {span(most, 'mig')}."
+        f"From beta = 1 to {rows.index[-1]:g} I(x; z) goes from {span_of(vae, 'information')} to "
+        f"{span_of(most, 'information')} nats, the reconstruction error from "
+        f"{span_of(vae, 'error')} to {span_of(most, 'error')}, MIG from "
+        f"{span_of(vae, 'mig')} to {span_of(most, 'mig')}."
     )
 
 
@@ -101,8 +90,8 @@ def _bought(trained: pd.DataFrame, terms: pd.DataFrame) -> str:
     """beta-VAE from its smallest to its largest weight."""
     rows = trained.merge(terms, on=["method", "weight"])
     listed = "; ".join(
-        f"beta = {row.weight:g}: {span(row, 'information')}, {span(row, 'error')}, "
-        f"{span(row, 'mig')} and {span(row, 'vote')}"
+        f"beta = {row.weight:g}: {span_of(row, 'information')}, {span_of(row, 'error')}, "
+        f"{span_of(row, 'mig')} and {span_of(row, 'vote')}"
         for row in rows[rows["method"] == "beta_vae"].itertuples()
     )
     return (
@@ -113,8 +102,8 @@ def _bought(trained: pd.DataFrame, terms: pd.DataFrame) -> str:
 def _ratio(terms: pd.DataFrame) -> str:
     """What the discriminator knows of the total correlation."""
     listed = "; ".join(
-        f"gamma = {row.weight:g}: {span(row, 'density_ratio')} where it is "
-        f"{span(row, 'correlation')}"
+        f"gamma = {row.weight:g}: {span_of(row, 'density_ratio')} where it is "
+        f"{span_of(row, 'correlation')}"
         for row in terms[terms["method"] == "factor_vae"].itertuples()
     )
     return f"FactorVAE's discriminator takes the total correlation, in nats, for: {listed}."
@@ -124,9 +113,9 @@ def _best(trained: pd.DataFrame, told: pd.DataFrame) -> str:
     """What the best latent variable says of each factor, where MIG is highest."""
     best = trained.loc[trained["mig"].idxmax()]
     rows = told[(told["method"] == best["method"]) & (told["weight"] == best["weight"])]
-    listed = ", ".join(f"{row.factor} {span(row, 'best')}" for row in rows.itertuples())
+    listed = ", ".join(f"{row.factor} {span_of(row, 'best')}" for row in rows.itertuples())
     return (
-        f"The highest mean MIG is {span(best, 'mig')}, of {NAMES[best['method']]} with "
+        f"The highest mean MIG is {span_of(best, 'mig')}, of {NAMES[best['method']]} with "
         f"{METHODS[best['method']]} = {best['weight']:g}. The share of a factor's entropy that its "
         f"best latent variable says there: {listed}."
     )
@@ -136,7 +125,7 @@ def _equal(same: pd.DataFrame) -> str:
     listed = "; ".join(
         f"gamma = {weight:g}: "
         + " and ".join(
-            within(*each[["difference", "low", "high"]], 2, True) for _, each in rows.iterrows()
+            span(*each[["difference", "low", "high"]], 2, True) for _, each in rows.iterrows()
         )
         for weight, rows in same.groupby("gamma")
     )
@@ -148,7 +137,7 @@ def _spread(spread: pd.DataFrame) -> list[str]:
         return []
     listed = "; ".join(
         f"{row.metric} of {row.method} {number(row.sd_seeds)} against {number(row.sd_weights)}, "
-        f"a share of {within(row.share, row.low, row.high)}"
+        f"a share of {span(row.share, row.low, row.high)}"
         for row in spread.itertuples()
     )
     return [
@@ -161,7 +150,7 @@ def _cells(frame: pd.DataFrame, names: dict[str, str]) -> Tabular:
     """A row per setting: `names` are columns and what they are called."""
     rows = [
         {"model": NAMES[row.method], "weight": f"{METHODS[row.method]} = {row.weight:g}"}
-        | {title: span(row, name) for name, title in names.items()}
+        | {title: span_of(row, name) for name, title in names.items()}
         for row in frame.itertuples()
     ]
     return tabular(rows, "model")
@@ -180,7 +169,7 @@ def _told(told: pd.DataFrame) -> Tabular:
     rows = []
     for (method, weight), each in told.groupby(["method", "weight"], sort=False):
         row = {"model": NAMES[method], "weight": f"{METHODS[method]} = {weight:g}"}
-        rows.append(row | {part.factor: span(part, "best") for part in each.itertuples()})
+        rows.append(row | {part.factor: span_of(part, "best") for part in each.itertuples()})
     return tabular(rows, "model")
 
 
@@ -189,7 +178,7 @@ def _differences(same: pd.DataFrame) -> Tabular:
         {
             "gamma": f"{row.gamma:g}",
             "metric": row.metric,
-            "FactorVAE less beta-VAE": within(row.difference, row.low, row.high, 2, True),
+            "FactorVAE less beta-VAE": span(row.difference, row.low, row.high, 2, True),
             "beyond": f"{row.beyond} of {row.seeds}",
         }
         for row in same.itertuples()
@@ -204,7 +193,7 @@ def _shares(spread: pd.DataFrame) -> Tabular:
             "metric": row.metric,
             "sd over seeds": number(row.sd_seeds),
             "sd over weights": number(row.sd_weights),
-            "share of seeds": within(row.share, row.low, row.high),
+            "share of seeds": span(row.share, row.low, row.high),
         }
         for row in spread.itertuples()
     ]

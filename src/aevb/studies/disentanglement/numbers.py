@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ...paper.verdicts import Check, interval
+from ...paper.verdicts import Check, interval, over_seeds
 from ...results import Gathered
 from . import KIND, STUDY, Setting
 from .sprites import FACTORS
@@ -44,17 +44,10 @@ def of_method(gathered: Gathered, method: str) -> dict[float, pd.DataFrame]:
     return {setting.weight: frame for setting, frame in found if setting.method == method}
 
 
-def over_seeds(values: Sequence[float], name: str) -> dict[str, float]:
-    """Mean and its 95 % interval, as columns."""
-    return dict(
-        zip((name, f"{name}_low", f"{name}_high"), interval(Check("", list(values))), strict=True)
-    )
-
-
 def _averaged(setting: Setting, frame: pd.DataFrame, names: Sequence[str]) -> dict:
     row = {**setting._asdict(), "seeds": len(frame)}
     for name in names:
-        row |= over_seeds(frame[name], name)
+        row |= over_seeds(name, frame[name])
     return row
 
 
@@ -93,8 +86,8 @@ def told(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = (
         shares = np.sort(gathered.of(KIND)[setting.name].arrays["shares"], axis=1)
         for k, factor in enumerate(FACTORS):
             row = {**setting._asdict(), "factor": factor, "seeds": len(shares)}
-            row |= over_seeds(shares[:, -1, k], "best")
-            rows.append(row | over_seeds(shares[:, -1, k] - shares[:, -2, k], "gap"))
+            row |= over_seeds("best", shares[:, -1, k])
+            rows.append(row | over_seeds("gap", shares[:, -1, k] - shares[:, -2, k]))
     return pd.DataFrame(rows, columns=TOLD)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...core.words import number, plural, short
+from ...core.words import number, plural, short, span
 from ...models.quality import classifier
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
@@ -28,9 +28,7 @@ RADFORD = (2e-4, 0.5)  # step size and beta_1 of Radford et al. (2015)
 
 def within(row, name: str = "value", digits: int = 2, ends: tuple[str, str] = ("low", "high")):
     """'1.23 [1.10, 1.36]': mean and interval over seeds."""
-    low, high = (row[end] for end in ends)
-    interval = f" [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else ""
-    return f"{number(row[name], digits)}{interval}"
+    return span(*(row[key] for key in (name, *ends)), digits)
 
 
 def _of(row, name: str) -> str:

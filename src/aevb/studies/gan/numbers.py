@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ...paper.verdicts import student
 from ...results import Gathered
-from ..weights.numbers import student
 from .columns import METHODS, SAMPLED
 
 #: with intervals over seeds: share of high frequencies relative to the test images', and so on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...core.words import number, plural, short
+from ...core.words import number, plural, short, span_of
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label
@@ -16,14 +16,7 @@ NAMES = {"bound": "bound", "log_p": "log p(x)"}
 
 def spread(row, name: str) -> str:
     """'1.23 [1.10, 1.36] ± 0.20': mean, interval over seeds, half that over test points."""
-    low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
-    within = f" [{number(low)}, {number(high)}]" if np.isfinite(low) else ""
-    return f"{number(getattr(row, name))}{within} ± {number(getattr(row, f'{name}_points'))}"
-
-
-def _between(row, name: str) -> str:
-    """'1.23 [1.10, 1.36]'."""
-    return spread(row, name).partition(" ±")[0]
+    return f"{span_of(row, name)} ± {number(getattr(row, f'{name}_points'))}"
 
 
 def _last(frame: pd.DataFrame) -> pd.DataFrame:
@@ -35,15 +28,15 @@ def _said(table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
     said = []
     for algorithm, rows in _last(table).groupby("algorithm", sort=False):
         listed = "; ".join(
-            f"N_z = {row.latent_dim}: {_between(row, 'approximation')} and "
-            f"{_between(row, 'amortisation')}"
+            f"N_z = {row.latent_dim}: {span_of(row, 'approximation')} and "
+            f"{span_of(row, 'amortisation')}"
             for row in rows.itertuples()
         )
         said.append(f"{algorithm}, approximation and amortisation gap in nats: {listed}.")
     listed = "; ".join(
-        f"N_z = {row.latent_dim}: {_between(row, 'bound')}, of which log p(x) "
-        f"{_between(row, 'log_p')}, approximation {_between(row, 'approximation')}, amortisation "
-        f"{_between(row, 'amortisation')}"
+        f"N_z = {row.latent_dim}: {span_of(row, 'bound')}, of which log p(x) "
+        f"{span_of(row, 'log_p')}, approximation {span_of(row, 'approximation')}, amortisation "
+        f"{span_of(row, 'amortisation')}"
         for row in _last(apart).itertuples()
     )
     said.append(f"AEVB's bound minus wake-sleep's: {listed}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ...core import words
 from ...core.words import number, plural
 from ...marginal import ESTIMATORS
 from ...paper.facts import PAPER_DRAWS
@@ -15,10 +16,7 @@ from ...results.words import label
 
 def span(row, name: str, low: str, high: str, digits: int = 3) -> str:
     """'0.023 [0.010, 0.036]'."""
-    mean, ends = number(getattr(row, name), digits), (getattr(row, low), getattr(row, high))
-    if not np.isfinite(ends).all():
-        return mean
-    return f"{mean} [{', '.join(number(value, digits) for value in ends)}]"
+    return words.span(*(getattr(row, key) for key in (name, low, high)), digits)
 
 
 def _reached(learned: pd.DataFrame) -> list[str]:

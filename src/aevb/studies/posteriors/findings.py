@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...core.words import joined, number, plural, short
+from ...core.words import joined, number, plural, short, span_of
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label
@@ -53,24 +53,15 @@ def _facts(gathered: Gathered) -> dict:
     }
 
 
-def _span(row, name: str, digits: int = 2, sign: bool = False) -> str:
-    """'-180.1 [-184.2, -176.0]'."""
-    mean, low, high = (getattr(row, f"{name}{end}") for end in ("", "_low", "_high"))
-    if not np.isfinite(mean):
-        return "–"
-    ends = ", ".join(number(value, digits, sign) for value in (low, high))
-    return number(mean, digits, sign) + (f" [{ends}]" if np.isfinite(low) else "")
-
-
 def _gains(found: pd.DataFrame) -> str:
     said = []
     for nz, rows in found.groupby("latent_dim"):
         first = rows[rows["gain"].isna()]
         listed = "; ".join(
-            f"{name_of(row.family, row.k, row.gradient)} {_span(row, 'gain', sign=True)}"
+            f"{name_of(row.family, row.k, row.gradient)} {span_of(row, 'gain', sign=True)}"
             for row in rows[rows["gain"].notna()].itertuples()
         )
-        base = f" of {_span(first.iloc[0], 'log_p')}" if len(first) else ""
+        base = f" of {span_of(first.iloc[0], 'log_p')}" if len(first) else ""
         said.append(f"N_z = {nz}, over the diagonal q's{base}: {listed}")
     return f"log p(x) in nats: {'. '.join(said)}."
 
@@ -79,9 +70,9 @@ def _closed(gaps: pd.DataFrame) -> str:
     said = []
     for nz, rows in gaps.groupby("latent_dim"):
         by = {row.family: row for row in rows.itertuples()}
-        shares = joined(f"{each} {_span(by[each], 'share')}" for each in FLOWS)
+        shares = joined(f"{each} {span_of(by[each], 'share')}" for each in FLOWS)
         said.append(
-            f"N_z = {nz}: the best diagonal Gaussian leaves {_span(by['diagonal'], 'gap')} nats, "
+            f"N_z = {nz}: the best diagonal Gaussian leaves {span_of(by['diagonal'], 'gap')} nats, "
             f"of which the share that flows close is {shares}"
         )
     return f"On one decoder, q fitted to each test point: {'. '.join(said)}."
@@ -91,7 +82,7 @@ def _signal(signals: pd.DataFrame) -> str:
     said = []
     for nz, rows in signals.groupby("latent_dim"):
         listed = [
-            f"{gradient} " + joined(f"{_span(row, 'ratio')} at k = {row.k}" for row in own)
+            f"{gradient} " + joined(f"{span_of(row, 'ratio')} at k = {row.k}" for row in own)
             for gradient in ("plain", "doubly")
             if (own := [*rows[rows["gradient"] == gradient].sort_values("k").itertuples()])
         ]
@@ -118,9 +109,9 @@ def _models(found: pd.DataFrame) -> Tabular:
         {
             "N_z": f"{row.latent_dim}",
             "model": name_of(row.family, row.k, row.gradient),
-            "log p(x)": _span(row, "log_p"),
-            "gain": _span(row, "gain", sign=True),
-            "bound": _span(row, "bound"),
+            "log p(x)": span_of(row, "log_p"),
+            "gain": span_of(row, "gain", sign=True),
+            "bound": span_of(row, "bound"),
             "by": row.method,
             "MC error": number(row.log_p_se, 3),
             "last tenfold": number(row.tenfold, 3),
@@ -137,8 +128,8 @@ def _gaps(gaps: pd.DataFrame) -> Tabular:
         {
             "N_z": f"{row.latent_dim}",
             "family": row.family,
-            "gap": _span(row, "gap", 3),
-            "share closed": _span(row, "share"),
+            "gap": span_of(row, "gap", 3),
+            "share closed": span_of(row, "share"),
             "log p(x) by": row.method,
             "last tenfold": number(row.loose, 3),
             "last quarter": number(row.late, 3),
@@ -154,7 +145,7 @@ def _signals(signals: pd.DataFrame) -> Tabular:
             "N_z": f"{row.latent_dim}",
             "k": f"{row.k}",
             "gradient": row.gradient,
-            "signal to noise": _span(row, "ratio", 3),
+            "signal to noise": span_of(row, "ratio", 3),
         }
         for row in signals.itertuples()
     ]

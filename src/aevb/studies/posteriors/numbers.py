@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ...paper.verdicts import Check, interval
+from ...paper.verdicts import over_seeds
 from ...results import Gathered
 from . import FLOWS, TABLE
 
@@ -109,11 +109,6 @@ def points_se(values: np.ndarray) -> float:
     return values.mean(0).std(ddof=1) / values.shape[1] ** 0.5
 
 
-def _with(name: str, values: Sequence[float]) -> dict[str, float]:
-    ends = interval(Check("", list(values)))
-    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
-
-
 def posteriors(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()
 ) -> pd.DataFrame:
@@ -135,11 +130,11 @@ def posteriors(
         first = baseline(found, model.latent_dim)
         row = dict(zip(MODEL, model.key, strict=True))
         row |= dict(zip(("seeds", "points"), model.log_p.shape, strict=True))
-        row |= _with("log_p", model.log_p.mean(1))
+        row |= over_seeds("log_p", model.log_p.mean(1))
         row["log_p_points_se"] = points_se(model.log_p)
-        row |= _with("bound", model.bounds["encoder"].mean(1))
+        row |= over_seeds("bound", model.bounds["encoder"].mean(1))
         if first is not None and first is not model:
-            row |= _with("gain", gain(model, first, careful=False))
+            row |= over_seeds("gain", gain(model, first, careful=False))
             row["gain_points_se"] = points_se(model.log_p - first.log_p)
         own, best = model.own, model.best
         row |= {"method": model.method, "log_p_se": 0.0, "tenfold": 0.0, "k_hat_bad": 0.0}
@@ -213,9 +208,9 @@ def gaps(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = (
         row = {"latent_dim": each.latent_dim, "family": each.family, "seeds": len(each.gap)}
         row |= {"points": each.points, "method": each.method, "loose": each.loose.max()}
         row |= {"gap_points_se": points_se(each.each[0]), "late": each.late.mean()}
-        row |= _with("gap", each.gap)
+        row |= over_seeds("gap", each.gap)
         if each.family in FLOWS:
-            row |= _with("share", each.share()) | {"share_points_se": each.share_se}
+            row |= over_seeds("share", each.share()) | {"share_points_se": each.share_se}
         rows.append(row)
     return pd.DataFrame(rows, columns=GAPS)
 
@@ -243,7 +238,8 @@ def gradients(
     """One row per N_z, k and gradient: the ratio of signal to noise of the encoder's gradient, mean
     over seeds with its 95 % interval."""
     rows = [
-        {"latent_dim": nz, "k": k, "gradient": name, "seeds": len(values)} | _with("ratio", values)
+        {"latent_dim": nz, "k": k, "gradient": name, "seeds": len(values)}
+        | over_seeds("ratio", values)
         for (nz, k, name), values in ratios(gathered).items()
     ]
     return pd.DataFrame(rows, columns=SIGNALS)

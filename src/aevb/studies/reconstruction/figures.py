@@ -11,12 +11,13 @@ from matplotlib.lines import Line2D
 
 from ...core.words import count
 from ...data import DATASETS
+from ...paper.verdicts import over_seeds
 from ...report.pictures import tile
 from ...report.style import DASHES, WIDTH, make_room, settle, style, value_range
 from ...results import Gathered
 from ...results.words import label
 from . import KIND
-from .numbers import by_experiment, within
+from .numbers import by_experiment
 from .terms import TERMS
 
 #: of marks: VAEs of a fixed distance and their limit, and all others
@@ -141,7 +142,7 @@ def _plane(axis, cases: dict, column: str) -> None:
     for key, case in cases.items():
         if case.last[column].isna().all():
             continue
-        x, y = within("x", case.last["rmse"]), within("y", case.last[column])
+        x, y = over_seeds("x", case.last["rmse"]), over_seeds("y", case.last[column])
         if TERMS[key].sd is not None:
             way.append((TERMS[key].sd, x["x"], y["y"]))
         bars = {"yerr": _bars(y, "y"), "xerr": _bars(x, "x")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...core.words import count, joined, number, plural, short
+from ...core.words import count, joined, number, plural, short, span_of
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label
@@ -67,13 +67,6 @@ def _facts(gathered: Gathered) -> dict:
     }
 
 
-def span(row, name: str, digits: int) -> str:
-    """'-180.1 [-184.2, -176.0]'; without an interval where there is none."""
-    low, high = (getattr(row, f"{name}_{end}") for end in ("low", "high"))
-    mean = number(getattr(row, name), digits)
-    return f"{mean} [{number(low, digits)}, {number(high, digits)}]" if np.isfinite(low) else mean
-
-
 def _sentences(gathered: Gathered, table: pd.DataFrame, crossed: pd.DataFrame) -> list[str]:
     """For each data set: the extremes, the autoencoder, and the continuous Bernoulli."""
     said = []
@@ -86,30 +79,30 @@ def _sentences(gathered: Gathered, table: pd.DataFrame, crossed: pd.DataFrame) -
         high = max(bounds, key=lambda row: row.common, default=None)
         common = high and (
             f"the best bound under the common likelihood that of {_title(high)}, "
-            f"{span(high, 'common', 1)} nats; "
+            f"{span_of(high, 'common', 1)} nats; "
         )
         said.append(
             f"{name}: the smallest error is that of {_title(best['rmse'])}, RMSE "
-            f"{span(best['rmse'], 'rmse', 4)}; {common or ''}the samples nearest "
+            f"{span_of(best['rmse'], 'rmse', 4)}; {common or ''}the samples nearest "
             f"to test images are those of {_title(best['frechet'])}, distance "
-            f"{span(best['frechet'], 'frechet', 3)} (training images: "
+            f"{span_of(best['frechet'], 'frechet', 3)} (training images: "
             f"{number(best['frechet'].frechet_data, 3)})."
         )
         if "autoencoder" in by:
             own = by["autoencoder"]
             said.append(
-                f"{name}: the autoencoder has RMSE {span(own, 'rmse', 4)}. Its samples of the "
-                f"prior are at {span(own, 'frechet', 3)}, those of a Gaussian fitted to its "
-                f"codes at {span(own, 'frechet_codes', 3)}; the root mean square of its codes is "
-                f"{span(own, 'code_sd', 2)}, where the prior has 1."
+                f"{name}: the autoencoder has RMSE {span_of(own, 'rmse', 4)}. Its samples of the "
+                f"prior are at {span_of(own, 'frechet', 3)}, those of a Gaussian fitted to its "
+                f"codes at {span_of(own, 'frechet_codes', 3)}; the root mean square of its codes "
+                f"is {span_of(own, 'code_sd', 2)}, where the prior has 1."
             )
         said += _diverged(gathered, experiment, by)
     for row in crossed.itertuples():
         said.append(
             f"{label(row.experiment)}: under the continuous Bernoulli the model trained with it "
-            f"has {span(row, 'continuous', 1)} nats; the model trained with the plain one has "
-            f"{span(row, 'lost_logits', 1)} nats less at its logits, and "
-            f"{span(row, 'lost_mean', 1)} less at logits with its means."
+            f"has {span_of(row, 'continuous', 1)} nats; the model trained with the plain one has "
+            f"{span_of(row, 'lost_logits', 1)} nats less at its logits, and "
+            f"{span_of(row, 'lost_mean', 1)} less at logits with its means."
         )
     return said
 
@@ -191,7 +184,7 @@ def _table(table: pd.DataFrame, spans: dict, means: dict) -> Tabular:
             "data": label(row.experiment),
             "term": TERMS[row.term].title,
             "seeds": count(row.seeds),
-            **{head: span(row, name, digits) for head, (name, digits) in spans.items()},
+            **{head: span_of(row, name, digits) for head, (name, digits) in spans.items()},
             **{head: number(getattr(row, name), digits) for head, (name, digits) in means.items()},
         }
         for row in table.itertuples()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ...paper.verdicts import Check, interval
+from ...paper.verdicts import over_seeds
 from ...results import Gathered
 from . import KIND
 from .terms import TERMS, Term
@@ -71,12 +71,6 @@ def paired(one: pd.Series, other: pd.Series) -> pd.Series:
     return (one - other).dropna()
 
 
-def within(name: str, values: Sequence[float]) -> dict[str, float]:
-    """Mean and 95 % interval over seeds: name, name_low, name_high."""
-    found = interval(Check(name, list(values)))
-    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
-
-
 def terms(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = ()) -> pd.DataFrame:
     """One row per data set and term, at the end of training; columns as in columns.py, means over
     seeds, some with an interval (_low, _high)."""
@@ -86,7 +80,7 @@ def terms(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered] = 
             continue
         row = {"experiment": case.experiment, "term": case.term.key, "seeds": len(last)}
         for name in ENDS:
-            row |= within(name, last[name])
+            row |= over_seeds(name, last[name])
         rows.append(row | last[MEANS].mean().to_dict())
     columns = [f"{name}{end}" for name in ENDS for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=[*CASE, *columns, *MEANS])
@@ -120,10 +114,10 @@ def bernoulli(
             continue
         plain = found["bernoulli"].last
         row = {"experiment": experiment, "seeds": len(apart[LOST[0]])}
-        row |= within("continuous", found["continuous"].last["test"])
+        row |= over_seeds("continuous", found["continuous"].last["test"])
         row |= plain[["same_logits", "same_mean"]].mean().to_dict()
         for name, values in apart.items():
-            row |= within(name, values)
+            row |= over_seeds(name, values)
         rows.append(row)
     columns = [f"{name}{end}" for name in LOST for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=[*BERNOULLI, *columns])
@@ -142,10 +136,10 @@ def variances(
         for samples, found in case.frame.groupby("samples"):
             row = {"experiment": case.experiment, "term": case.term.key, "samples": samples}
             row |= {"seeds": len(found)}
-            row |= within("smallest", np.log(found["smallest"]))
+            row |= over_seeds("smallest", np.log(found["smallest"]))
             row["low"] = np.log(found["low"]).mean()
             logarithms = [name for name in row if name not in VARIANCES[:4]]
             row |= {name: np.exp(row[name]) for name in logarithms}
-            row |= found[["train", "above"]].mean().to_dict() | within("test", found["test"])
+            row |= found[["train", "above"]].mean().to_dict() | over_seeds("test", found["test"])
             rows.append(row)
     return pd.DataFrame(rows, columns=VARIANCES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...core.words import number, plural, short
+from ...core.words import number, plural, short, span, span_of
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label
@@ -62,18 +62,6 @@ def _facts(gathered: Gathered, linear: pd.DataFrame) -> dict:
     }
 
 
-def _span(row, name: str, digits: int) -> str:
-    """'-180.1 [-184.2, -176.0]'."""
-    return _within(*(getattr(row, key) for key in (name, f"{name}_low", f"{name}_high")), digits)
-
-
-def _within(mean: float, low: float, high: float, digits: int, sign: bool = False) -> str:
-    if not np.isfinite(low):
-        return number(mean, digits, sign)
-    ends = ", ".join(number(value, digits, sign) for value in (low, high))
-    return f"{number(mean, digits, sign)} [{ends}]"
-
-
 def _share(value: float) -> str:
     return "–" if np.isnan(value) else f"{100 * value:.0f} %"
 
@@ -87,12 +75,12 @@ def _sentences(trained: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
         own = own.set_index("quantity")
         test, early = (own.iloc[place] for place in (1, 2))
         said.append(
-            f"N = {n:,}: MAP ends at a test bound of {_span(point, 'test', 1)} with a gap of "
-            f"{_span(point, 'gap', 1)}, full VB with theta sampled at {_span(drawn, 'test', 1)} "
-            f"with {_span(drawn, 'gap', 1)}. Its test bound less MAP's is "
-            f"{_within(test['difference'], test['low'], test['high'], 1, True)}, less that of MAP "
-            "stopped at its best "
-            f"{_within(early['difference'], early['low'], early['high'], 1, True)}. Of the "
+            f"N = {n:,}: MAP ends at a test bound of {span_of(point, 'test', 1)} with a gap of "
+            f"{span_of(point, 'gap', 1)}, full VB with theta sampled at "
+            f"{span_of(drawn, 'test', 1)} with {span_of(drawn, 'gap', 1)}. Its test bound less "
+            f"MAP's is {span(test['difference'], test['low'], test['high'], 1, True)}, less that "
+            "of MAP stopped at its best "
+            f"{span(early['difference'], early['low'], early['high'], 1, True)}. Of the "
             f"parameters under q(theta) {_share(drawn['at_prior'])} are at their prior; "
             f"KL(q(theta) || p(theta)) is {number(drawn['kl'] / n, 1)} nats per datapoint."
         )
@@ -104,10 +92,10 @@ def _trained(trained: pd.DataFrame) -> Tabular:
         {
             "N": f"{row.n_train:,}",
             "method": NAMES[row.method, row.theta],
-            "training": _span(row, "train", 1),
-            "test": _span(row, "test", 1),
-            "gap": _span(row, "gap", 1),
-            "best test": _span(row, "best", 1),
+            "training": span_of(row, "train", 1),
+            "test": span_of(row, "test", 1),
+            "gap": span_of(row, "gap", 1),
+            "best test": span_of(row, "best", 1),
             "KL / N": number(row.kl / row.n_train, 1),
             "bound / N": number(row.whole, 1),
             "at prior": _share(row.at_prior),
@@ -124,7 +112,7 @@ def _differences(differences: pd.DataFrame) -> Tabular:
             "N": f"{row.n_train:,}",
             "theta": row.theta,
             "quantity": row.quantity,
-            "difference": _within(row.difference, row.low, row.high, 1, True),
+            "difference": span(row.difference, row.low, row.high, 1, True),
         }
         for row in differences.itertuples()
     ]
@@ -139,8 +127,8 @@ def _linear(linear: pd.DataFrame) -> Tabular:
             "log p(X)": number(row.evidence, 1),
             "bound": number(row.bound, 1),
             "KL": number(row.kl, 2),
-            "bound + KL − log p(X)": _within(row.residual, row.low, row.high, 2),
-            "trained q lacks": _span(row, "gap", 2),
+            "bound + KL − log p(X)": span(row.residual, row.low, row.high, 2),
+            "trained q lacks": span_of(row, "gap", 2),
             "best q lacks": number(row.best_gap, 2),
         }
         for row in linear.itertuples()

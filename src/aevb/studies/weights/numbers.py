@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from ...paper.verdicts import named, student
 from ...results import Gathered
 from . import TABLE
 
@@ -26,16 +26,8 @@ LINEAR = ["design", "form", "seeds", "evidence", "bound", "kl", "residual", "low
 LINEAR += ["gap", "gap_low", "gap_high", "best_gap"]
 
 
-def student(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by Student's t; no interval for one value."""
-    values = np.asarray(values, float)
-    mean, n = values.mean(), len(values)
-    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else np.nan
-    return float(mean), float(mean - half), float(mean + half)
-
-
 def _with(name: str, values: Sequence[float]) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), student(values), strict=True))
+    return named(name, student(values))
 
 
 def by_size(gathered: Gathered) -> dict[int, pd.DataFrame]:
