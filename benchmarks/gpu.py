@@ -3,10 +3,10 @@ the matrix products' own speed.
 
     PYTHONPATH=src python benchmarks/gpu.py [--seconds 10] [--data data]
 
-Prints, without and with TF32: all curves in one graph; the ceiling, which is the same products
-alone, at the same shapes and in the same branches; one model launched step by step; all on random
-grey values. Then the bound of three seeds of AEVB (MNIST, N_z = 20) after 1e6 samples, without and
-with TF32.
+Prints, without and with TF32: for each minibatch size all of its curves in one graph; the ceiling,
+which is the same products alone, at the same shapes and in the same branches; and one model
+launched step by step; all on random grey values. Then the bound of three seeds of AEVB (MNIST, N_z
+= 20) after 1e6 samples, without and with TF32.
 """
 
 from __future__ import annotations
@@ -142,30 +142,33 @@ def main() -> None:
     study = config.load(local.override(local.read("config/paper.yaml"), [f"device={DEVICE}"]))
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     for tf32 in (False, True):
-        stacks = build(study, tf32)
-        model = next(stack for stack in stacks if stack.runs[0].curve == "mnist/aevb-nz20")
-        alone = Stack(model.runs[:1], [0.01], model.settings, model.data)
-        branches = gpu.Branches()
-        rate, replicas = (
-            samples_per_second(branches, stacks, options.seconds),
-            sum(len(stack.live) for stack in stacks),
-        )
-        best, operations = ceiling(branches, stacks, options.seconds)
-        single = samples_per_second(Eager(), [alone], options.seconds)
+        groups: dict[int, list[Stack]] = {}
+        for stack in build(study, tf32):
+            groups.setdefault(stack.batch, []).append(stack)
         print(
-            f"TF32 {'on' if tf32 else 'off'}, samples/s of all models together, and TFLOP/s in "
-            "matrix products:"
+            f"TF32 {'on' if tf32 else 'off'}: samples/s of all models together, TFLOP/s in matrix "
+            "products, milliseconds per step"
         )
-        for what, value in (
-            (f"{len(stacks)} curves, {replicas} models, one graph", rate),
-            ("their matrix products alone", best),
-        ):
-            print(f"  {what:40} {value:>14,.0f} {value * operations / 1e12:8.1f}")
-        print(f"  {'one model (MNIST, N_z = 20), step by step':40} {single:>14,.0f}")
-        print(
-            f"  1e8 samples per curve would take {replicas * 1e8 / rate / 60:.1f} min, evaluations "
-            "left out"
-        )
+        minutes = 0.0
+        for batch, stacks in groups.items():
+            branches, replicas = gpu.Branches(), sum(len(stack.live) for stack in stacks)
+            rate = samples_per_second(branches, stacks, options.seconds)
+            best, operations = ceiling(branches, stacks, options.seconds)
+            minutes += replicas * 1e8 / rate / 60
+            for what, value in (
+                (f"M = {batch}: {len(stacks)} curves, {replicas} models", rate),
+                ("their matrix products alone", best),
+            ):
+                print(
+                    f"  {what:40} {value:>14,.0f} {value * operations / 1e12:8.1f} "
+                    f"{replicas * batch / value * 1e3:8.3f}"
+                )
+            for model in stacks:
+                if model.runs[0].curve == "mnist/aevb-nz20":
+                    alone = Stack(model.runs[:1], [0.01], model.settings, model.data)
+                    single = samples_per_second(Eager(), [alone], options.seconds)
+                    print(f"  {'one model (MNIST, N_z = 20), step by step':40} {single:>14,.0f}")
+        print(f"  1e8 samples per curve would take {minutes:.1f} min, evaluations left out")
     found = [bounds(options.data, study, tf32) for tf32 in (False, True)]
     moved = [b - a for a, b in zip(*found, strict=True)]
     for name, values in (("TF32 off", found[0]), ("TF32 on", found[1]), ("difference", moved)):
