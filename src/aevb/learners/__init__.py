@@ -104,9 +104,6 @@ class OnlineLearner(Learner):
     stack = "engine.stack:Stack"
     #: whether a CUDA graph can hold its steps; without one a GPU's are launched one by one
     captured: ClassVar[bool] = True
-    #: whether its value, and its gradient for all other parameters, stay as they are with latent
-    #: dimensions that have no noise and weights of 0: then a GPU stacks curves of several N_z
-    padded: ClassVar[bool] = False
     #: whether evaluations subtract KL(q(z|x) || p(z)), in closed form, from what `sampled` gives
     subtracts_kl: ClassVar[bool] = True
 

@@ -21,7 +21,6 @@ class AEVB(OnlineLearner):
     key, label, title = "aevb", "AEVB", "Auto-Encoding VB"
     colour, marker = "#B3260F", "o"
     colour_word = "red"
-    padded = True
 
     def noise(self, generator, steps, batch, layout):
         return [

@@ -48,7 +48,6 @@ class WakeSleep(OnlineLearner):
     key, label, title = "wake_sleep", "wake-sleep", "wake-sleep"
     colour, marker = "#17A589", "^"
     colour_word = "green"
-    padded = True
     Options = Options
 
     @staticmethod
