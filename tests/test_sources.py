@@ -55,7 +55,7 @@ def test_distances_stand_side_by_side(both, tmp_path):
     assert (held["first"] > 1e6).all() and (held["last"] <= 1e8).all()
     csv.write(table, tmp_path / "both.csv")  # as the report reads it: missing texts are empty
     table = csv.read(tmp_path / "both.csv")
-    shown = findings._distances(table, {"": "as in the code", "other_": "as printed"})
+    shown = findings.distances_table(table, {"": "as in the code", "other_": "as printed"})
     rows = [dict(zip(shown.head, row, strict=True)) for row in shown.rows]
     (row,) = [
         row

@@ -235,13 +235,16 @@ def _others(config: Config) -> list[str]:
 def figure_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
     """One per figure, from the gathered results of its study and the paper's curves (`source`)."""
     files = [*source["gathered"], *_others(config)]
+    named = {
+        each.name: path for path in _others(config) if (each := configuration(path)) is not None
+    }
     return [
         Job(
             "figure",
             name,
             "pipeline.work:figure",
             [f"{config.folder}/figures/{name}.{suffix}" for suffix in ("svg", "pdf", "png")],
-            {**source, "gathered": [files[chapter.of]]},
+            {**source, "gathered": [named.get(figure.of, files[chapter.of])]},
             {"place": figure.draw},
             (absolute(figure.draw),),
             makes="figures drawn",

@@ -7,13 +7,13 @@ has is in general.py.
 from __future__ import annotations
 
 import argparse
-import base64
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import jinja2
 import pandas as pd
@@ -231,6 +231,13 @@ def filled(template: Path, context: dict) -> str:
     return environment.get_template(template.name).render(**context)
 
 
+def embedded(svg: str) -> str:
+    """An SVG image as what follows "data:image/svg+xml," in single quotes: a quarter less than
+    base64 would take."""
+    printable = "".join(map(chr, range(32, 127)))
+    return quote(svg.replace("\n", " "), safe="".join(set(printable) - set("%#'&")))
+
+
 def render(
     gathered: Gathered,
     paper: pd.DataFrame,
@@ -247,7 +254,7 @@ def render(
     """
     context = _contents(gathered, paper, numbers, others)
     pictures = {
-        n: base64.b64encode(Path(path).read_bytes()).decode() for n, path in figures.items()
+        name: Markup(embedded(Path(path).read_text("utf-8"))) for name, path in figures.items()
     }
     context |= _live(context["live"]) | {"pictures": pictures}
     with atomic(output) as temporary:

@@ -24,6 +24,7 @@ class Figure(NamedTuple):
     draw: str  # place of a function (gathered, paper) -> matplotlib Figure
     caption: str = ""  # in Snakemake's own report
     data: str = "gathered.h5"  # the file that holds what it shows
+    of: str = ""  # name of the study of `beside` whose results it shows, if they are not the own
 
 
 class Page(NamedTuple):

@@ -24,8 +24,9 @@ def _met(found: pd.Series) -> str:
     return f"{(found == 'near').sum()} of {len(found)}" if found.isin(JUDGED).all() else "–"
 
 
-def _distances(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
-    """The rows of numbers.both_distances that are held out, summed up over N_z."""
+def distances_table(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
+    """The held-out rows of numbers.shown_distances, summed up over N_z; `names`: prefix of columns
+    -> what the study is called."""
     rows, table = [], table[table["points"] == HELD_OUT]
     by = ["experiment", "algorithm", "split", "further"]
     for (experiment, algorithm, split, _), part in table.groupby(by, sort=False):
@@ -109,7 +110,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         tables["sources"] = tabular(shown.rename(columns=readings))
         answer.append((2, _difference(shown, about.reading)))
     if len(distances := numbers.get("both_distances", ())):
-        tables["both_distances"] = _distances(distances, names)
+        tables["both_distances"] = distances_table(distances, names)
         if near := _reached(distances, names):
             answer.append((1, near))
         lines = apart(distances, gathered)

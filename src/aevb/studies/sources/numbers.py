@@ -20,14 +20,19 @@ CURVE = ["experiment", "latent_dim", "algorithm", "split", "further", "points"]
 OF_BOTH = ["seeds", "first", "last", "rms", "sd", "target", "found"]
 
 
-def other(gathered: Gathered, others: Sequence[Gathered]) -> Gathered:
-    """The study of the other reading. Raises UserError if it is not beside."""
-    name = gathered.study.sources.other
+def named_study(key: str, name: str, others: Sequence[Gathered]) -> Gathered:
+    """The study `name` of those beside, which the configuration gives as `key`. Raises UserError
+    if it is not there."""
     for study in others:
         if study.config["name"] == name:
             return study
     there = joined(study.config["name"] for study in others)
-    raise UserError(f"sources.other is '{name}', but the studies of `beside` are called {there}")
+    raise UserError(f"{key} is '{name}', but the studies of `beside` are called {there}")
+
+
+def other(gathered: Gathered, others: Sequence[Gathered]) -> Gathered:
+    """The study of the other reading. Raises UserError if it is not beside."""
+    return named_study("sources.other", gathered.study.sources.other, others)
 
 
 def _value(study: Config, experiment: str, key: str) -> str:
@@ -66,23 +71,29 @@ def sources(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered])
     return table
 
 
+def shown_distances(study: Gathered, paper: pd.DataFrame) -> pd.DataFrame:
+    """Distances of Figure 2 (paper.distance.distances), of what the paper most likely shows: test
+    bounds and running averages; `further`: whether the row is of seeds that are trained further
+    alone."""
+    table = distances(study, paper)
+    shown = (table["split"] == "test") | (table["reading"] == "average")
+    table = table[(table["figure"] == 2) & shown]
+    most = table.groupby(["experiment", "latent_dim", "algorithm"])["seeds"].transform("max")
+    return table.assign(further=table["seeds"] < most)
+
+
 def both_distances(
     gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]
 ) -> pd.DataFrame:
-    """Distances of Figure 2 (paper.distance.distances) under both readings: one row per curve and
-    points, of what the paper most likely shows (test bounds, running averages), of all seeds and
-    where both studies have some that are trained further, of these.
+    """`shown_distances` under both readings: one row per curve and points, of all seeds and where
+    both studies have some that are trained further, of these.
 
     Columns CURVE and OF_BOTH; those of the other reading are called other_seeds and so on.
     """
-    found = []
-    for study in (gathered, other(gathered, others)):
-        table = distances(study, paper)
-        shown = (table["split"] == "test") | (table["reading"] == "average")
-        table = table[(table["figure"] == 2) & shown]
-        most = table.groupby(["experiment", "latent_dim", "algorithm"])["seeds"].transform("max")
-        found.append(table.assign(further=table["seeds"] < most).set_index(CURVE)[OF_BOTH])
-    mine, theirs = found
+    mine, theirs = (
+        shown_distances(study, paper).set_index(CURVE)[OF_BOTH]
+        for study in (gathered, other(gathered, others))
+    )
     return mine.join(theirs.add_prefix("other_"), how="inner").reset_index()
 
 
