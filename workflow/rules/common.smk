@@ -15,6 +15,12 @@ from aevb.core.words import duration
 from aevb.pipeline import clock, console, kept, locks, made, plan
 from aevb.studies import planning
 
+# At SystemExit Snakemake's loop ends as at KeyboardInterrupt; before that loop, this is all that is said.
+console.stop_once(
+    SystemExit(
+        "stopped by Ctrl-C; run again to resume" if workflow.is_main_process else 130
+    )
+)
 console.pass_on(SOURCE)
 try:
     sys.executable = console.python()
