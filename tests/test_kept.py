@@ -1,5 +1,6 @@
 """Finished results that stay: a job that is due makes only what does not fit it."""
 
+import io
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from test_workflow import planned, snakemake
 from aevb import config
 from aevb.core.errors import UserError
 from aevb.core.run import found
-from aevb.pipeline import kept, made, plan
+from aevb.pipeline import cost, kept, made, plan
 
 ROOT = Path(__file__).parent.parent
 STUDY = {
@@ -122,6 +123,53 @@ def test_other_settings_are_counted_told_and_made_anew_where_that_is_asked_for(s
     assert due == other["train"]
     assert [words.split(" ")[0] for words in lines] == other["train"].outputs
     assert all(made.OTHER_SETTINGS in words for words in lines)
+
+
+def test_a_changed_default_is_as_if_the_key_had_been_set(study, tmp_path_factory):
+    """Of a copy of the sources, which is edited."""
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    sections = copy / "src/aevb/config/sections.py"
+    text = sections.read_text()
+    sections.write_text(
+        text.replace("epsilon: Positive = Field(1e-8", "epsilon: Positive = Field(1")
+    )
+    assert sections.read_text() != text
+    code = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from aevb import config
+from aevb.core.errors import UserError
+from aevb.pipeline import kept, made, plan
+for raw in json.loads(sys.argv[2]):
+    [job] = plan.train_jobs(config.load(raw))
+    try:
+        said = kept.hold("results", [job])
+    except UserError as error:
+        said = str(error)
+    print(json.dumps([made.deciding(job.settings), said]))
+"""
+    given = {**STUDY, "training": {**STUDY["training"], "epsilon": 1e-8}}
+    command = [sys.executable, "-c", code, str(copy / "src"), json.dumps([STUDY, given])]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (after, said), same = map(json.loads, output.splitlines())
+    before = made.deciding(jobs()["train"].settings)
+    assert same == [before, []]  # with the key given
+    assert before["training"].pop("epsilon") == 1e-8 and after["training"].pop("epsilon") == 1
+    assert after == before and "made with other settings (2 models)" in said
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_what_stays_is_not_announced(study, forced, capsys, monkeypatch):
+    asked = {
+        "config": STUDY,
+        "cores": 1,
+        "due": [job.rule for job in plan.jobs(config.load(STUDY))],
+    }
+    monkeypatch.setattr(cost, "seconds_per_sample", lambda *_: 1e-3)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({**asked, "forced": forced})))
+    cost.main(["-"])
+    assert ("To train: 2 models" in capsys.readouterr().err) == forced
 
 
 def test_results_of_other_code_are_counted_and_made_anew(study, monkeypatch):
@@ -291,6 +339,14 @@ def test_a_job_is_due_when_its_code_says_something_else(study, tmp_path_factory)
     before = runs(study)
     assert "train_digits_0" in due("--dry-run", "--workflow-profile", "none")
     due("--workflow-profile", "none")
+    assert runs(study) == before and due("--dry-run") == set()
+
+    sections = copy / "src/aevb/config/sections.py"
+    text, epsilon = sections.read_text(), "    epsilon: Positive = Field("
+    sections.write_text(text.replace(f"{epsilon}1e-8", f"{epsilon}1"))  # a changed default
+    assert {"pilot_digits_0", "train_digits_0", "gather"} <= due("--dry-run")
+    sections.write_text(text.replace(epsilon, f"    added: Count = 1\n{epsilon}"))  # a new key
+    assert "train_digits_0" in due()
     assert runs(study) == before and due("--dry-run") == set()
 
     kernels = copy / "src/aevb/models/kernels.py"

@@ -78,7 +78,8 @@ onstart:
     names = {job.rule.name for job in jobs}
     due = [name for name in RULES if name in names]
     asked = workflow.dag_settings
-    if not (asked.forceall or asked.forcerun or asked.forcetargets):
+    forced = bool(asked.forceall or asked.forcerun or asked.forcetargets)
+    if not forced:
         try:
             lines = kept.hold(
                 FOLDER, [job for job in JOBS if job.rule in due], STUDY.replace
@@ -100,6 +101,7 @@ onstart:
     elif any(RULES[name].runs for name in due):
         # torch is imported and timed in a process of its own, which is gone before the jobs start
         request = {"config": config, "cores": workflow.cores or 1, "due": due}
+        request["forced"] = forced
         if subprocess.run(
             [sys.executable, "-m", "aevb", "cost", "-"],
             input=json.dumps(request),

@@ -53,6 +53,19 @@ def _whole(settings: dict[str, Any]) -> bool:
     return isinstance(settings.get("experiment"), dict)
 
 
+def deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` without what is idle: what Snakemake records of a job, and compares.
+
+    With what is as by default: else a default that changed would make nothing due. That a new key
+    makes jobs due is no harm, as what fits stays (kept.py).
+    """
+    return {
+        name: deciding(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if name not in IDLE
+    }
+
+
 def told(settings: dict[str, Any]) -> dict[str, Any]:
     """`settings` without what is as by default, section by section; and without what is idle."""
     models, found = _models(), {}
