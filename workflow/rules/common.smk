@@ -98,7 +98,7 @@ onstart:
             f"{duration(60 * max([job.resources.runtime for job in sent], default=0))}.",
             file=sys.stderr,
         )
-    elif any(RULES[name].runs for name in due):
+    elif any(RULES[name].runs or RULES[name].seconds for name in due):
         # torch is imported and timed in a process of its own, which is gone before the jobs start
         request = {"config": config, "cores": workflow.cores or 1, "due": due}
         request["forced"] = forced

@@ -72,7 +72,7 @@ def gather(jobs: list[Job]) -> None:
             for kind, paths in job.inputs.items()
             if kind not in ("runs", "pilots")
         }
-        pilots = {_name(path, folder / "pilots"): path for path in job.inputs["pilots"]}
+        pilots = {_name(path, folder / "pilots"): path for path in job.inputs.get("pilots", [])}
         results.gather(
             job.settings["config"],
             {run.name: f"{folder}/runs/{run.name}.h5" for run in budgets(study)},

@@ -221,6 +221,9 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
 def _sections(facts: dict) -> list[Section]:
     """Its sections, after those of the studies."""
     lost = [("table", "diverged")] if facts["diverged"] else [("text", "none-diverged")]
+    trained = [("text", "lost"), ("text", "values"), ("table", "conventions")]
+    if not facts["runs"] + facts["variants"]:
+        lost, trained = [("table", "diverged")], []  # of nothing, which shows nothing
     command = facts["commands"]
     return [
         Section(
@@ -228,9 +231,7 @@ def _sections(facts: dict) -> list[Section]:
             "What was run",
             [
                 ("text", "run"),
-                ("text", "lost"),
-                ("text", "values"),
-                ("table", "conventions"),
+                *trained,
                 ("heading", "What was not run"),
                 ("list", "not_run"),
             ],
