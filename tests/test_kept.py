@@ -8,13 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from test_workflow import planned, snakemake
 
-from aevb import config
+from aevb import config, data, results
 from aevb.core.errors import UserError
 from aevb.core.run import found
+from aevb.engine.pilot import pilot
+from aevb.engine.settings import Settings
 from aevb.pipeline import cost, kept, made, plan
+from aevb.report import general
 
 ROOT = Path(__file__).parent.parent
 STUDY = {
@@ -198,6 +203,27 @@ def test_a_pilot_that_chose_another_step_size_makes_its_models_anew(study, edite
     with edited(job.inputs["pilots"][0]) as file:
         file.attrs["step_size"] = 0.5
     assert kept.put_back("results", job)[0] == job
+
+
+def test_the_pilot_of_one_step_size_trains_nothing_and_one_that_did_stays(study, capsys):
+    job, [path] = jobs()["pilot"], jobs()["pilot"].outputs
+    found = results.read_pilot(path)
+    assert found.step_size == 0.02 and found.bounds.shape == (1, 0) and found.seconds == 0
+    settings = Settings.from_dict(job.settings)
+    loaded = data.load(job.inputs["data"][0], settings.experiment)
+    trained = pilot(job.runs[0], settings, loaded)  # as before there were such
+    assert trained.step_size == 0.02 and len(trained.samples) and np.isfinite(trained.bounds).all()
+    for name in ("config", "data_sha256", "code_sha256", "code_modules"):
+        assert getattr(found, name) == getattr(trained, name)
+    results.write_pilot(path, trained)
+    assert made.made(job, 0) and all(made.made(jobs()["train"], k) for k in range(2))
+    # What is said of it.
+    part = general.part(results.read_gathered("results/gathered.h5"), pd.DataFrame(), {})
+    assert part.tables["pilots"].rows == [["digits", "2", "AEVB", "–", "0.02, given"]]
+    study = config.load(STUDY)
+    assert plan.pilot_cost(study, job.runs[0]) == 0
+    cost.announce(study, 1, [*plan.pilot_jobs(study), *plan.train_jobs(study)])
+    assert "after" not in capsys.readouterr().err
 
 
 def test_a_table_stays_with_its_model_alone(study):

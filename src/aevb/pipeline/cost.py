@@ -144,6 +144,7 @@ def announce(config: Config, cores: int, due: list[Job], start: float = 0.0) -> 
         where = "a GPU, at most (each curve was timed alone)"
     todo = [run for job in due if job.kind == "train" for run in job.runs]
     pilots = [run for job in due if job.kind == "pilot" for run in job.runs]
+    pilots = [run for run in pilots if plan.pilot_cost(config, run)]
     measuring = _measuring(config, due)
     rates = Rates(
         config,
