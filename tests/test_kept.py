@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from test_workflow import planned, snakemake
 
 from aevb import config, data, results
@@ -224,6 +225,15 @@ def test_the_pilot_of_one_step_size_trains_nothing_and_one_that_did_stays(study,
     assert plan.pilot_cost(study, job.runs[0]) == 0
     cost.announce(study, 1, [*plan.pilot_jobs(study), *plan.train_jobs(study)])
     assert "after" not in capsys.readouterr().err
+
+
+def test_a_job_without_runs_is_done_whole(monkeypatch):
+    study = config.load(yaml.safe_load((ROOT / "config/studies.yaml").read_text()))
+    several = [job for job in plan.study_jobs(study) if len(job.outputs) > 1 and not job.runs]
+    assert {job.kind for job in several} == {"reconstruction_terms"}
+    for missing, wanted in (([1], several[0]), ([], None)):
+        monkeypatch.setattr(made, "made", lambda job, k, missing=missing: k not in missing)
+        assert made.due(several[0]) == wanted
 
 
 def test_a_table_stays_with_its_model_alone(study):

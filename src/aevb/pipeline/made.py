@@ -136,9 +136,12 @@ def due(job: Job) -> Job | None:
 
 
 def part(job: Job, rows: list[int]) -> Job | None:
-    """`job` with its outputs `rows` alone, and the inputs that they need; None without rows."""
+    """`job` with its outputs `rows` alone, and the inputs that they need; None without rows.
+
+    A job without runs is done whole: its settings may say something of each output.
+    """
     outputs = job.outputs
-    if len(rows) in (0, len(outputs)):
+    if len(rows) in (0, len(outputs)) or not job.runs:
         return job if rows else None
     keep = tuple(job.runs[k] for k in rows)
     fewer = dict(job.inputs)
