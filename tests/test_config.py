@@ -161,6 +161,11 @@ def test_the_reference_grid_is_the_papers():
         ({"seeds": [1, 1]}, ["seeds lists a seed twice"]),
         ({"seeds": []}, ["'seeds' is []: it must not be empty (such as [0, 1]"]),
         ({"plugins": [5]}, ["'plugins.0' is 5: it must be a valid string"]),
+        (
+            {"figure2": [], "figure4": [], "figure5": []}
+            | dict.fromkeys(("figure3", "estimators", "ablation", "tradeoff", "variance")),
+            ["nothing is asked for; add a study, such as figure2"],
+        ),
         ({"seeds": 0}, ["'seeds' is 0: it must be a list, in brackets: [0]"]),
         ({"training": {"batch_size": 10**9}}, ["batch_size"]),
         ({"training": {"initial_sd": float("nan")}}, ["'training.initial_sd'"]),

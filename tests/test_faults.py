@@ -3,6 +3,7 @@ files. See docs/faults.md."""
 
 import contextlib
 import copy
+import functools
 import gzip
 import os
 import pickle
@@ -365,6 +366,58 @@ def test_a_killed_pipeline_takes_its_jobs_along_and_the_same_command_goes_on(pla
     process.kill()
     output = finish(tmp_path)
     assert "--unlock" not in output
+    assert_same(tmp_path, plain[0])
+
+
+# A shell starts its background jobs with SIGINT ignored, and children inherit that.
+HEED = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+
+WAITING = """
+import sys, threading, time
+from aevb.pipeline import console
+console.stop_once(SystemExit("stopped"))
+worker = threading.Thread(target=time.sleep, args=[1])  # a job that takes a second to end
+worker.start()
+try:
+    print("at work", flush=True)
+    time.sleep(600)
+except SystemExit:
+    worker.join()
+    print("ended in order", flush=True)
+    raise
+"""
+
+
+def test_ctrl_c_again_and_again_is_as_once():
+    process, said = python(WAITING, preexec_fn=HEED)
+    assert said == "at work"
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    output, errors = process.communicate()
+    assert (output, errors, process.returncode) == ("ended in order\n", "stopped\n", 1)
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so():
+    ignored = functools.partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    process, said = python(WAITING.replace("600", "0.5"), preexec_fn=ignored)
+    assert said == "at work"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate() == ("", "") and process.returncode == 0
+
+
+@pytest.mark.slow
+def test_three_ctrl_c_end_in_one_sentence_and_lose_nothing(plain, tmp_path):
+    process = start(tmp_path, preexec_fn=HEED)
+    while process.poll() is None and not list(tmp_path.glob(f"{MADE}/runs/**/[!.]*.checkpoint.h5")):
+        time.sleep(0.01)
+    for _ in range(3):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.2)
+    assert process.wait(timeout=60) != 0
+    output = (tmp_path / "output").read_text()
+    assert "Traceback" not in output and "Nothing that was finished is lost" in output
+    finish(tmp_path)
     assert_same(tmp_path, plain[0])
 
 

@@ -1,5 +1,6 @@
 """Finished results that stay: a job that is due makes only what does not fit it."""
 
+import io
 import json
 import os
 import shutil
@@ -7,13 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from test_workflow import planned, snakemake
 
-from aevb import config
+from aevb import config, data, results
 from aevb.core.errors import UserError
 from aevb.core.run import found
-from aevb.pipeline import kept, made, plan
+from aevb.engine.pilot import pilot
+from aevb.engine.settings import Settings
+from aevb.pipeline import cost, kept, made, plan
+from aevb.report import general
 
 ROOT = Path(__file__).parent.parent
 STUDY = {
@@ -124,6 +131,53 @@ def test_other_settings_are_counted_told_and_made_anew_where_that_is_asked_for(s
     assert all(made.OTHER_SETTINGS in words for words in lines)
 
 
+def test_a_changed_default_is_as_if_the_key_had_been_set(study, tmp_path_factory):
+    """Of a copy of the sources, which is edited."""
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    sections = copy / "src/aevb/config/sections.py"
+    text = sections.read_text()
+    sections.write_text(
+        text.replace("epsilon: Positive = Field(1e-8", "epsilon: Positive = Field(1")
+    )
+    assert sections.read_text() != text
+    code = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from aevb import config
+from aevb.core.errors import UserError
+from aevb.pipeline import kept, made, plan
+for raw in json.loads(sys.argv[2]):
+    [job] = plan.train_jobs(config.load(raw))
+    try:
+        said = kept.hold("results", [job])
+    except UserError as error:
+        said = str(error)
+    print(json.dumps([made.deciding(job.settings), said]))
+"""
+    given = {**STUDY, "training": {**STUDY["training"], "epsilon": 1e-8}}
+    command = [sys.executable, "-c", code, str(copy / "src"), json.dumps([STUDY, given])]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (after, said), same = map(json.loads, output.splitlines())
+    before = made.deciding(jobs()["train"].settings)
+    assert same == [before, []]  # with the key given
+    assert before["training"].pop("epsilon") == 1e-8 and after["training"].pop("epsilon") == 1
+    assert after == before and "made with other settings (2 models)" in said
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_what_stays_is_not_announced(study, forced, capsys, monkeypatch):
+    asked = {
+        "config": STUDY,
+        "cores": 1,
+        "due": [job.rule for job in plan.jobs(config.load(STUDY))],
+    }
+    monkeypatch.setattr(cost, "seconds_per_sample", lambda *_: 1e-3)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({**asked, "forced": forced})))
+    cost.main(["-"])
+    assert ("To train: 2 models" in capsys.readouterr().err) == forced
+
+
 def test_results_of_other_code_are_counted_and_made_anew(study, monkeypatch):
     monkeypatch.setattr(made, "differs", lambda stored, code: ["aevb.models.kernels"])
     job = jobs()["train"]
@@ -150,6 +204,36 @@ def test_a_pilot_that_chose_another_step_size_makes_its_models_anew(study, edite
     with edited(job.inputs["pilots"][0]) as file:
         file.attrs["step_size"] = 0.5
     assert kept.put_back("results", job)[0] == job
+
+
+def test_the_pilot_of_one_step_size_trains_nothing_and_one_that_did_stays(study, capsys):
+    job, [path] = jobs()["pilot"], jobs()["pilot"].outputs
+    found = results.read_pilot(path)
+    assert found.step_size == 0.02 and found.bounds.shape == (1, 0) and found.seconds == 0
+    settings = Settings.from_dict(job.settings)
+    loaded = data.load(job.inputs["data"][0], settings.experiment)
+    trained = pilot(job.runs[0], settings, loaded)  # as before there were such
+    assert trained.step_size == 0.02 and len(trained.samples) and np.isfinite(trained.bounds).all()
+    for name in ("config", "data_sha256", "code_sha256", "code_modules"):
+        assert getattr(found, name) == getattr(trained, name)
+    results.write_pilot(path, trained)
+    assert made.made(job, 0) and all(made.made(jobs()["train"], k) for k in range(2))
+    # What is said of it.
+    part = general.part(results.read_gathered("results/gathered.h5"), pd.DataFrame(), {})
+    assert part.tables["pilots"].rows == [["digits", "2", "AEVB", "–", "0.02, given"]]
+    study = config.load(STUDY)
+    assert plan.pilot_cost(study, job.runs[0]) == 0
+    cost.announce(study, 1, [*plan.pilot_jobs(study), *plan.train_jobs(study)])
+    assert "after" not in capsys.readouterr().err
+
+
+def test_a_job_without_runs_is_done_whole(monkeypatch):
+    study = config.load(yaml.safe_load((ROOT / "config/studies.yaml").read_text()))
+    several = [job for job in plan.study_jobs(study) if len(job.outputs) > 1 and not job.runs]
+    assert {job.kind for job in several} == {"reconstruction_terms"}
+    for missing, wanted in (([1], several[0]), ([], None)):
+        monkeypatch.setattr(made, "made", lambda job, k, missing=missing: k not in missing)
+        assert made.due(several[0]) == wanted
 
 
 def test_a_table_stays_with_its_model_alone(study):
@@ -291,6 +375,14 @@ def test_a_job_is_due_when_its_code_says_something_else(study, tmp_path_factory)
     before = runs(study)
     assert "train_digits_0" in due("--dry-run", "--workflow-profile", "none")
     due("--workflow-profile", "none")
+    assert runs(study) == before and due("--dry-run") == set()
+
+    sections = copy / "src/aevb/config/sections.py"
+    text, epsilon = sections.read_text(), "    epsilon: Positive = Field("
+    sections.write_text(text.replace(f"{epsilon}1e-8", f"{epsilon}1"))  # a changed default
+    assert {"pilot_digits_0", "train_digits_0", "gather"} <= due("--dry-run")
+    sections.write_text(text.replace(epsilon, f"    added: Count = 1\n{epsilon}"))  # a new key
+    assert "train_digits_0" in due()
     assert runs(study) == before and due("--dry-run") == set()
 
     kernels = copy / "src/aevb/models/kernels.py"

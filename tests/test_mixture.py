@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,11 @@ from scipy.special import logsumexp
 from aevb import config, results
 from aevb.core.errors import UserError
 from aevb.paper import claims
-from aevb.pipeline import plan
+from aevb.pipeline import local, plan
 from aevb.report import pages
 from aevb.report.style import write
+from aevb.results import store
+from aevb.results.gather import CURVES_CSV
 from aevb.studies import STUDIES
 from aevb.studies.mixture import MADE, TABLE, ascent, exact, findings, model, numbers, work
 from aevb.studies.mixture import figures as drawings
@@ -46,8 +49,8 @@ SMALL |= {"exact_points": 5, "chain_points": 20, "draws": 2000}
 
 
 def mixture(**changes):
-    """A study of mixtures that takes a second or two."""
-    return config.load({**RAW, "mixture": {**SMALL, **changes}})
+    """A study of mixtures, and of nothing else, that takes a second or two."""
+    return config.load({**RAW, "figure2": [], "mixture": {**SMALL, **changes}})
 
 
 def data(n=6, k=3, d=2, seed=0):
@@ -623,6 +626,27 @@ def test_it_is_in_the_plan():
     assert any(path.endswith("/mixture.csv") for path in jobs["claims"].outputs)
     without = {job.rule for job in plan.jobs(config.load(RAW))}
     assert not [rule for rule in without if "mixture" in rule]
+
+
+def test_a_study_that_trains_no_curve_comes_to_its_report(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study, tables = made
+    jobs = {job.rule: job for job in plan.jobs(study)}
+    assert not {"pilot", "train"} & {job.kind for job in jobs.values()}
+    for kind in MADE:
+        results.write_table(jobs[f"{kind}_{TABLE}"].outputs[0], tables.of(kind)[TABLE])
+    for path in map(Path, jobs["report"].inputs["figures"]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("<svg/>")
+    local.run([jobs[name] for name in ("gather", "claims", "report")])
+    [header] = Path(study.folder, "curves.csv").read_text().splitlines()
+    assert header == ",".join(CURVES_CSV) and store.is_gathered(f"{study.folder}/gathered.h5")
+    verdicts = pd.read_csv(f"{study.folder}/claims.csv").set_index("claim")["verdict"]
+    assert verdicts["21. coordinate ascent never lowers the bound"].startswith("holds")
+    page = Path(study.folder, "report.html").read_text()
+    said = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "no curves, only studies" in said and "What was not run" in said
+    assert "0 runs" not in said and not re.search(r"\bnan\b", said)
 
 
 @pytest.mark.parametrize(

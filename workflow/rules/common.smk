@@ -15,6 +15,12 @@ from aevb.core.words import duration
 from aevb.pipeline import clock, console, kept, locks, made, plan
 from aevb.studies import planning
 
+# At SystemExit Snakemake's loop ends as at KeyboardInterrupt; before that loop, this is all that is said.
+console.stop_once(
+    SystemExit(
+        "stopped by Ctrl-C; run again to resume" if workflow.is_main_process else 130
+    )
+)
 console.pass_on(SOURCE)
 try:
     sys.executable = console.python()
@@ -72,7 +78,8 @@ onstart:
     names = {job.rule.name for job in jobs}
     due = [name for name in RULES if name in names]
     asked = workflow.dag_settings
-    if not (asked.forceall or asked.forcerun or asked.forcetargets):
+    forced = bool(asked.forceall or asked.forcerun or asked.forcetargets)
+    if not forced:
         try:
             lines = kept.hold(
                 FOLDER, [job for job in JOBS if job.rule in due], STUDY.replace
@@ -91,9 +98,10 @@ onstart:
             f"{duration(60 * max([job.resources.runtime for job in sent], default=0))}.",
             file=sys.stderr,
         )
-    elif any(RULES[name].runs for name in due):
+    elif any(RULES[name].runs or RULES[name].seconds for name in due):
         # torch is imported and timed in a process of its own, which is gone before the jobs start
         request = {"config": config, "cores": workflow.cores or 1, "due": due}
+        request["forced"] = forced
         if subprocess.run(
             [sys.executable, "-m", "aevb", "cost", "-"],
             input=json.dumps(request),

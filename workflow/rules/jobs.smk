@@ -11,12 +11,12 @@ def shown(job):
 
 
 def decided(job):
-    """What decides the outputs of a job, without what is as by default; a change makes them due.
+    """What decides the outputs of a job; a change makes them due.
 
     Asked for when it is needed: the process of every job reads all rules.
     """
     return (
-        lambda wildcards: made.told(job.settings),
+        lambda wildcards: made.deciding(job.settings),
         lambda wildcards: (
             provenance.canonical(provenance.fingerprint(job.code)) if job.code else ""
         ),

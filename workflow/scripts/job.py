@@ -6,6 +6,7 @@ from aevb.config import load
 from aevb.core.run import found
 from aevb.pipeline import console, kept, made, plan
 
+console.stop_once(KeyboardInterrupt())
 with console.job(snakemake.log[0]):
     study = load(snakemake.config)
     [job] = [job for job in plan.jobs(study) if job.rule == snakemake.rule]

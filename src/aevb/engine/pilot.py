@@ -78,6 +78,28 @@ def pilot(run: Run, settings: Settings, data: Data) -> results.Pilot:
     )
 
 
+def given(run: Run, settings: Settings, data: Data) -> results.Pilot:
+    """The pilot of a curve with one step size, which chooses nothing and so trains nothing: it has
+    no bounds.
+
+    It is not part of `pilot`, whose code decides runs: theirs stays what it was.
+    """
+    code = deciding(run, settings)
+    [step_size] = settings.training.step_sizes
+    return results.Pilot(
+        *run,
+        step_size,
+        np.array([step_size]),
+        np.empty(0, int),
+        np.empty((1, 0)),
+        0.0,
+        settings.to_json(run.algorithm),
+        data.sha256,
+        code.sha256,
+        json.dumps(code.modules),
+    )
+
+
 def _bounds(
     run: Run, candidates: list[float], settings: Settings, data: Data
 ) -> tuple[np.ndarray, np.ndarray]:

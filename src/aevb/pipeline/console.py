@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -92,6 +93,23 @@ def _remove(error: Damaged) -> str:
             gone = f"{error.path} was damaged ({error.reason}) and has been removed"
             return f"{gone}; run again, and it is made anew"
     return str(error)
+
+
+def stop_once(stop: BaseException) -> None:
+    """Raise `stop` at the first Ctrl-C in this process. Those that follow do nothing: they would
+    break off what ends it in order.
+
+    Where Ctrl-C is ignored, as in a shell's background, it stays so.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        return
+
+    def first(number, frame):
+        # not SIG_IGN, which processes that are started from now on would inherit
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        raise stop
+
+    signal.signal(signal.SIGINT, first)
 
 
 @contextlib.contextmanager

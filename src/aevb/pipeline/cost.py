@@ -27,7 +27,7 @@ from ..models import nets
 from ..models.joint import Joint
 from ..studies import STUDIES
 from ..studies.planning import budgets, nominal_seconds, on_gpu, settings
-from . import local, plan
+from . import local, made, plan
 
 # Of a training step, per datapoint: a forward pass against a forward and a backward pass.
 EVALUATION_COST = 0.5
@@ -144,6 +144,7 @@ def announce(config: Config, cores: int, due: list[Job], start: float = 0.0) -> 
         where = "a GPU, at most (each curve was timed alone)"
     todo = [run for job in due if job.kind == "train" for run in job.runs]
     pilots = [run for job in due if job.kind == "pilot" for run in job.runs]
+    pilots = [run for run in pilots if plan.pilot_cost(config, run)]
     measuring = _measuring(config, due)
     rates = Rates(
         config,
@@ -241,6 +242,13 @@ def _measured(config: Config, rates: Rates) -> str:
     )
 
 
+def _anew(job: Job) -> Job:
+    """`job` with what it makes anew: what is there and fits stays (kept.py)."""
+    if job.kind not in made.measured():
+        return job
+    return made.due(job) or job._replace(runs=(), seconds=0.0)
+
+
 def main(arguments: list[str]) -> None:
     """Say what a study trains and how long that takes on this machine."""
     start = time.process_time()  # of Python with torch, which a job loads too
@@ -251,9 +259,10 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     if options.config == "-":
         request = json.load(sys.stdin)
-        study, cores, due = configuration.load(request["config"]), request["cores"], request["due"]
+        study, cores = configuration.load(request["config"]), request["cores"]
+        jobs = [job for job in plan.jobs(study) if job.rule in request["due"]]
+        jobs = jobs if request["forced"] else [*map(_anew, jobs)]
     else:
         study = configuration.load(local.override(local.read(options.config), options.set))
-        cores, due = options.cores, None
-    jobs = [job for job in plan.jobs(study) if due is None or job.rule in due]
+        cores, jobs = options.cores, plan.jobs(study)
     announce(study, cores, jobs, start)

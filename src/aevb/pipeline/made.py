@@ -53,6 +53,19 @@ def _whole(settings: dict[str, Any]) -> bool:
     return isinstance(settings.get("experiment"), dict)
 
 
+def deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` without what is idle: what Snakemake records of a job, and compares.
+
+    With what is as by default: else a default that changed would make nothing due. That a new key
+    makes jobs due is no harm, as what fits stays (kept.py).
+    """
+    return {
+        name: deciding(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if name not in IDLE
+    }
+
+
 def told(settings: dict[str, Any]) -> dict[str, Any]:
     """`settings` without what is as by default, section by section; and without what is idle."""
     models, found = _models(), {}
@@ -123,9 +136,12 @@ def due(job: Job) -> Job | None:
 
 
 def part(job: Job, rows: list[int]) -> Job | None:
-    """`job` with its outputs `rows` alone, and the inputs that they need; None without rows."""
+    """`job` with its outputs `rows` alone, and the inputs that they need; None without rows.
+
+    A job without runs is done whole: its settings may say something of each output.
+    """
     outputs = job.outputs
-    if len(rows) in (0, len(outputs)):
+    if len(rows) in (0, len(outputs)) or not job.runs:
         return job if rows else None
     keep = tuple(job.runs[k] for k in rows)
     fewer = dict(job.inputs)

@@ -74,8 +74,10 @@ def dataset_jobs(config: Config) -> list[Job]:
 
 
 def pilot_cost(config: Config, run: Run) -> int:
-    """Training samples of a curve's pilot, all its step sizes together."""
+    """Training samples of a curve's pilot, all its step sizes together; none for one alone."""
     training, options = pilot_limits(config, run)
+    if len(training.step_sizes) == 1:
+        return 0
     samples = LEARNERS[run.algorithm].pilot_samples(
         training, options, config.n_train(run.experiment)
     )

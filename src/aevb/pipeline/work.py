@@ -34,16 +34,17 @@ def dataset(jobs: list[Job]) -> None:
 
 
 def pilots(jobs: list[Job]) -> None:
-    """Choose the step sizes of curves by short runs."""
+    """Choose the step sizes of curves by short runs; where there is one alone, it is taken."""
     from ..data import load as load_data
-    from ..engine.pilot import pilot
+    from ..engine.pilot import given, pilot
     from ..engine.settings import Settings
 
     for job in jobs:
         settings = Settings.from_dict(job.settings)
         loaded = load_data(job.inputs["data"][0], settings.experiment)
+        choose = pilot if len(settings.training.step_sizes) > 1 else given
         for run, path in zip(job.runs, job.outputs, strict=True):
-            results.write_pilot(path, pilot(run, settings, loaded))
+            results.write_pilot(path, choose(run, settings, loaded))
 
 
 def train(jobs: list[Job]) -> None:
@@ -72,7 +73,7 @@ def gather(jobs: list[Job]) -> None:
             for kind, paths in job.inputs.items()
             if kind not in ("runs", "pilots")
         }
-        pilots = {_name(path, folder / "pilots"): path for path in job.inputs["pilots"]}
+        pilots = {_name(path, folder / "pilots"): path for path in job.inputs.get("pilots", [])}
         results.gather(
             job.settings["config"],
             {run.name: f"{folder}/runs/{run.name}.h5" for run in budgets(study)},

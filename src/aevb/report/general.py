@@ -53,17 +53,13 @@ def _pilots(gathered: Gathered) -> list[dict]:
     rows = []
     for name, runs in curves_of(gathered):
         pilot = gathered.pilots[name]
-        cells = dict(
-            zip([f"{step:g}" for step in pilot.step_sizes], pilot.bounds[:, -1], strict=True)
-        )
-        rows.append(
-            {
-                **title(runs[0]),
-                "cells": cells,
-                "chosen": f"{pilot.step_size:g}",
-                "samples": pilot.samples[-1],
-            }
-        )
+        row = {**title(runs[0]), "cells": {}, "samples": None}
+        row["chosen"] = f"{pilot.step_size:g}, given"
+        if len(pilot.samples):
+            steps = [f"{step:g}" for step in pilot.step_sizes]
+            row["cells"] = dict(zip(steps, pilot.bounds[:, -1], strict=True))
+            row |= {"chosen": f"{pilot.step_size:g}", "samples": count(pilot.samples[-1])}
+        rows.append(row)
     return rows
 
 
@@ -153,7 +149,7 @@ def _pilot(row: dict, steps: list[str]) -> dict:
         step: "diverged" if bound != bound else number(bound, row["digits"])
         for step, bound in bounds.items()
     }
-    return {**place(row), "pilot samples": count(row["samples"]), **cells, "chosen": row["chosen"]}
+    return {**place(row), "pilot samples": row["samples"], **cells, "chosen": row["chosen"]}
 
 
 def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFrame]) -> Part:
@@ -221,6 +217,9 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
 def _sections(facts: dict) -> list[Section]:
     """Its sections, after those of the studies."""
     lost = [("table", "diverged")] if facts["diverged"] else [("text", "none-diverged")]
+    trained = [("text", "lost"), ("text", "values"), ("table", "conventions")]
+    if not facts["runs"] + facts["variants"]:
+        lost, trained = [("table", "diverged")], []  # of nothing, which shows nothing
     command = facts["commands"]
     return [
         Section(
@@ -228,9 +227,7 @@ def _sections(facts: dict) -> list[Section]:
             "What was run",
             [
                 ("text", "run"),
-                ("text", "lost"),
-                ("text", "values"),
-                ("table", "conventions"),
+                *trained,
                 ("heading", "What was not run"),
                 ("list", "not_run"),
             ],

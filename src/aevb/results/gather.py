@@ -115,6 +115,8 @@ def curves_table(gathered: Gathered) -> pd.DataFrame:
             who |= {"split": split, "seed": run.seed}
             values = {"samples": curve["samples"].astype(int), "value": curve[split]}
             rows.append(pd.DataFrame({**place, **who, **values}))
+    if not rows:  # a study whose own work is all there is
+        return pd.DataFrame(columns=CURVES_CSV)
     return pd.concat(rows, ignore_index=True)[CURVES_CSV]
 
 

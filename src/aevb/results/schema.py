@@ -126,7 +126,8 @@ class RunResult:
 
 @dataclass
 class Pilot:
-    """The short runs from which the step size of a curve was chosen."""
+    """The short runs from which the step size of a curve was chosen. There are none (T = 0) where
+    one step size was given."""
 
     experiment: str
     algorithm: str

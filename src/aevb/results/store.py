@@ -303,7 +303,7 @@ def _tables(group: h5py.Group, known: Iterable[str]) -> list[str]:
 def is_gathered(path: str | Path) -> bool:
     """Whether a result file is that of a whole study. Raises UserError."""
     with _open(path) as file:
-        return "runs" in file
+        return "runs" in file or "order" in file.attrs  # that of one that trains nothing
 
 
 @contextlib.contextmanager
