@@ -108,9 +108,9 @@ def test_the_environment_may_lie_in_a_folder_with_a_space(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "train", "pilot", "evidence", "estimators", "variance", "encoded", "datasets"),
     [
-        ((), 160, 59, 18, 5, 2, 2, 2),
-        (("--config", "samples=1e6"), 160, 59, 18, 5, 2, 2, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 101, 13, 0, 0, 2, 2, 2),
+        ((), 160, 45, 18, 5, 2, 2, 2),
+        (("--config", "samples=1e6"), 160, 45, 18, 5, 2, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 101, 12, 0, 0, 2, 2, 2),
         (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1, 1),
         (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
     ],
