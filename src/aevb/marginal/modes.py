@@ -210,14 +210,18 @@ def from_modes(
         nodes, where, found = highest_peaks(part, axis, memory_mb, PROPOSED)
         # Where there are too few local maxima: the highest again.
         where = torch.where(torch.isfinite(found), where, where[:, :1])
-        starts = nodes[where]
+        starts, first = nodes[where], torch.ones_like(where, dtype=torch.bool)
         if hints is not None:
-            starts = torch.cat([starts, hints[start : start + width]], 1)
-        number, count = starts.shape[:2]
-        point = torch.arange(number, device=starts.device).repeat_interleave(count)
-        modes = climb(part, point, starts.flatten(0, 1), memory_mb)
+            known = hints[start : start + width]
+            first = torch.cat([torch.isfinite(found), first.new_ones(known.shape[:2])], 1)
+            starts = torch.cat([starts, known], 1)
+        number = len(starts)
+        point = torch.arange(number, device=starts.device).unsqueeze(1).expand_as(first)
+        modes = climb(part, point[first], starts[first], memory_mb)
         if hints is not None:
-            modes = _best(modes, number, where.shape[1])
+            at = (first.flatten().cumsum(0) - 1).view_as(first)
+            at = torch.where(first, at, at[:, :1]).flatten().cpu().numpy()
+            modes = _best(Modes(*(a[at] for a in modes)), number, where.shape[1])
         parts.append(_components(modes, number, inflation))
     return StudentT(
         *(torch.cat(part).transpose(0, 1).to(joint.x) for part in zip(*parts, strict=True))

@@ -21,7 +21,7 @@ from .columns import EVIDENCE
 
 # Gradients per datapoint that the search for modes and the kernel density cost, and without chains
 # the search and the refining draws (measured: MNIST, N_z = 3).
-SEARCH, LIGHT_SEARCH = 1700, 300
+SEARCH, LIGHT_SEARCH = 1700, 600
 CODE = ("aevb.studies.figure3.work:figure3", "aevb.data:load")  # that decides the estimates
 EARLY = 1.7  # evaluations per even one: those before the first lie more densely
 
