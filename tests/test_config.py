@@ -204,6 +204,17 @@ def test_the_reference_grid_is_the_papers():
             ["figure3 shares the experiment 'digits_300'"],
         ),
         (
+            {"evidence": {"datapoints": 100, "checked": 101}},
+            ["evidence.checked, 101, is more than evidence.datapoints, 100"],
+        ),
+        (
+            {
+                "evidence": {"datapoints": 100, "chains_per_decade": 2},
+                "figure3": raw()["figure3"] | {"latent_dim": 4},
+            },
+            ["evidence.chains_per_decade leaves chains out", "figure3.latent_dim is 4"],
+        ),
+        (
             reading(experiment="digit", prior="all"),
             ["ablation names the experiment 'digit'", "did you mean 'digits_"],
         ),

@@ -4,6 +4,7 @@ errors."""
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -16,10 +17,11 @@ from aevb.marginal.options import Evidence
 from aevb.marginal.quadrature import quadrature
 from aevb.models import nets
 from aevb.models.joint import Joint
+from aevb.results.curves import appendix_d, at
 from aevb.studies.estimators import EstimatorStudy, work
 from aevb.studies.estimators.work import study as grade
 from aevb.studies.figure3 import EVIDENCE
-from aevb.studies.figure3.work import figure3
+from aevb.studies.figure3.work import chained, figure3
 
 RUN = Run("digits", "aevb", 2, 0)
 OPTIONS = Evidence(datapoints=40, draws=20, warmup=20, importance_draws=50)
@@ -70,6 +72,50 @@ def test_figure3_estimates_every_snapshot_on_the_first_points_of_each_split(trai
         assert np.isnan(row.quadrature) or row.quadrature == pytest.approx(truth, abs=1e-3)
     again = figure3(path, data, OPTIONS, "cpu", 1).frame
     assert again.equals(table.frame)
+
+
+def test_without_chains_at_every_snapshot_the_values_are_the_same(trained):
+    path, result, data = trained
+    fewer = OPTIONS.model_copy(update={"chains_per_decade": 1, "checked": 10})
+    frame, plain = (figure3(path, data, o, "cpu", 1).frame for o in (fewer, OPTIONS))
+    samples = result.curve["samples"].to_numpy(float)
+    assert 0 < chained(samples, 1).sum() < len(samples)
+    with_chains = np.repeat(chained(samples, 1), 2)
+    for name in ("hmc", "rhat", "acceptance"):
+        assert (frame[name].notna() == with_chains).all()
+    numbers = frame.columns.drop(["split", "quadrature", "quadrature_error"])
+    assert frame[with_chains][numbers].equals(plain[with_chains][numbers])
+    error = np.hypot(frame["importance_se"], plain["importance_se"])
+    assert (abs(frame["importance"] - plain["importance"]) < 4 * error + 0.01).all()
+    assert not frame["importance"].equals(plain["importance"])
+    # What quadrature adds to importance sampling, on ten points and on all.
+    added = [(f["quadrature"] - f["importance"]).dropna() for f in (frame, plain)]
+    assert len(added[0]) == len(added[1]) == 2
+    np.testing.assert_allclose(*added, atol=0.05)
+    assert not added[0].equals(added[1])
+
+
+def test_chains_run_at_the_last_evaluation_and_at_shares_of_it():
+    samples = np.array([1e5, 2e5, 3e5, 1e6, 2e6, 3e6, 4e6])
+    assert chained(samples, None).all()
+    assert list(samples[chained(samples, 1)]) == [3e5, 4e6]
+    assert list(samples[chained(samples, 2)]) == [1e5, 3e5, 1e6, 4e6]
+    assert list(chained(samples[:1], 2)) == [True]
+
+
+def test_the_papers_estimator_is_read_between_the_evaluations_that_have_it():
+    samples = np.array([1e5, 1e6, 1e7])
+    shown = np.array([-200.0, -150.0, -140.0])
+    hmc = shown + np.array([0.3, 0.2, 0.1])
+    curve = pd.DataFrame({"samples": samples, "test": shown, "test_hmc": hmc})
+    assert appendix_d(curve, "test", 1e6) == at(curve, "test_hmc", 1e6)
+    some = curve.assign(test_hmc=curve["test_hmc"].where([True, False, True]))
+    np.testing.assert_allclose(appendix_d(some, "test", samples), hmc)
+    assert appendix_d(some, "test", 10**5.5) == pytest.approx(-175 + 0.25)
+    late = curve.assign(test_hmc=curve["test_hmc"].where([False, True, True]))
+    assert np.isnan(appendix_d(late, "test", 2e5))  # no bias is known there
+    none = curve.assign(test_hmc=np.nan)
+    assert np.isnan(appendix_d(none, "test", 1e6))
 
 
 def test_a_run_that_diverged_gives_no_rows_and_a_sentence(trained, tmp_path, capsys):

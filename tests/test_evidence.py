@@ -7,6 +7,7 @@ from math import log, pi
 import numpy as np
 import pytest
 import torch
+from arviz_stats.base import array_stats
 from scipy import stats
 from torch import Tensor
 
@@ -14,9 +15,15 @@ from aevb.core.errors import UserError
 from aevb.marginal.annealed import annealed, sigmoidal_schedule
 from aevb.marginal.chains import Samples, posterior_samples, prior_start
 from aevb.marginal.common import rows_at_once, shared_log_likelihood
-from aevb.marginal.importance import importance
+from aevb.marginal.importance import _k_hat, importance, refined
 from aevb.marginal.modes import COARSE, from_modes
-from aevb.marginal.proposals import DiagonalGaussian, StudentT, from_encoder, from_samples
+from aevb.marginal.proposals import (
+    DiagonalGaussian,
+    StudentT,
+    from_encoder,
+    from_samples,
+    from_weighted,
+)
 from aevb.marginal.quadrature import quadrature
 from aevb.marginal.reciprocal import kernel_density, reciprocal
 from aevb.models import densities, nets
@@ -511,6 +518,47 @@ def test_the_reciprocals_error_holds_the_noise_of_the_fit(latent_dim, samples, d
     assert 0.8 < estimate.value.std() / known < 1.2
 
 
+@pytest.mark.parametrize("draws", [25, 100, 300, 2000])
+def test_k_hat_is_that_of_arviz(draws):
+    generator = np.random.default_rng(0)
+    log_weights = generator.uniform(0.1, 3, (200, 1)) * generator.standard_t(3, (200, draws))
+    slope = np.linspace(0, 1e-10, draws)
+    # psislw takes log likelihoods, of which weights are the inverse.
+    ratios = log_weights.max(1, keepdims=True) - log_weights + slope
+    theirs = np.asarray(array_stats.psislw(ratios, axis=1)[1])
+    assert np.ptp(theirs) > 1
+    np.testing.assert_allclose(_k_hat(log_weights), theirs, atol=1e-9)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 3])
+def test_weighted_draws_refine_a_proposal(latent_dim):
+    """Of a linear model, from a mixture that is too wide and off: nearer to the posterior, and the
+    estimate is the truth."""
+    model, _ = linear(latent_dim)
+    mean, log_variance = _wide(model)
+    root = 3 * torch.diag_embed(torch.exp(0.5 * log_variance)).unsqueeze(0)
+    wide = StudentT(mean.unsqueeze(0) + root.sum(-1) / 3, root, torch.ones_like(mean[None, :, 0]))
+    generator = np.random.default_rng(2)
+    better = refined(model, wide, generator, 400)
+    before, after = (importance(model, one, generator, 400) for one in (wide, better))
+    assert_within(after, model.truth())
+    assert after.diagnostics["ess"].mean() > 2 * before.diagnostics["ess"].mean()
+    np.testing.assert_allclose(better.share.sum(0), 1.0)
+
+
+def test_equal_weights_fit_what_samples_fit():
+    model, _ = linear(2)
+    samples = posterior(model)
+    plain, weighed = (
+        from_samples(samples),
+        from_weighted(samples.z, torch.ones_like(samples.log_joint)),
+    )
+    number = len(samples.z)  # from_samples divides by one less
+    covariance = [p.root @ p.root.mT for p in (plain, weighed)]
+    torch.testing.assert_close(covariance[0] * (number - 1) / number, covariance[1])
+    torch.testing.assert_close(plain.mean, weighed.mean)
+
+
 def test_k_hat_grows_with_the_tail_and_stands_ties():
     model, _ = linear(2, number=3)
     mean, log_variance = _wide(model)
@@ -664,6 +712,26 @@ def test_a_proposal_around_the_modes_covers_all_of_them():
     assert 0.05 < (z[:, 0, 0] > 0).double().mean() < 0.95
     both = StudentT(proposal.mean[:1], proposal.root[:1], torch.ones(1, 3).double()) | proposal
     estimate = importance(model, both, np.random.default_rng(0), 2000)
+    assert (np.abs(estimate.value - truth) < 5 * estimate.standard_error + 1e-3).all()
+
+
+def test_hints_add_modes_and_take_none_away():
+    """The hints know one of two far modes; the lattice still finds the other, and only what is a
+    mode of its own comes first."""
+    means = torch.tensor([[-2.0, 0.0], [2.0, 1.0]], dtype=torch.float64)
+    model = Mixture(
+        means,
+        torch.tensor([0.05, 0.1]).double(),
+        torch.tensor([0.0, -1.0]).double(),
+        torch.zeros(1, 3, 2).double(),
+    )
+    proposal = from_modes(model, hints=means[:1].expand(3, 3, 2) + 0.02)
+    assert proposal.mean.shape == from_modes(model).mean.shape
+    # Posterior modes lie off the likelihood's by the prior's pull, of 1 % at most.
+    torch.testing.assert_close(proposal.mean[0], means[0].expand(3, 2), atol=0.03, rtol=0)
+    torch.testing.assert_close(proposal.mean[1], means[1].expand(3, 2), atol=0.03, rtol=0)
+    estimate = importance(model, proposal, np.random.default_rng(0), 2000)
+    truth = quadrature(model).value
     assert (np.abs(estimate.value - truth) < 5 * estimate.standard_error + 1e-3).all()
 
 

@@ -10,7 +10,15 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..core.lazy import lazy
-from .common import as_numpy, check_joint, no_grad, rows_at_once, shared_log_likelihood, which
+from .common import (
+    as_numpy,
+    check_joint,
+    check_latents,
+    no_grad,
+    rows_at_once,
+    shared_log_likelihood,
+    which,
+)
 from .proposals import StudentT
 
 if TYPE_CHECKING:
@@ -23,8 +31,9 @@ densities = lazy("aevb.models.densities")
 COARSE = {1: 0.01, 2: 0.05, 3: 0.2}  # spacing of the lattice that is searched for modes
 EXTENT = 5.0  # its half-width
 SEEDS = 12  # local maxima of that lattice to climb from, and hints
-#: local maxima on a lattice half as fine again, around which importance samples are proposed
-PROPOSED = 6
+PROPOSED = 6  # local maxima around which importance samples are proposed
+#: spacings of the lattice for these, in those of COARSE: by itself, and where there are hints
+ALONE, HINTED = 1.5, 2.5
 
 
 class Modes(NamedTuple):
@@ -171,13 +180,17 @@ def climb(joint, point: Tensor, z: Tensor, memory_mb: float, iterations: int = 4
 
 
 @no_grad
-def from_modes(joint, inflation: float = 1.2, memory_mb: float = 500) -> StudentT:
+def from_modes(
+    joint, inflation: float = 1.2, memory_mb: float = 500, hints: Tensor | None = None
+) -> StudentT:
     """A mixture of t distributions around the modes of each posterior, in one to three dimensions.
 
     It covers posteriors of several modes, of which one chain knows one. Newton's method climbs from
-    the highest local maxima of a coarse lattice. The scale matrix is `inflation`^2 times the
-    inverse curvature at a mode. The component's share follows the mass of a Gaussian there, a tenth
-    spread evenly. Raises UserError in more dimensions.
+    the highest local maxima of a coarse lattice. With `hints` (C, N, N_z), such as the means of a
+    mixture under almost the same model, it climbs from these too, and the lattice is coarser; the
+    best of the modes remain. The scale matrix is `inflation`^2 times the inverse curvature at a
+    mode. The component's share follows the mass of a Gaussian there, a tenth spread evenly. Raises
+    UserError in more dimensions.
     """
     check_joint(joint)
     points, dim = joint.x.shape[1], joint.latent_dim
@@ -186,34 +199,59 @@ def from_modes(joint, inflation: float = 1.2, memory_mb: float = 500) -> Student
             f"modes are sought on a lattice of 1 to 3 latent dimensions, not {dim}; take "
             "from_samples"
         )
-    axis = torch.linspace(-EXTENT, EXTENT, round(EXTENT / (0.75 * COARSE[dim])) + 1).to(joint.x)
+    spacing = COARSE[dim] * (ALONE if hints is None else HINTED)
+    axis = torch.linspace(-EXTENT, EXTENT, round(2 * EXTENT / spacing) + 1).to(joint.x)
     width = datapoints_at_once(axis, dim, memory_mb)
+    if hints is not None:
+        hints = check_latents("hints", hints, joint, leading=2).transpose(0, 1)
     parts = []
     for start in range(0, points, width):
         part = replace(joint, x=joint.x[:, start : start + width])
-        number = part.x.shape[1]
         nodes, where, found = highest_peaks(part, axis, memory_mb, PROPOSED)
         # Where there are too few local maxima: the highest again.
         where = torch.where(torch.isfinite(found), where, where[:, :1])
-        modes = climb(
-            part,
-            torch.arange(number, device=where.device).repeat_interleave(where.shape[1]),
-            nodes[where.flatten()],
-            memory_mb,
-        )
-        shape = (number, where.shape[1])
-        mass = modes.value - 0.5 * np.linalg.slogdet(modes.precision)[1]
-        share = torch.from_numpy(mass.reshape(shape)).softmax(1)
-        root = inflation * np.linalg.cholesky(np.linalg.inv(modes.precision)).reshape(
-            *shape, dim, dim
-        )
-        parts.append(
-            (
-                torch.from_numpy(modes.z.reshape(*shape, dim)),
-                torch.from_numpy(root),
-                0.9 * share + 0.1 / shape[1],
-            )
-        )
+        starts, first = nodes[where], torch.ones_like(where, dtype=torch.bool)
+        if hints is not None:
+            known = hints[start : start + width]
+            first = torch.cat([torch.isfinite(found), first.new_ones(known.shape[:2])], 1)
+            starts = torch.cat([starts, known], 1)
+        number = len(starts)
+        point = torch.arange(number, device=starts.device).unsqueeze(1).expand_as(first)
+        modes = climb(part, point[first], starts[first], memory_mb)
+        if hints is not None:
+            at = (first.flatten().cumsum(0) - 1).view_as(first)
+            at = torch.where(first, at, at[:, :1]).flatten().cpu().numpy()
+            modes = _best(Modes(*(a[at] for a in modes)), number, where.shape[1])
+        parts.append(_components(modes, number, inflation))
     return StudentT(
         *(torch.cat(part).transpose(0, 1).to(joint.x) for part in zip(*parts, strict=True))
+    )
+
+
+def _mass(modes: Modes, points: int) -> np.ndarray:
+    """Log mass of a Gaussian at each of C modes per datapoint, but for a constant: (N, C)."""
+    return (modes.value - 0.5 * np.linalg.slogdet(modes.precision)[1]).reshape(points, -1)
+
+
+def _best(modes: Modes, points: int, number: int) -> Modes:
+    """Of C modes per datapoint the `number` with the most mass; what was found again comes last."""
+    order = np.argsort(-_mass(modes, points), 1)
+    order += order.shape[1] * np.arange(points)[:, None]
+    z, precision = modes.z[order], modes.precision[order]
+    apart = z[:, :, None] - z[:, None]  # (N, C, C, d)
+    near = np.einsum("nabi,nbij,nabj->nab", apart, precision, apart) < 1
+    again = np.tril(near, -1).any(2)
+    first = np.take_along_axis(order, np.argsort(again, 1, kind="stable"), 1)[:, :number]
+    return Modes(*(a[first.ravel()] for a in modes))
+
+
+def _components(modes: Modes, points: int, inflation: float) -> tuple[Tensor, ...]:
+    """Mean, root and share of the components of a StudentT, (N, C, ...), at C modes each."""
+    dim = modes.z.shape[1]
+    share = torch.from_numpy(_mass(modes, points)).softmax(1)
+    root = inflation * np.linalg.cholesky(np.linalg.inv(modes.precision))
+    return (
+        torch.from_numpy(modes.z.reshape(points, -1, dim)),
+        torch.from_numpy(root.reshape(points, -1, dim, dim)),
+        0.9 * share + 0.1 / share.shape[1],
     )

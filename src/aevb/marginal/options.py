@@ -30,6 +30,16 @@ class Evidence(Strict):
         description="importance samples per datapoint, from a proposal fitted to HMC samples and "
         "modes",
     )
+    chains_per_decade: Size | None = Field(
+        None,
+        description="evaluations per factor of ten in samples, counted back from the last, at "
+        "which Figure 3 runs HMC chains; unless given, at every one",
+    )
+    checked: Count | None = Field(
+        None,
+        description="datapoints, the first, on which quadrature checks Figure 3's last evaluation; "
+        "all unless given",
+    )
     memory_mb: Count = Field(
         500, description="memory for temporary arrays of the estimators; less makes smaller chunks"
     )

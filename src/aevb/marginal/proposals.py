@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..core.lazy import lazy
-from .chains import Samples, enough_for_covariance, whitening
+from .chains import FLOOR, Samples, enough_for_covariance, whitening
 from .common import at_least, no_grad, standard_normal
 
 if TYPE_CHECKING:
@@ -122,4 +122,25 @@ def from_samples(samples: Samples, inflation: float = 1.2) -> StudentT:
         mean[None, :, 0].to(samples.z),
         root.unsqueeze(0).to(samples.z),
         samples.z.new_ones(1, len(z)),
+    )
+
+
+@no_grad
+def from_weighted(z: Tensor, weights: Tensor, degrees: int = 5, inflation: float = 1.2) -> StudentT:
+    """As from_samples, from draws z (S, N, N_z) with `weights` (S, N) of any sum.
+
+    The scale matrix gets FLOOR times its largest eigenvalue in each direction, as a few draws may
+    have all the weight.
+    """
+    share = (weights / weights.sum(0)).double().unsqueeze(2)
+    mean = (share * z).sum(0)
+    centred = (share.sqrt() * (z - mean)).transpose(0, 1)
+    values, vectors = torch.linalg.eigh(centred.mT @ centred)
+    regular = values.maximum((FLOOR * values[:, -1:]).clamp(min=1e-12))
+    root = inflation * vectors * regular.sqrt().unsqueeze(1)
+    return StudentT(
+        mean.unsqueeze(0).to(z),
+        root.unsqueeze(0).to(z),
+        z.new_ones(1, z.shape[1]),
+        degrees,
     )

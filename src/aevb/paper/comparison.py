@@ -12,7 +12,7 @@ from ..data import DATASETS
 from ..learners import LEARNERS
 from ..models.likelihoods import LIKELIHOODS
 from ..results import Gathered
-from ..results.curves import at, completed, in_figure3
+from ..results.curves import appendix_d, at, completed, in_figure3
 from ..results.words import label
 from ..results.words import sizes as sizes_of
 from .curves import accuracy, averaged_bound, panels_of, paper_curve
@@ -153,7 +153,7 @@ def _beside(
         [averaged_bound(curve, samples) for curve in done] if split == "train" and bounds else []
     )
     hmc = (
-        float(np.mean([at(curve, f"{split}_hmc", samples) for curve in done]))
+        float(np.mean([appendix_d(curve, split, samples) for curve in done]))
         if estimates
         else np.nan
     )

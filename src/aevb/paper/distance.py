@@ -10,7 +10,7 @@ from scipy import stats
 
 from ..data import DATASETS
 from ..results import Gathered
-from ..results.curves import at, completed
+from ..results.curves import appendix_d, at, completed
 from .curves import averaged_bound, panels_of, paper_curve
 from .facts import CHOSEN_UP_TO, NEAR_NATS, NEAR_SHARE
 
@@ -34,7 +34,7 @@ def _read(curve: pd.DataFrame, split: str, reading: str, samples: np.ndarray) ->
     """What `reading` (see READINGS) makes of one replica's curve at `samples`."""
     if reading == "average":
         return averaged_bound(curve, samples)
-    return at(curve, f"{split}_hmc" if reading == "hmc" else split, samples)
+    return (appendix_d if reading == "hmc" else at)(curve, split, samples)
 
 
 def beside(

@@ -171,7 +171,7 @@ def compare_log_p(
     for row, split in enumerate(results.SPLITS):
         if anew.snapshot is not None:  # else training diverged before
             parameters = torch.from_numpy(anew.snapshot[None]).to(where)
-            made = at_snapshot(
+            made, _ = at_snapshot(
                 parameters, layout, run, samples, images, split, options, check=False
             )
             found[row] = [made.get(name, np.nan) for name in ESTIMATES]

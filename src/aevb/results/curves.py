@@ -129,6 +129,19 @@ def at(curve: pd.DataFrame, column: str, samples):
     return float(found) if np.ndim(samples) == 0 else found
 
 
+def appendix_d(curve: pd.DataFrame, split: str, samples):
+    """Log p(x) by the paper's estimator at `samples`, as `at`, from a curve of `shown`.
+
+    Where it was taken at some evaluations alone, what it adds to the estimate that is shown is
+    linear in the logarithm of the samples between them.
+    """
+    known = curve[curve[f"{split}_hmc"].notna()]
+    if len(known) in (0, len(curve)):
+        return at(curve, f"{split}_hmc", samples)
+    bias = known.assign(bias=known[f"{split}_hmc"] - known[split])
+    return at(curve, split, samples) + at(bias, "bias", samples)
+
+
 def last_shared(study: Config, runs: list[RunResult]) -> pd.DataFrame:
     """One row per `lasting` run: its last evaluation before the shortest of them ends.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log10
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -11,15 +12,16 @@ from ...core.sections import Count, Name, ShortName, Size, Strict, Whole
 from ...data import DATASETS
 from ...engine.roots import roots
 from ...learners import LEARNERS
+from ...marginal.modes import COARSE
 from ...marginal.options import Evidence
 from ...paper.facts import FIGURE3_SAMPLES
 from .. import STUDIES, Figure, Study
 from ..planning import gradient_seconds, pack, tables_on
 from .columns import EVIDENCE
 
-# Gradients per datapoint that the search for modes and the kernel density cost (measured: MNIST,
-# N_z = 3).
-SEARCH = 1700
+# Gradients per datapoint that the search for modes and the kernel density cost, and without chains
+# the search and the refining draws (measured: MNIST, N_z = 3).
+SEARCH, LIGHT_SEARCH = 1700, 600
 CODE = ("aevb.studies.figure3.work:figure3", "aevb.data:load")  # that decides the estimates
 EARLY = 1.7  # evaluations per even one: those before the first lie more densely
 
@@ -86,6 +88,17 @@ class Figure3(Study):
                     "budget differs, so give it one of its own"
                 )
             known = DATASETS[config.experiments[name].dataset]
+            if config.evidence.chains_per_decade and config.figure3.latent_dim not in COARSE:
+                raise ValueError(
+                    "evidence.chains_per_decade leaves chains out, which takes modes on a lattice "
+                    f"of 1 to 3 latent dimensions, and figure3.latent_dim is "
+                    f"{config.figure3.latent_dim}; leave chains_per_decade out"
+                )
+            if (config.evidence.checked or 0) > config.evidence.datapoints:
+                raise ValueError(
+                    f"evidence.checked, {config.evidence.checked:,}, is more than "
+                    f"evidence.datapoints, {config.evidence.datapoints:,}; give fewer"
+                )
             if config.evidence.datapoints > min(config.n_train(name), known.n_test):
                 raise ValueError(
                     f"evidence.datapoints, {config.evidence.datapoints:,}, is more than {name} has "
@@ -116,10 +129,16 @@ class Figure3(Study):
 
     def gradients(self, config, run) -> int:
         """About how many gradients of log p(x, z) the estimates on a run cost."""
-        options = config.evidence
-        per_point = (options.draws + options.warmup) * (options.leapfrog + 1)
-        per_point += options.importance_draws + SEARCH
-        return round(EARLY * config.figure3.points * 2 * options.datapoints * per_point)
+        options, points = config.evidence, config.figure3.points
+        evaluations, chained = EARLY * points, EARLY * points
+        if options.chains_per_decade:
+            budget = self.budget(config)
+            decades = log10(budget / min(budget / points, config.evaluation.first))
+            chained = min(chained, 1 + options.chains_per_decade * decades)
+        chain = (options.draws + options.warmup) * (options.leapfrog + 1) + SEARCH
+        per_point = options.importance_draws * evaluations + chain * chained
+        per_point += (LIGHT_SEARCH + options.importance_draws / 2) * (evaluations - chained)
+        return round(2 * options.datapoints * per_point)
 
     def jobs(self, config):
         def seconds(run: Run) -> float:

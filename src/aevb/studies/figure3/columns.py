@@ -9,9 +9,11 @@ EVIDENCE = {
     "importance": "log p(x) by importance sampling: the best estimate here, and what Figure 3 "
     "shows",
     "importance_se": "Monte Carlo standard error of importance",
-    "hmc": "log p(x) by the paper's estimator (appendix D, kernel density)",
+    "hmc": "log p(x) by the paper's estimator (appendix D, kernel density); like all that needs "
+    "chains, not a number where none ran (evidence.chains_per_decade)",
     "hmc_se": "Monte Carlo standard error of hmc, blind to its bias",
-    "quadrature": "log p(x) by quadrature, at the last evaluation; elsewhere not a number",
+    "quadrature": "log p(x) by quadrature, at the last evaluation; elsewhere not a number. With "
+    "evidence.checked, importance plus what quadrature adds to it on the datapoints checked",
     "quadrature_error": "largest disagreement of its two lattices over datapoints",
     "efficiency": "median over datapoints of effective importance samples, as a share of those "
     "drawn",
