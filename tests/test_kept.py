@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,22 @@ def test_a_run_that_stops_gives_back_what_it_kept(study):
     assert all(made.made(job, k) for job in mine.values() for k in range(len(job.outputs)))
 
 
+def test_a_plan_that_changed_on_the_way_removes_nothing(study):
+    more = {**MORE, "job_runs": 2}
+    planned = plan.jobs(config.load(more))
+    rules = [job.rule for job in planned]
+    kept.check_plan("results", planned, rules)  # nothing is noted: of no pipeline
+    kept.note("results", planned)
+    kept.check_plan("results", planned, rules)
+    for later in (MORE, {**more, "job_runs": 1}):
+        repacked = plan.jobs(config.load(later))
+        with pytest.raises(UserError, match=r"train_digits_\d makes other files now, .* run again"):
+            kept.check_plan("results", repacked, ["train_digits_0", "train_digits_1"])
+        kept.check_plan("results", repacked, ["pilot_digits_0", "gather"])
+    kept.release("results", finished=False)
+    kept.check_plan("results", repacked, rules)
+
+
 def test_without_hard_links_files_are_copied(study, monkeypatch):
     def none(*arguments):
         raise OSError(1, "Operation not permitted")
@@ -390,3 +407,43 @@ def test_a_job_is_due_when_its_code_says_something_else(study, tmp_path_factory)
     kernels.write_text(text.replace("addcmul_(g, g)", "add_(g * g)"))
     assert kernels.read_text() != text
     assert {"pilot_digits_0", "train_digits_0", "gather"} <= due("--dry-run")
+
+
+@pytest.mark.slow
+def test_a_plan_that_is_edited_while_it_runs_loses_nothing(study, tmp_path_factory):
+    """Jobs are packed otherwise from the first finished model on."""
+    copy = tmp_path_factory.mktemp("copy")
+    for name in ("src", "workflow", "profiles", "report", "config"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, copy)
+    shutil.rmtree(study / "results")
+    path = study / "study.json"
+    raw = {key: value for key, value in MORE.items() if key not in ("figure4", "figure5")}
+    path.write_text(json.dumps({**raw, "job_runs": 1}))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(copy / "Snakefile")]
+    command += ["--cores", "1", "--configfile", str(path), "--", GATHERED]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+
+    def made():
+        return {
+            name: part
+            for name, part in runs(study).items()
+            if "checkpoint" not in name and name[0] != "."
+        }
+
+    with subprocess.Popen(command, cwd=study, **pipes) as process:
+        while process.poll() is None and not made():
+            time.sleep(0.01)
+        planning = copy / "src/aevb/studies/planning.py"
+        text = planning.read_text()
+        planning.write_text(text.replace("most = config.job_runs or", "most ="))
+        assert planning.read_text() != text
+        finished = made()
+        output = process.communicate()[0]
+    assert process.returncode == 1 and "planned otherwise when it began: train_" in output
+    assert "Traceback" not in output
+    assert finished and finished.items() <= made().items()
+    done = subprocess.run(command, cwd=study, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(made()) == 3 and finished.items() <= made().items()

@@ -29,6 +29,8 @@ try:
     STUDY = configuration.load(config)
     configuration.check_folder(STUDY, workflow.config_settings.config or {})
     JOBS = plan.jobs(STUDY)
+    if not workflow.is_main_process:
+        kept.check_plan(STUDY.folder, JOBS, workflow.dag_settings.allowed_rules)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -74,6 +76,7 @@ onstart:
     kept.release(FOLDER, finished=False)  # by a run that was killed
     for folder in (STUDY.data, FOLDER):
         clock.settle(folder)
+    kept.note(FOLDER, JOBS)
     jobs = list(workflow.dag.needrun_jobs())
     names = {job.rule.name for job in jobs}
     due = [name for name in RULES if name in names]

@@ -9,7 +9,7 @@ from aevb.pipeline import console, kept, made, plan
 console.stop_once(KeyboardInterrupt())
 with console.job(snakemake.log[0]):
     study = load(snakemake.config)
-    [job] = [job for job in plan.jobs(study) if job.rule == snakemake.rule]
+    job = kept.planned(plan.jobs(study), snakemake.rule, snakemake.output)
     work = found(job.work)
     made.read_code([job])
     due, lines = kept.put_back(study.folder, job)

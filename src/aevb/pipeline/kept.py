@@ -24,7 +24,7 @@ from ..core.run import Job
 from . import made
 
 KEPT = ".kept"
-RECORD = "record.json"
+RECORD, PLAN = "record.json", "plan.json"
 #: names of checkpoints, and of files that are being written (core.files.atomic)
 UNFINISHED = re.compile(r"^\.partial-|\.checkpoint\.h5$")
 #: kind of job -> what one of its outputs is; others are tables of their kind
@@ -87,6 +87,37 @@ def hold(folder: str, jobs: Iterable[Job], replace: bool = False) -> list[str]:
         with atomic(Path(folder) / KEPT / RECORD) as temporary:
             temporary.write_text(json.dumps(record), encoding="utf-8")
     return lines
+
+
+def note(folder: str, jobs: Iterable[Job]) -> None:
+    """Write down what each of `jobs` makes, until `release`: see `check_plan`."""
+    with atomic(Path(folder) / KEPT / PLAN) as temporary:
+        temporary.write_text(json.dumps({job.rule: job.outputs for job in jobs}), encoding="utf-8")
+
+
+def planned(jobs: Iterable[Job], rule: str, outputs: list[str]) -> Job:
+    """That of `jobs` which is `rule`. Raises UserError if it would not make `outputs`, as when this
+    study began: packed otherwise, it would make what another job has finished."""
+    wanted = [os.path.normpath(path) for path in outputs]
+    for job in jobs:
+        if job.rule == rule and [os.path.normpath(path) for path in job.outputs] == wanted:
+            return job
+    raise UserError(
+        f"the study was planned otherwise when it began: {rule} makes other files now, as its code "
+        "or its configuration was edited; run again, and what is finished stays"
+    )
+
+
+def check_plan(folder: str, jobs: Iterable[Job], rules: Iterable[str]) -> None:
+    """Raise UserError if one of `rules`, which a process of Snakemake on a cluster is about to run,
+    would make other files by `jobs`, which it planned itself, than the pipeline noted: it removes
+    them first."""
+    try:
+        noted = json.loads((Path(folder) / KEPT / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # of no pipeline
+        return
+    for rule in noted.keys() & set(rules):
+        planned(jobs, rule, noted[rule])
 
 
 def others(folder: str, found: Iterable[tuple[Job, str, str]], replace: bool) -> list[str]:
