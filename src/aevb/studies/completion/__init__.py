@@ -209,6 +209,7 @@ class CompletionStudy(Study):
         place = "studies.completion.figures"
         return {
             "completion": Figure("Errors of completed and cleaned images", f"{place}:errors"),
+            "completion_density": Figure("Density of what is not seen", f"{place}:density"),
             "completion_images": Figure("Images completed and cleaned", f"{place}:images"),
         }
 
