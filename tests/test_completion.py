@@ -556,6 +556,7 @@ def test_the_summary_is_of_the_tables(gathered):
     log_p = np.stack(
         [gathered.of("completion")[f"grey/aevb-nz3-seed{s}"].arrays["log_p"][2] for s in (0, 1)]
     ).astype(float)
+    assert table["log_mc"].isna().tolist() == [False, False, False, True, True] * 2
     assert row["log_model"] == pytest.approx(log_p[:, 0].mean())
     assert row["gain_linear"] == pytest.approx((log_p[:, 0] - log_p[:, 1]).mean())
 

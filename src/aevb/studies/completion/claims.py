@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from ...paper.claims import Found, claim
@@ -113,7 +114,7 @@ def denser_than_linear(gathered: Gathered, paper: pd.DataFrame) -> Found:
         gain = cell.log_p["model"] - cell.log_p["linear"]
         checks.append(Check(cell.name, list(gain.mean(1))))
         unsure += [cell.name] if reaches_across(gain.mean(0)) else []
-        error = (cell.rows["log_mc"] ** 2).sum() ** 0.5 / len(gain)
+        error = np.linalg.norm(cell.rows["log_mc"]) / len(gain)
         rough += [cell.name] if error > TRUSTED * abs(gain.mean()) else []
     checks += [Check(name, []) for name, task in lost(gathered) if task.kind in HOLES]
     return checks, _remarks(unsure, rough, "Monte Carlo error is more than a tenth in")

@@ -154,7 +154,7 @@ def completion(
             row |= _summed(f"log_{name}", values.mean(1))
             if name != "model":
                 row |= _summed(f"gain_{name}", (cell.log_p["model"] - values).mean(1))
-        row["log_mc"] = (cell.rows["log_mc"] ** 2).sum() ** 0.5 / seeds
+        row["log_mc"] = np.linalg.norm(cell.rows["log_mc"]) / seeds
         row["mc_share"] = cell.rows["mc"].mean() / cell.errors["posterior"].mean()
         for name in ("rhat", "mixed", "ess", "acceptance", "divergences"):
             row[name] = cell.rows[name].mean()
