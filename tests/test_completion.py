@@ -2,6 +2,8 @@
 seen against densities of SciPy, and the study from its own models."""
 
 import dataclasses
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from aevb.studies.completion import (
     Completion,
     Task,
     baselines,
+    blocks,
     claims,
     columns,
     figures,
@@ -31,6 +34,7 @@ from aevb.studies.completion import (
     numbers,
     observed,
     posterior,
+    predictive,
     work,
 )
 from aevb.studies.linear import simulate
@@ -44,6 +48,7 @@ TINY = {
     "pixels": [0.2],
     "top": [0.5],
     "grid": [2],
+    "blocks": [2],
     "flips": [0.2],
     "deviations": [0.3],
     "chains": 2,
@@ -51,6 +56,7 @@ TINY = {
     "warmup": 10,
     "leapfrog": 3,
     "images": 2,
+    "temperatures": 5,
 }
 DIGITS = {"dataset": "digits", "hidden": 8, "scale": 16}
 RAW = {
@@ -92,6 +98,7 @@ def options(**changes):
         (Task("top", 0.5), 24),
         (Task("top", 0.99), 40),
         (Task("grid", 2), 12),
+        (Task("blocks", 2), 48),
         (Task("noise", 0.1), 48),
     ],
 )
@@ -114,6 +121,11 @@ def network(likelihood, latent_dim=2, pixels=12, seed=0):
     return layout.view(flat), x
 
 
+def noisy_joint(parameters, y, likelihood, level):
+    density = partial(observed.noisy_density, likelihood, level)
+    return observed.Indirect(parameters, y.unsqueeze(0), density)
+
+
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_a_decoder_of_some_pixels_has_their_terms_alone(likelihood):
     parameters, x = network(likelihood)
@@ -134,7 +146,7 @@ def test_a_decoder_of_some_pixels_has_their_terms_alone(likelihood):
 def test_noise_is_integrated_out_exactly(likelihood, level):
     parameters, x = network(likelihood)
     y = observed.corrupted(x, likelihood, level, rng(5))
-    joint = observed.Noisy(parameters, y.unsqueeze(0), likelihood, level)
+    joint = noisy_joint(parameters, y, likelihood, level)
     z = torch.from_numpy(rng(2).standard_normal((1, 4, 2))).requires_grad_()
     value, gradient = joint.value_and_gradient(z.detach())
     output = nets.decode(z.detach(), parameters)[0].numpy()
@@ -163,6 +175,90 @@ def test_noise_has_the_mean_and_variance_that_linear_prediction_takes():
         noise = baselines.noise_of(moments, likelihood, "noise", level)
         expected = gain**2 * moments.covariance + np.diag(noise)
         assert np.cov(y.numpy().T) == pytest.approx(expected, abs=0.012)
+
+
+# Means of blocks ---------------------------------------------------------------------------------
+
+
+def test_blocks_tile_the_image():
+    view = blocks.blocks_of((4, 6), 2)
+    image = np.arange(24.0).reshape(4, 6)
+    expected = [image[r : r + 2, c : c + 2].mean() for r in (0, 2) for c in (0, 2, 4)]
+    assert view(image.ravel()) == pytest.approx(expected)
+    full = blocks.spread(view(torch.from_numpy(image.reshape(1, 24))), view)
+    assert view(full)[0].numpy() == pytest.approx(expected)
+    assert (full.view(4, 6)[:2, 2:4] == expected[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("n", "kind"), [(4, torch.float64), (9, torch.float64), (9, torch.float32)]
+)
+def test_the_ways_to_choose_white_pixels_are_all_of_them(n, kind):
+    """Against the sum over all subsets, also where the product of all w is far below the smallest
+    number."""
+    a = torch.from_numpy(rng(n).normal(-20, 15, (6, n))).to(kind).requires_grad_()
+    for c in range(n + 1):
+        value = blocks.log_symmetric(a, torch.full((6,), c))
+        (white,) = torch.autograd.grad(value.sum(), a)
+        ways = [a[:, list(some)].double().sum(1) for some in combinations(range(n), c)]
+        exact = torch.stack(ways).logsumexp(0)
+        slope = torch.autograd.grad(exact.sum(), a)[0] if c else torch.zeros_like(a)
+        torch.testing.assert_close(value.double(), exact, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(white, slope, rtol=1e-4, atol=1e-5)
+        assert white.sum(1).detach().numpy() == pytest.approx(c, abs=1e-4)
+
+
+def test_counts_of_binary_pixels_have_the_poisson_binomial_law():
+    """Against SciPy's, block by block."""
+    decoded = torch.from_numpy(rng(2).normal(0, 3, (1, 16)))
+    view, mean = blocks.blocks_of((4, 4), 2), special.expit(decoded.numpy()[0])
+    for counts in ([0, 1, 2, 4], [3, 2, 0, 1]):
+        y = torch.tensor([counts], dtype=torch.float64) / 4
+        value = blocks.log_density(view, "bernoulli", y, decoded)
+        laws = [stats.poisson_binom(mean[block]) for block in view.index]
+        exact = sum(law.logpmf(c) for law, c in zip(laws, counts, strict=True))
+        assert value.item() == pytest.approx(exact)
+    sharp = blocks.sharpened(view, "bernoulli", decoded.numpy(), y.numpy())
+    assert view(sharp)[0] == pytest.approx(y[0].numpy())
+
+
+def test_means_of_gaussian_pixels_are_gaussian():
+    decoded, view = rng(1).normal(size=(2, 3, 48)), blocks.blocks_of((4, 6), 2)
+    y, mean, v = rng(2).random((3, 6)), special.expit(decoded[..., :24]), np.exp(decoded[..., 24:])
+    matrix = np.zeros((6, 24))
+    for row, block in zip(matrix, view.index, strict=True):
+        row[block] = 0.25
+    value = blocks.log_density(view, "gaussian", torch.from_numpy(y), torch.from_numpy(decoded))
+    exact = stats.norm.logpdf(y, mean @ matrix.T, np.sqrt(v @ (matrix**2).T)).sum(-1)
+    assert value.numpy() == pytest.approx(exact)
+    sharp = blocks.sharpened(view, "gaussian", decoded, y)
+    for k, n in np.ndindex(2, 3):
+        own = np.diag(v[k, n])
+        gain = own @ matrix.T @ np.linalg.inv(matrix @ own @ matrix.T)
+        expected = mean[k, n] + gain @ (y[n] - matrix @ mean[k, n])
+        assert sharp[k, n] == pytest.approx(expected)
+
+
+def test_the_chains_sharpen_as_the_sum_over_all_binary_images():
+    """N_z = 1, 2 x 4 pixels in 2 x 2 blocks: a quadrature over z, all images with these counts."""
+    parameters, x = network("bernoulli", latent_dim=1, pixels=8, seed=3)
+    view = blocks.blocks_of((2, 4), 2)
+    y = view(observed.drawn(x, rng(2)))
+    density = partial(blocks.log_density, view, "bernoulli")
+    joint = observed.Indirect(parameters, y.unsqueeze(0), density)
+    near = Joint(parameters, blocks.spread(y, view).unsqueeze(0), "bernoulli")
+    grid = torch.linspace(-6, 6, 1201, dtype=torch.float64).view(1, -1, 1)
+    mean = torch.from_numpy(posterior.decoder(parameters, "bernoulli")(grid[0]))
+    b = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 8)
+    fits = (view(b)[None] == y[:, None]).all(2)  # (N, B)
+    prior = b @ mean.log().T + (1 - b) @ (1 - mean).log().T - grid[0, :, 0] ** 2 / 2
+    weight = torch.where(fits, prior.logsumexp(1), -torch.inf).softmax(1)
+    few = options(draws=100, warmup=40, leapfrog=3)
+    chains = posterior.chains_of(joint, near, rng(2), few, EVIDENCE)
+    mended = partial(blocks.sharpened, view, "bernoulli")
+    decode = posterior.decoder(parameters, "bernoulli", y.numpy(), mended)
+    made = posterior.completed(chains.z, decode)
+    assert (np.abs(made.mean - (weight @ b).numpy()) < 5 * np.sqrt(made.mc) + 0.01).all()
 
 
 # Chains against closed forms ---------------------------------------------------------------------
@@ -254,9 +350,10 @@ def test_the_chains_agree_with_quadrature_on_a_network(noise):
     mean = torch.from_numpy(decode(grid[0]))
     if noise:
         y = observed.corrupted(x, "bernoulli", 0.1, rng(1))
-        joint = observed.Noisy(parameters, y.unsqueeze(0), "bernoulli", 0.1)
+        joint = noisy_joint(parameters, y, "bernoulli", 0.1)
         near = Joint(parameters, y.unsqueeze(0), "bernoulli")
-        decode = posterior.decoder(parameters, "bernoulli", y.numpy(), 0.1)
+        mended = partial(observed.cleaned, likelihood="bernoulli", level=0.1)
+        decode = posterior.decoder(parameters, "bernoulli", y.numpy(), mended)
         # All binary images b: the sum of b p(b|z) p(y|b) p(z) over b and z, normalised.
         b = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)
         kept = torch.where(y[:, None] == b, 0.9, 0.1).log().sum(2)  # (N, B)
@@ -276,6 +373,49 @@ def test_the_chains_agree_with_quadrature_on_a_network(noise):
     assert (np.abs(made.mean - exact) < 5 * np.sqrt(made.mc) + 0.01).all()
 
 
+# log p(not seen | seen) --------------------------------------------------------------------------
+
+
+def test_log_p_of_what_is_not_seen_has_its_closed_form(linear):
+    """log N(x_h; E[x_h | x_s], cov[x_h | x_s]) of a linear-Gaussian model."""
+    model, x, seen, *_ = linear
+    cov = model.w @ model.w.T + model.variance * np.eye(10)
+    gain = cov[np.ix_(~seen, seen)] @ np.linalg.inv(cov[np.ix_(seen, seen)])
+    mean = model.mean[~seen] + (x - model.mean)[:, seen] @ gain.T
+    left = cov[np.ix_(~seen, ~seen)] - gain @ cov[np.ix_(seen, ~seen)]
+    exact = stats.multivariate_normal(np.zeros(4), left).logpdf(x[:, ~seen] - mean)
+    first, second = (
+        joint_of(model._replace(w=model.w[part], mean=model.mean[part]), x[:, part])
+        for part in (seen, ~seen)
+    )
+    few = options(chains=40, draws=8, warmup=40)
+    chains = posterior.chains_of(first, first, rng(6), few, EVIDENCE)
+    start = (chains.z[-1], chains.step_size)
+    found = predictive.log_predictive(first, second, *start, rng(7), 40, 5, 0.9)
+    off = (found.value - exact) / found.error
+    assert (found.error < 0.3).all() and (np.abs(off) < 4).all() and np.sqrt((off**2).mean()) < 2.5
+    rough = predictive.log_predictive(first, second, *start, rng(7), 2, 5, 0.9)
+    assert rough.error.mean() > 1.5 * found.error.mean()  # two temperatures are few
+    moments = baselines.Moments(model.mean, cov, 100)
+    assert predictive.linear_log(moments, "gaussian", x, ~seen) == pytest.approx(exact)
+    alone = stats.norm.logpdf(x, model.mean, np.sqrt(np.diag(cov)))[:, ~seen].sum(1)
+    assert predictive.pixelwise(moments, "gaussian", x, ~seen) == pytest.approx(alone)
+
+
+def test_binary_pixels_have_the_cross_entropy_of_their_prediction():
+    train = torch.from_numpy((rng(1).random((200, 6)) < [0.2, 0.4, 0.5, 0.6, 0.8, 0]).astype(float))
+    moments, hidden = baselines.moments_of(train), np.arange(6) > 2
+    x = rng(2).random((4, 6))
+    white = (train.numpy().sum(0) + 0.5) / 201
+    own = (x * np.log(white) + (1 - x) * np.log(1 - white))[:, hidden].sum(1)
+    assert predictive.pixelwise(moments, "bernoulli", x, hidden) == pytest.approx(own)
+    view = observed.View(np.flatnonzero(~hidden))
+    made = baselines.linear(moments, x[:, ~hidden], view, 0, 1, np.zeros(3))
+    made = made.clip(np.minimum(white, predictive.LEAST), 1 - predictive.LEAST)
+    expected = (x * np.log(made) + (1 - x) * np.log(1 - made))[:, hidden].sum(1)
+    assert predictive.linear_log(moments, "bernoulli", x, hidden) == pytest.approx(expected)
+
+
 def test_chains_that_do_not_agree_are_told():
     values = rng().standard_normal((3, 2, 4, 100))
     values[1, 0, 2] += 3  # one chain elsewhere
@@ -293,13 +433,15 @@ def test_the_nearest_image_and_linear_prediction(linear):
     generator = rng(8)
     train = torch.from_numpy(generator.random((50, 9)))
     y, seen = torch.from_numpy(generator.random((6, 9))), generator.random(9) < 0.6
-    chosen = baselines.nearest(train, y, seen, 0.1, 0.8)
+    view = observed.View(np.flatnonzero(seen))
+    chosen = baselines.nearest(train, view(y), view, 0.1, 0.8)
     distance = ((y[:, None] - 0.1 - 0.8 * train)[..., seen] ** 2).sum(-1)
     assert (chosen == distance.argmin(1).numpy()).all()
     model, x, seen, exact, _ = linear
     # Of the signal s = W z + mu, seen with noise of variance sigma^2; cut off at 0 and 1.
-    moments = baselines.Moments(model.mean, model.w @ model.w.T)
-    made = baselines.linear(moments, x, seen, 0, 1, np.full(10, model.variance))
+    moments = baselines.Moments(model.mean, model.w @ model.w.T, 1)
+    view = observed.View(np.flatnonzero(seen))
+    made = baselines.linear(moments, view(x), view, 0, 1, np.full(6, model.variance))
     assert made == pytest.approx(exact.clip(0, 1))
 
 
@@ -343,12 +485,16 @@ def gathered(digits_file, tmp_path_factory):
 
 def test_every_table_holds_what_it_says(gathered):
     first, other = (gathered.of("completion")[f"mine/aevb-nz3-seed{s}"] for s in (0, 1))
-    assert list(first.frame["kind"]) == ["pixels", "top", "grid", "noise"]
-    assert list(first.frame["seen"]) == [13, 32, 16, 64]
+    assert list(first.frame["kind"]) == ["pixels", "top", "grid", "blocks", "noise"]
+    assert list(first.frame["seen"]) == [13, 32, 16, 16, 64]
     errors = dict(zip(columns.METHODS, first.arrays["errors"].transpose(1, 0, 2), strict=True))
-    assert errors["posterior"].shape == (4, 5) and (errors["draw"] >= errors["posterior"]).all()
-    assert np.isnan(errors["gibbs"][3]).all() and np.isfinite(errors["gibbs"][:3]).all()
-    assert first.arrays["pictures"].shape == (4, 2, len(columns.SHOWN), 64)
+    assert errors["posterior"].shape == (5, 5) and (errors["draw"] >= errors["posterior"]).all()
+    assert np.isnan(errors["gibbs"][3:]).all() and np.isfinite(errors["gibbs"][:3]).all()
+    log_p = first.arrays["log_p"]
+    assert log_p.shape == (5, len(columns.DENSITIES), 5)
+    assert np.isnan(log_p[3:]).all() and (log_p[:3] < 0).all()
+    assert first.frame["log_mc"].notna().tolist() == [True, True, True, False, False]
+    assert first.arrays["pictures"].shape == (5, 2, len(columns.SHOWN), 64)
     assert "pictures" not in other.arrays
     # The pictures are what the errors are of.
     seen = first.arrays["masks"].astype(bool)
@@ -374,10 +520,10 @@ def test_the_encoder_at_noisy_images_has_the_formula_of_the_posterior_mean():
     few, moments = options(chains=2, draws=8, warmup=8), baselines.moments_of(train)
     setting = work.Setting(parameters, "gaussian", (3, 4), x, train, moments, few, EVIDENCE)
     solved = work.solve(setting, Task("noise", 0.3), rng(1))
-    mean = nets.encode(torch.from_numpy(solved.y).unsqueeze(0), parameters)[0]
+    mean = nets.encode(solved.seen.y.unsqueeze(0), parameters)[0]
     decoded = nets.decode(mean, parameters)[0].numpy()
     m, v = special.expit(decoded[:, :12]), np.exp(decoded[:, 12:])
-    expected = m + v / (v + 0.09) * (solved.y - m)
+    expected = m + v / (v + 0.09) * (solved.seen.y.numpy() - m)
     assert solved.guesses["encoder"] == pytest.approx(expected)
 
 
@@ -396,7 +542,7 @@ def test_the_same_bits_twice(gathered, tmp_path):
 
 def test_the_summary_is_of_the_tables(gathered):
     table = numbers.completion(gathered, None)
-    assert list(table.columns) == numbers.COMPLETION and len(table) == 8
+    assert list(table.columns) == numbers.COMPLETION and len(table) == 10
     row = table[(table["experiment"] == "grey") & (table["kind"] == "grid")].iloc[0]
     at = list(columns.METHODS)
     errors = np.stack(
@@ -407,23 +553,31 @@ def test_the_summary_is_of_the_tables(gathered):
     ratio = np.sqrt(other.mean(1) / own.mean(1))
     assert row["ratio_nearest"] == pytest.approx(np.sqrt(ratio.prod()))
     assert row["share"] == 0.25
+    log_p = np.stack(
+        [gathered.of("completion")[f"grey/aevb-nz3-seed{s}"].arrays["log_p"][2] for s in (0, 1)]
+    ).astype(float)
+    assert table["log_mc"].isna().tolist() == [False, False, False, True, True] * 2
+    assert row["log_model"] == pytest.approx(log_p[:, 0].mean())
+    assert row["gain_linear"] == pytest.approx((log_p[:, 0] - log_p[:, 1]).mean())
 
 
-def changed(gathered, errors, mc=0.0):
-    """The results with squared errors by method, a bit of noise over images, and Monte Carlo
-    variance `mc`."""
+def changed(gathered, errors, mc=0.0, gain=0.0, log_mc=0.0):
+    """The results with squared errors by method, a bit of noise over images, Monte Carlo variance
+    `mc`, and the model's log p `gain` above others, with its Monte Carlo error."""
     tables = {}
     for name, table in gathered.of("completion").items():
         noise = 1 + 0.01 * rng(3).standard_normal(table.arrays["errors"].shape)
         made = noise * np.array([errors.get(m, 1.0) for m in columns.METHODS])[:, None]
-        arrays = {**table.arrays, "errors": made}
-        tables[name] = dataclasses.replace(table, frame=table.frame.assign(mc=mc), arrays=arrays)
+        log_p = noise[:, :3] - 1 + gain * np.array([1, 0, 0])[:, None]
+        arrays = {**table.arrays, "errors": made, "log_p": log_p}
+        frame = table.frame.assign(mc=mc, log_mc=log_mc)
+        tables[name] = dataclasses.replace(table, frame=frame, arrays=arrays)
     return results.Gathered(gathered.config, {}, {}, {"completion": tables})
 
 
 @pytest.mark.parametrize(
     ("claim", "method", "checks"),
-    [(claims.better_than_nearest, "nearest", 8), (claims.better_than_encoder, "encoder", 6)],
+    [(claims.better_than_nearest, "nearest", 10), (claims.better_than_encoder, "encoder", 6)],
 )
 def test_each_claim_comes_out_both_ways(gathered, claim, method, checks):
     good, bad = ({"posterior": 1.0, method: other} for other in (4.0, 0.25))
@@ -432,6 +586,19 @@ def test_each_claim_comes_out_both_ways(gathered, claim, method, checks):
     assert np.mean(found_good[0][0].values) == pytest.approx(np.log(2), abs=0.02)
     assert judge(*found_good)[0] == "holds"
     assert judge(*found_bad)[0].startswith("does not hold")
+
+
+def test_the_claim_on_log_p_comes_out_both_ways(gathered):
+    for gain, verdict in ((3.0, "holds"), (-3.0, "does not hold")):
+        found = claims.denser_than_linear(changed(gathered, {}, gain=gain), None)
+        assert len(found[0]) == 6 and judge(*found)[0].startswith(verdict)
+        assert np.mean(found[0][0].values) == pytest.approx(gain, abs=0.05)
+    unsure, rough = (
+        claims.denser_than_linear(changed(gathered, {}, gain=gain, log_mc=0.5), None)[1]
+        for gain in (0.0, 3.0)
+    )
+    assert unsure[0].startswith("over test images the interval reaches across in mine, random")
+    assert rough[0].startswith("Monte Carlo error is more than a tenth in mine, random")
 
 
 def test_images_that_disagree_and_rough_chains_are_qualifications(gathered):
@@ -443,16 +610,25 @@ def test_images_that_disagree_and_rough_chains_are_qualifications(gathered):
 
 def test_without_the_study_nothing_is_tested():
     other = results.Gathered(config.load(RAW).model_dump(), {}, {})
-    for claim in (claims.better_than_nearest, claims.better_than_encoder):
+    for claim in (
+        claims.better_than_nearest,
+        claims.better_than_encoder,
+        claims.denser_than_linear,
+    ):
         assert claim(other, None) == ([], [])
 
 
 def test_figures_and_findings_show_what_there_is(gathered):
     drawn = figures.errors(gathered, None)
-    assert len(drawn.axes) == 8 and drawn.axes[0].get_title() == "random pixels"
+    assert len(drawn.axes) == 10 and drawn.axes[0].get_title() == "random pixels"
+    assert drawn.axes[3].get_title() == "block means"
+    dense = figures.density(gathered, None)
+    line = dense.axes[3].lines[0].get_ydata()  # grey, random pixels, the model
+    row = numbers.completion(gathered, None).set_index(["experiment", "kind"]).loc["grey", "pixels"]
+    assert len(dense.axes) == 6 and line[0] == pytest.approx(row["log_model"].item() / 51)
     pictures = figures.images(gathered, None)
     shown = pictures.axes[0].get_images()[0].get_array()
-    assert shown.shape == (len(columns.SHOWN) * 8, 4 * 2 * 8 + 3 * 2, 3)
+    assert shown.shape == (len(columns.SHOWN) * 8, 5 * 2 * 8 + 4 * 2, 3)
     mask = gathered.of("completion")["mine/aevb-nz3-seed0"].arrays["masks"][0].reshape(8, 8)
     holes = (shown[8:16, :8] == figures.HOLE).all(-1)
     assert (holes == (mask == 0)).all()
@@ -462,7 +638,7 @@ def test_figures_and_findings_show_what_there_is(gathered):
     weakest = table[table["experiment"] == "grey"].nsmallest(1, "ratio_nearest").iloc[0]
     assert f"{weakest['ratio_nearest']:.2f}" in said and "nan" not in said
     won = (table["ratio_nearest"][table["experiment"] == "grey"] > 1).sum()
-    assert f"on grey the nearest training image in {won} of 4" in part.facts["completion_found"]
+    assert f"on grey the nearest training image in {won} of 5" in part.facts["completion_found"]
 
 
 @pytest.mark.parametrize("key", ["flips", "deviations"])
@@ -471,12 +647,12 @@ def test_a_kind_of_task_that_one_experiment_lacks_is_no_panel(gathered, key):
     tables = dict(gathered.of("completion"))
     for run, table in tables.items():
         if run.startswith(name):
-            arrays = {**table.arrays, "errors": table.arrays["errors"][:3]}
-            tables[run] = dataclasses.replace(table, frame=table.frame.iloc[:3], arrays=arrays)
+            arrays = {key: table.arrays[key][:4] for key in ("errors", "log_p")}
+            tables[run] = dataclasses.replace(table, frame=table.frame.iloc[:4], arrays=arrays)
     left = results.Gathered(gathered.config, {}, {}, {"completion": tables})
     drawn = figures.errors(left, None)
     drawn.draw_without_rendering()
-    assert sum(axis.get_visible() for axis in drawn.axes) == 7
+    assert sum(axis.get_visible() for axis in drawn.axes) == 9
 
 
 def test_models_that_diverged_are_left_out(gathered):
@@ -486,7 +662,11 @@ def test_models_that_diverged_are_left_out(gathered):
             tables[name] = results.Table(tables[name].frame.iloc[:0], {})
     left = results.Gathered(gathered.config, {}, {}, {"completion": tables})
     assert set(numbers.completion(left, None)["experiment"]) == {"grey"}
-    for claim, count in ((claims.better_than_nearest, 4), (claims.better_than_encoder, 3)):
+    for claim, count in (
+        (claims.better_than_nearest, 5),
+        (claims.better_than_encoder, 3),
+        (claims.denser_than_linear, 3),
+    ):
         checks, _ = claim(left, None)
         empty = [check.name for check in checks if not len(check.values)]
         every = [check.name for check in claim(gathered, None)[0]]
@@ -495,7 +675,7 @@ def test_models_that_diverged_are_left_out(gathered):
     assert figures.images(left, None).axes[0].texts[0].get_text() == "this model diverged"
     nothing = results.Gathered(gathered.config, {}, {}, {})
     empty = numbers.completion(nothing, None)
-    assert figures.errors(nothing, None).texts
+    assert figures.errors(nothing, None).texts and figures.density(nothing, None).texts
     assert findings.part(nothing, None, {"completion": empty}).sections == []
 
 
@@ -513,13 +693,14 @@ def test_models_with_samples_of_their_own_are_a_variant():
     [
         ({"datapoints": 5000}, "completion.datapoints is more than the 297 of mine's test set"),
         ({"grid": [9]}, "completion.grid has 9, more than the 8 pixels of a side"),
+        ({"blocks": [2, 3]}, "completion.blocks has 3, which does not divide the sides of mine's"),
         ({"images": 6}, "completion.images is more than completion.datapoints"),
         ({"flips": [0.5]}, "'completion.flips"),
         ({"flips": [1e-9]}, "is 1e-09: it must be greater than or equal to 0.001"),
         ({"pixels": [0.2, 0.2000001]}, "completion has two tasks that are both called pixels-0.2,"),
         ({"experiments": ["others"]}, "completion names the experiment 'others'"),
         (
-            {"pixels": [], "top": [], "grid": [], "flips": [], "deviations": []},
+            {"pixels": [], "top": [], "grid": [], "blocks": [], "flips": [], "deviations": []},
             "completion has no task",
         ),
     ],

@@ -272,6 +272,12 @@ def test_missing_labels_are_a_sentence(tmp_path):
         classes_of.classes("mnist", tmp_path / "mnist.h5")
 
 
+def test_labels_that_are_no_digits_are_a_sentence(monkeypatch):
+    monkeypatch.setattr(data.DATASETS["digits"], "training_labels", lambda files: np.arange(1500))
+    with pytest.raises(UserError, match="of the data set 'digits' are not the classes 0 to 9"):
+        classes_of.classes("digits", "digits.h5")
+
+
 # The study --------------------------------------------------------------------------------------
 
 
@@ -527,7 +533,7 @@ def test_figures_and_words(gathered, tables, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"experiment": "film"}, "which 'frey' has not; take an experiment on mnist or digits"),
+        ({"experiment": "film"}, "which 'frey' has not; take an experiment on digits or mnist"),
         ({"experiment": "grey"}, "whose likelihood is gaussian; take one with a bernoulli"),
         ({"points": 298}, "conditional.points is more than the 297 images it can have"),
         ({"images": 51}, "conditional.images is more than the 50 images"),

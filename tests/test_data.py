@@ -134,6 +134,11 @@ def test_the_sample_of_mnist_is_of_its_training_images(tmp_path):
     mean = [parts[1][shown == digit].mean(axis=0) for digit in range(10)]
     nearest = np.argmin([((parts[1] - m) ** 2).sum(axis=1) for m in mean], axis=0)
     assert np.mean(nearest == shown) > 0.75  # the labels are those of the images
+    own = data.training_labels("mnist_5k", tmp_path)
+    mean = [parts[0][own == digit].mean(axis=0) for digit in range(10)]
+    nearest = np.argmin([((parts[1] - m) ** 2).sum(axis=1) for m in mean], axis=0)
+    assert np.mean(nearest == shown) > 0.75 and len(own) == 4000
+    assert np.bincount(np.concatenate([own, shown])).tolist() == [500] * 10
 
 
 def test_other_images_of_the_package_are_a_sentence(tmp_path, monkeypatch):

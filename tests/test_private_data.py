@@ -282,6 +282,15 @@ def test_wrong_labels_are_one_sentence(values, found, plug_in, tmp_path):
         data.labels("toy_faces", tmp_path)
 
 
+@pytest.mark.parametrize("values", ["np.arange(9)", "np.full(300, 0.5)"])
+def test_wrong_labels_of_training_images_are_one_sentence(values, plug_in, tmp_path):
+    assert data.training_labels("frey", tmp_path) is None
+    added = f"labels=labels, training_labels=lambda files: {values}"
+    plug_in(PLUGIN.replace("labels=labels", added))
+    with pytest.raises(UserError, match=r"`training_labels` .* instead of 300 whole numbers"):
+        data.training_labels("toy_faces", tmp_path)
+
+
 def test_whole_numbers_of_any_type_are_taken(prepared):
     for form in ("np.int64", "float"):
         text = PLUGIN.replace("np.load(file)", f"np.load(file).astype({form}).reshape(-1, 20)")

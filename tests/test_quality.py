@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from aevb.core.errors import UserError
-from aevb.data import DATASETS, labels
+from aevb.data import DATASETS, labels, training_labels
 from aevb.models import quality
 from aevb.models.quality import classifier, measures
 
@@ -74,7 +74,7 @@ def test_classes_covered_and_their_entropy():
 @pytest.fixture(scope="module")
 def digits():
     train, test = (part.reshape(-1, 64) / 16 for part in DATASETS["digits"].read([]))
-    return train, classifier.training_labels("digits", []), test, labels("digits", "")
+    return train, training_labels("digits", ""), test, labels("digits", "")
 
 
 @pytest.mark.parametrize("dataset", quality.TRAINED)

@@ -72,6 +72,8 @@ class Dataset:
     scales: tuple[float, ...] = ()  # valid `scale`s; unless given, levels - 1 and levels
     # what the test images show: one number each, in the order in which `read` returns them
     labels: Callable[[list[Path]], np.ndarray] | None = None
+    # the same of the training images
+    training_labels: Callable[[list[Path]], np.ndarray] | None = None
     label: str = "class"  # what such a number is: "digit"
     along: str = ""  # what the numbers count along, "the film"; unless given, they are classes
     in_paper: bool = False  # whether the paper has results on it
@@ -205,6 +207,23 @@ def labels(dataset: str, folder: str | Path) -> np.ndarray | None:
         raise UserError(
             f"`labels` of the data set '{dataset}' returns {values.dtype} {values.shape} instead "
             f"of {known.n_test} finite numbers; {_mend(known)}"
+        )
+    return values
+
+
+def training_labels(dataset: str, folder: str | Path) -> np.ndarray | None:
+    """`labels` of the training images, (n_train,); None if the data set has none.
+
+    `labels` does not share this code, as results carry its fingerprint.
+    """
+    known = DATASETS[dataset]
+    if known.training_labels is None:
+        return None
+    values = np.asarray(_called(known, known.training_labels, known.paths(folder)))
+    if values.shape != (known.n_train,) or values.dtype.kind not in "biu":
+        raise UserError(
+            f"`training_labels` of the data set '{dataset}' returns {values.dtype} {values.shape} "
+            f"instead of {known.n_train} whole numbers; {_mend(known)}"
         )
     return values
 

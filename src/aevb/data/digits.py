@@ -37,6 +37,13 @@ def labels(files: list[Path]) -> np.ndarray:
     return split(load_digits().target, DATASET.n_train)[1]  # as the images were
 
 
+def training_labels(files: list[Path]) -> np.ndarray:
+    """The digit that each training image shows."""
+    from sklearn.datasets import load_digits
+
+    return split(load_digits().target, DATASET.n_train)[0]
+
+
 DATASET = Dataset(
     key="digits",
     shape=(8, 8),
@@ -48,6 +55,7 @@ DATASET = Dataset(
     scales=(16,),
     read=read,
     labels=labels,
+    training_labels=training_labels,
     label="digit",
     stand_in="the 8×8 handwritten digits that come with scikit-learn",
 )

@@ -54,12 +54,19 @@ def read(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def labels(files: list[Path]) -> np.ndarray:
-    """The digit that each test image shows.
+    """The digit that each test image shows. Raises UserError if their file is missing or
+    damaged."""
+    return _digits(files, 3)
 
-    Raises UserError if their file is missing or damaged.
-    """
-    file = files[3]
-    if not verified(file, DATASET.files[3]):
+
+def training_labels(files: list[Path]) -> np.ndarray:
+    """The digit that each training image shows; raises as `labels` does."""
+    return _digits(files, 1)[: DATASET.n_train]
+
+
+def _digits(files: list[Path], number: int) -> np.ndarray:
+    file = files[number]
+    if not verified(file, DATASET.files[number]):
         raise UserError(
             f"{file} is missing or damaged; delete {file.parent}.h5 and run again to fetch it"
         )
@@ -104,6 +111,7 @@ DATASET = Dataset(
     ),
     read=read,
     labels=labels,
+    training_labels=training_labels,
     label="digit",
     in_paper=True,
 )

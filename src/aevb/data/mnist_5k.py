@@ -38,6 +38,11 @@ def labels(files: list[Path]) -> np.ndarray:
     return split(_table()[1], DATASET.n_train)[1]  # as the images were
 
 
+def training_labels(files: list[Path]) -> np.ndarray:
+    """The digit that each training image shows."""
+    return split(_table()[1], DATASET.n_train)[0]
+
+
 DATASET = Dataset(
     key="mnist_5k",
     title="MNIST sample",
@@ -48,6 +53,7 @@ DATASET = Dataset(
     "shuffled with seed 0",
     read=read,
     labels=labels,
+    training_labels=training_labels,
     label="digit",
     sample_of="mnist",
 )

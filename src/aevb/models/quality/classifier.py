@@ -11,7 +11,6 @@ digits, and so another file.
 
 from __future__ import annotations
 
-import gzip
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch.nn import functional
 from ...core.errors import UserError
 from ...core.files import new_h5, open_h5
 from ...core.streams import stream
-from ...data import DATASETS, labels, split
+from ...data import DATASETS, labels, training_labels
 from . import TRAINED, weights_of
 
 CHANNELS = (8, 16)  # of the convolutions, 3 x 3, each before a pooling of 2 x 2
@@ -129,16 +128,6 @@ def accuracy(classifier: Classifier, images: np.ndarray, classes: np.ndarray) ->
     return float((classifier.probabilities(images).argmax(1) == classes).mean())
 
 
-def training_labels(dataset: str, files: list[Path]) -> np.ndarray:
-    """The digits of the training images, in the order in which the data set's `read` gives them."""
-    if dataset == "mnist":
-        values = np.frombuffer(gzip.decompress(files[1].read_bytes()), np.uint8, offset=8)
-        return values[: DATASETS[dataset].n_train]
-    from sklearn.datasets import load_digits
-
-    return split(load_digits().target, DATASETS[dataset].n_train)[0]
-
-
 def make(dataset: str, folder: str | Path, path: Path) -> Classifier:
     """Train the classifier of a data set on its training images and write it to `path`. `folder`
     holds the original files, as data.prepare takes them."""
@@ -149,7 +138,7 @@ def make(dataset: str, folder: str | Path, path: Path) -> Classifier:
     train, test = (
         np.reshape(part, (len(part), -1)) / (known.levels - 1) for part in known.read(files)
     )
-    found = trained(dataset, train, training_labels(dataset, files))
+    found = trained(dataset, train, training_labels(dataset, folder))
     found = found._replace(accuracy=accuracy(found, test, labels(dataset, folder)))
     with new_h5(path) as file:
         for name, part in found.parameters.items():

@@ -22,9 +22,9 @@ class Task(NamedTuple):
     """What is seen of an image."""
 
     #: holes: pixels (a random share), top (the first rows), grid (every k-th pixel of every k-th
-    #: row); or noise, on all pixels
+    #: row); blocks: the means of k x k pixels; or noise, on all pixels
     kind: str
-    level: float  # the share seen; k of a grid; the probability of a flip or the sd of noise
+    level: float  # the share seen; k; the probability of a flip or the sd of noise
 
     @property
     def name(self) -> str:
@@ -53,6 +53,9 @@ class Completion(Strict):
     grid: list[Annotated[int, BeforeValidator(whole), Field(ge=2, le=100)]] = Field(
         [2, 4], description="k: every k-th pixel of every k-th row is seen"
     )
+    blocks: list[Annotated[int, BeforeValidator(whole), Field(ge=2, le=100)]] = Field(
+        [2, 4], description="k: the mean of every block of k x k pixels is seen"
+    )
     flips: list[Annotated[float, Field(ge=1e-3, lt=0.5)]] = Field(
         [0.1, 0.2, 0.3, 0.4],
         description="probabilities with which a binary pixel is flipped (Bernoulli likelihood)",
@@ -66,14 +69,18 @@ class Completion(Strict):
     draws: Annotated[int, BeforeValidator(whole), Field(ge=8, le=10_000)] = Field(
         100, description="samples of z that each keeps"
     )
-    warmup: Size = Field(100, description="transitions before them")
+    warmup: Size = Field(100, description="transitions before them, and 30 more")
     leapfrog: Size = Field(8, description="leapfrog steps of a transition")
+    temperatures: Annotated[int, BeforeValidator(whole), Field(ge=2, le=100_000)] = Field(
+        100, description="steps from p(z | seen) to p(z | x), for log p(not seen | seen)"
+    )
     images: Size = Field(4, description="test images that the figure shows, for each kind of task")
 
     def tasks(self, likelihood: str) -> list[Task]:
         """All tasks of a model with this likelihood."""
         noise = self.flips if likelihood == "bernoulli" else self.deviations
-        levels = {"pixels": self.pixels, "top": self.top, "grid": self.grid, "noise": noise}
+        levels = {"pixels": self.pixels, "top": self.top, "grid": self.grid}
+        levels |= {"blocks": self.blocks, "noise": noise}
         return [Task(kind, level) for kind, found in levels.items() for level in found]
 
     def shown(self, likelihood: str) -> list[Task]:
@@ -117,6 +124,12 @@ class CompletionStudy(Study):
                     f"completion.grid has {max(part.grid)}, more than the {min(known.shape)} "
                     f"pixels of a side of {name}'s images"
                 )
+            for k in part.blocks:
+                if any(side % k for side in known.shape):
+                    raise ValueError(
+                        f"completion.blocks has {k}, which does not divide the sides of {name}'s "
+                        f"images, {known.shape[0]} and {known.shape[1]} pixels"
+                    )
             names = [task.name for task in part.tasks(experiment.likelihood)]
             if not names:
                 raise ValueError("completion has no task; give a level of one")
@@ -152,12 +165,16 @@ class CompletionStudy(Study):
         part, experiment = config.completion, config.experiment(run.experiment)
         known = DATASETS[experiment.dataset]
         cost = {"pixels": lambda v: v, "top": lambda v: v, "grid": lambda v: v**-2}
-        full = sum(
-            cost[task.kind](task.level) if task.kind in cost else 2.0  # noise goes through autograd
-            for task in part.tasks(experiment.likelihood)
-        )
-        transitions = part.chains * (part.draws + part.warmup)
-        return round(min(part.datapoints, known.n_test) * transitions * part.leapfrog * full)
+        tasks = part.tasks(experiment.likelihood)
+        holes = [cost[task.kind](task.level) for task in tasks if task.kind in cost]
+        # Through autograd; the ways to choose white pixels take longer.
+        counted = experiment.likelihood == "bernoulli"
+        other = {"noise": 2.0, "blocks": 4.0 if counted else 2.0}
+        full = sum(holes) + sum(other[task.kind] for task in tasks if task.kind in other)
+        transitions = part.chains * (part.draws + part.warmup) * full
+        # log p(not seen | seen): with all pixels, and a pilot path beside those of the chains
+        transitions += len(holes) * part.temperatures * (part.chains + 1)
+        return round(min(part.datapoints, known.n_test) * transitions * part.leapfrog)
 
     def jobs(self, config):
         packs = pack(
@@ -192,6 +209,7 @@ class CompletionStudy(Study):
         place = "studies.completion.figures"
         return {
             "completion": Figure("Errors of completed and cleaned images", f"{place}:errors"),
+            "completion_density": Figure("Density of what is not seen", f"{place}:density"),
             "completion_images": Figure("Images completed and cleaned", f"{place}:images"),
         }
 

@@ -12,17 +12,29 @@ METHODS = {
     "whole": "encoder, all seen",
 }
 
+#: rows of the array `log_p`: densities of what is not seen -> names for people
+DENSITIES = {
+    "model": "model",
+    "linear": "linear prediction",
+    "pixels": "pixels on their own",
+}
+
 # One row per task. The arrays beside it:
 #   errors (tasks, METHODS, images), float32: squared errors, means over the pixels not seen, of
 #   noise over all pixels; not a number where a method has no such task.
+#   log_p (tasks, DENSITIES, images), float32: log p(not seen | seen), nats per image; not a number
+#   of noise and blocks.
 #   In the table of the first seed, of the tasks that the figure shows, uint8:
 #   masks (tasks, D): 1 where a pixel is seen; pictures (tasks, images, SHOWN, D), in 8 bits.
 COMPLETION = {
-    "kind": "pixels, top, grid or noise",
-    "level": "the share seen, the k of a grid, the probability of a flip or the sd of noise",
-    "seen": "number of pixels seen",
+    "kind": "pixels, top, grid, blocks or noise",
+    "level": "the share seen, the k of a grid or of blocks, the probability of a flip or the sd of "
+    "noise",
+    "seen": "number of pixels seen, or of means of blocks",
     "mc": "Monte Carlo variance of the posterior mean per pixel not seen, from the differences of "
     "the chains; mean over images",
+    "log_mc": "Monte Carlo standard error of the model's log p(not seen | seen), nats, of the mean "
+    "over images; not a number of noise and blocks",
     "rhat": "median over images of R-hat, the worst over the coordinates of z and log p(x, z)",
     "rhat_95": "its 95 % quantile over images",
     "mixed": "share of images with such an R-hat below 1.1",

@@ -13,9 +13,9 @@ from ...results import Gathered
 from ...results.words import label
 from ..figure4.encoding import WHITE
 from . import STUDY, Task
-from .columns import METHODS, SHOWN
+from .columns import DENSITIES, METHODS, SHOWN
+from .numbers import HOLES, pixels, said, shape_of
 from .numbers import completion as summed
-from .numbers import pixels, said, shape_of
 
 LOOKS = {  # colour and marker
     "posterior": ("#0072B2", "o"),
@@ -27,10 +27,12 @@ LOOKS = {  # colour and marker
     "mean": ("#999999", "X"),
     "whole": ("0.15", "_"),
 }
+DENSITY_LOOKS = {"model": LOOKS["posterior"], "linear": LOOKS["linear"], "pixels": LOOKS["mean"]}
 KINDS = {
     "pixels": ("random pixels", "share of pixels seen"),
     "top": ("top rows", "share of rows seen"),
     "grid": ("grid", "share of pixels seen"),
+    "blocks": ("block means", "numbers per pixel"),
     "noise": ("noise", ""),
 }
 HOLE = np.array([0.36, 0.52, 0.78])  # red, green and blue of pixels not seen
@@ -50,6 +52,32 @@ def errors(gathered: Gathered, paper: pd.DataFrame) -> Figure:
     """A row per experiment, a panel per kind of task: error against what is seen, a line per
     method with its interval over seeds."""
     frame = summed(gathered, paper)
+    figure = _panels(gathered, frame, LOOKS, "root mean squared error", METHODS)
+    for axis in figure.axes[:: max(1, frame["kind"].nunique())]:
+        # Intervals of two seeds may be wider than all else.
+        mine = frame[frame["experiment"] == axis.get_gid()]
+        axis.set_ylim(0, 1.1 * np.nanmax(mine[list(LOOKS)].to_numpy()))
+    return figure
+
+
+def density(gathered: Gathered, paper: pd.DataFrame) -> Figure:
+    """The same of tasks with holes: log p(not seen | seen) per pixel that is not seen."""
+    frame = summed(gathered, paper)
+    frame = frame[frame["kind"].isin(HOLES)]
+    for name in DENSITIES:
+        for end in ("", "_low", "_high"):
+            unseen = [
+                (1 - row.share) * pixels(gathered.study, row.experiment)
+                for row in frame.itertuples()
+            ]
+            frame = frame.assign(**{f"{name}{end}": frame[f"log_{name}{end}"] / unseen})
+    return _panels(gathered, frame, DENSITY_LOOKS, "log p per unseen pixel / nats", DENSITIES)
+
+
+def _panels(
+    gathered: Gathered, frame: pd.DataFrame, looks: dict, about: str, names: dict[str, str]
+) -> Figure:
+    """A row per experiment, a panel per kind of task, a line per key of `looks`."""
     experiments = list(dict.fromkeys(frame["experiment"]))
     kinds = list(dict.fromkeys(frame["kind"]))
     with style():
@@ -62,21 +90,20 @@ def errors(gathered: Gathered, paper: pd.DataFrame) -> Figure:
             mine = frame[frame["experiment"] == experiment]
             for axis, kind in zip(row, kinds, strict=True):
                 likelihood = gathered.study.experiments[experiment].likelihood
-                _panel(axis, mine[mine["kind"] == kind], kind, likelihood)
-            # Intervals of two seeds may be wider than all else.
-            row[0].set_ylim(0, 1.1 * np.nanmax(mine[list(LOOKS)].to_numpy()))
-            row[0].set_ylabel(f"{label(experiment)}\nroot mean squared error")
+                _panel(axis, mine[mine["kind"] == kind], kind, likelihood, looks)
+            row[0].set_gid(experiment)
+            row[0].set_ylabel(f"{label(experiment)}\n{about}")
         make_room(figure, 0.45)
         handles = [
-            Line2D([], [], color=colour, marker=marker, markersize=3, label=METHODS[name])
-            for name, (colour, marker) in LOOKS.items()
+            Line2D([], [], color=colour, marker=marker, markersize=3, label=names[name])
+            for name, (colour, marker) in looks.items()
         ]
         figure.legend(handles=handles, loc="lower center", ncols=4, frameon=False)
         settle(figure)
     return figure
 
 
-def _panel(axis, rows: pd.DataFrame, kind: str, likelihood: str) -> None:
+def _panel(axis, rows: pd.DataFrame, kind: str, likelihood: str, looks: dict) -> None:
     if rows.empty:  # a kind of task that another experiment has
         axis.set_visible(False)
         return
@@ -84,7 +111,7 @@ def _panel(axis, rows: pd.DataFrame, kind: str, likelihood: str) -> None:
     if kind == "noise":
         about = "probability of a flip" if likelihood == "bernoulli" else "sd of the noise"
     rows = rows.assign(at=rows["level" if kind == "noise" else "share"]).sort_values("at")
-    for name, (colour, marker) in LOOKS.items():
+    for name, (colour, marker) in looks.items():
         if rows[name].isna().all():
             continue
         line = {"color": colour, "marker": marker, "markersize": 3, "markeredgewidth": 0}

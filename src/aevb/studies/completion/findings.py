@@ -9,7 +9,7 @@ from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label, trained
 from . import STUDY, Task
-from .numbers import said
+from .numbers import HOLES, said
 
 HEADS = {  # of the table
     "posterior": "model",
@@ -23,6 +23,9 @@ HEADS = {  # of the table
 }
 
 
+NATS = {"log_model": "log p", "gain_linear": "above linear", "gain_pixels": "above pixels"}
+
+
 def _ratio(row, name: str) -> str:
     """'1.23 [1.10, 1.36]'."""
     return span_of(row, f"ratio_{name}")
@@ -32,17 +35,26 @@ def _named(row) -> str:
     return said(Task(row.kind, row.level), row.share)
 
 
+def _nats(row, name: str) -> str:
+    """'-102.4 [-104.0, -100.9]'; nothing for a task without holes."""
+    return "" if pd.isna(getattr(row, name)) else span_of(row, name)
+
+
 def _range(rows: pd.DataFrame, name: str) -> str:
     """The least and the largest ratio of `name` among tasks, each with its task."""
-    order = rows.sort_values(f"ratio_{name}").itertuples()
-    # twice, so that a single task is both
-    low, *_, high = [f"{_ratio(row, name)} ({_named(row)})" for row in order] * 2
-    return f"{low} to {high}"
+    ends = _ends(rows, f"ratio_{name}")
+    return " to ".join(f"{_ratio(row, name)} ({_named(row)})" for row in ends)
+
+
+def _ends(rows: pd.DataFrame, name: str) -> list:
+    """The tasks with the least and the largest value of `name`."""
+    order = list(rows.sort_values(name).itertuples())
+    return [order[0], order[-1]]
 
 
 def _of(experiment: str, rows: pd.DataFrame) -> list[str]:
     """One experiment: against the nearest image, the encoder, linear prediction; the chains."""
-    holes, name, total = rows[rows["kind"] != "noise"], label(experiment), len(rows)
+    holes, name, total = rows[rows["kind"].isin(HOLES)], label(experiment), len(rows)
     found = [
         f"{name}, error of the nearest training image over that of the posterior mean: "
         f"{_range(rows, 'nearest')}, above 1 in {(rows['ratio_nearest'] > 1).sum()} of {total} "
@@ -55,6 +67,15 @@ def _of(experiment: str, rows: pd.DataFrame) -> list[str]:
             f"posterior mean: {_range(holes, 'encoder')}. Iterated, the encoder has "
             f"{number(holes['ratio_gibbs'].min())} to {number(holes['ratio_gibbs'].max())} times "
             "the error of the posterior mean."
+        )
+        gains = [
+            f"{' to '.join(f'{_nats(row, gain)} ({_named(row)})' for row in _ends(holes, gain))} "
+            f"nats per image above {against}"
+            for gain, against in (("gain_linear", "linear prediction"), ("gain_pixels", "pixels"))
+        ]
+        found.append(
+            f"{name}, log p(not seen | seen): {gains[0]}; {gains[1]} on their own. Monte Carlo "
+            f"standard error: at most {number(holes['log_mc'].max(), 2)} nats."
         )
     found.append(
         f"{name}, error of linear prediction over that of the posterior mean (below 1: linear "
@@ -81,7 +102,7 @@ def _caption(table: pd.DataFrame) -> str:
     """In how many tasks the posterior mean has the smaller error, in a sentence."""
     wins = []
     for experiment, rows in table.groupby("experiment", sort=False):
-        holes = rows[rows["kind"] != "noise"]
+        holes = rows[rows["kind"].isin(HOLES)]
         better = (rows["ratio_nearest"] > 1).sum()
         counts = f"the nearest training image in {better} of {len(rows)} tasks"
         if len(holes):
@@ -102,6 +123,7 @@ def _table(table: pd.DataFrame) -> Tabular:
             "nearest / model": _ratio(row, "nearest"),
             "R̂ < 1.1": f"{row.mixed:.0%}",
             "ESS": f"{row.ess:.0f}",
+            **{title: _nats(row, name) for name, title in NATS.items()},
         }
         for row in table.itertuples()
     ]
@@ -132,6 +154,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         ("text", "completion-question"),
         ("list", said_of),
         ("figure", "completion"),
+        ("figure", "completion_density"),
         ("figure", "completion_images"),
         ("details", ("Every task", [("table", "completion")])),
     ]

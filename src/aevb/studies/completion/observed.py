@@ -2,12 +2,13 @@
 
 Pixels are independent given z (appendix C), so that holes only leave terms out of log p(x|z): a
 decoder that has the seen pixels alone is a models.joint.Joint of its own. Noise on pixels changes
-the terms; `Noisy` has them.
+the terms, as do means of blocks (blocks.py); `Indirect` takes them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,22 @@ from ...models.likelihoods import LIKELIHOODS
 from . import Task
 
 
+@dataclass(frozen=True)
+class View:
+    """What is seen of an image, before noise: B pixels, or the means of B blocks of pixels."""
+
+    index: np.ndarray  # (B,), or (B, pixels of a block)
+
+    def __call__(self, x):
+        """x (..., D), an array or a tensor -> (..., B)."""
+        found = x[..., self.index]
+        return found if self.index.ndim == 1 else found.mean(-1)
+
+    def variance(self, v: np.ndarray) -> np.ndarray:
+        """That of what is seen, where pixels are independent with variances v (D,): (B,)."""
+        return self(v) * len(self.index) / self.index.size
+
+
 def seen_pixels(task: Task, shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
     """Which pixels of an image of `shape` are seen, (D,) bool; of holes at least one, and not all.
 
@@ -27,7 +44,7 @@ def seen_pixels(task: Task, shape: tuple[int, int], generator: np.random.Generat
     """
     rows = shape[0]
     seen = np.zeros(shape, bool)
-    if task.kind == "noise":
+    if task.kind in ("noise", "blocks"):
         seen[:] = True
     elif task.kind == "top":
         seen[: min(max(1, round(task.level * rows)), rows - 1)] = True
@@ -59,11 +76,17 @@ def corrupted(x: Tensor, likelihood: str, level: float, generator: np.random.Gen
     from it is flipped with probability `level`. Else Gaussian noise with that sd is added.
     """
     if likelihood == "bernoulli":
-        white = generator.random(x.shape, dtype=np.float32) < x.cpu().numpy()
+        white = drawn(x, generator)
         flipped = generator.random(x.shape, dtype=np.float32) < level
-        return torch.from_numpy(white != flipped).to(x)
+        return (white - torch.from_numpy(flipped).to(x)).abs()
     noise = generator.standard_normal(x.shape, dtype=np.float32)
     return x + level * torch.from_numpy(noise).to(x)
+
+
+def drawn(x: Tensor, generator: np.random.Generator) -> Tensor:
+    """Binary images drawn from grey values x (N, D), the probabilities of white."""
+    white = generator.random(x.shape, dtype=np.float32) < x.cpu().numpy()
+    return torch.from_numpy(white).to(x)
 
 
 def channel(likelihood: str, level: float) -> tuple[float, float]:
@@ -100,15 +123,19 @@ def cleaned(decoded: np.ndarray, y: np.ndarray, likelihood: str, level: float) -
     return mean + special.expit(log_variance - 2 * math.log(level)) * (y - mean)
 
 
+def noisy_density(likelihood: str, level: float, y: Tensor, decoded: Tensor) -> Tensor:
+    """log p(y|z) of noisy pixels y (..., D): decoded (..., outputs * D) -> (...)."""
+    return LIKELIHOODS[likelihood].log_density(y, noisy(decoded, likelihood, level))
+
+
 @dataclass(frozen=True)
-class Noisy:
-    """log p(z) + log p(y|z) of noisy images y = x (1, N, D), the target of HMC: arguments z are
-    (1, N, N_z)."""
+class Indirect:
+    """log p(z) + log p(y|z) of what is seen of images, y = x (1, N, B), the target of HMC:
+    arguments z are (1, N, N_z)."""
 
     parameters: dict[str, Tensor]
     x: Tensor
-    likelihood: str
-    level: float
+    density: Callable[[Tensor, Tensor], Tensor]  # log p(y|z) of y and the decoder's output
 
     @property
     def latent_dim(self) -> int:
@@ -124,8 +151,7 @@ class Noisy:
         h = nets.hidden(z, self.parameters, "decoder")
         with torch.enable_grad():  # of what comes after the decoder alone
             decoded = nets.output(h, self.parameters, "decoder").detach().requires_grad_()
-            output = noisy(decoded, self.likelihood, self.level)
-            value = LIKELIHOODS[self.likelihood].log_density(self.x, output)
+            value = self.density(self.x, decoded)
             (slope,) = torch.autograd.grad(value.sum(), decoded)
         back = kernels.product(slope, self.parameters["decoder.output.weight"].mT)
         back = kernels.tanh_backward(back, h)

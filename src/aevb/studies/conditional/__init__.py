@@ -13,7 +13,7 @@ from ...engine.roots import roots
 from .. import Figure, Study
 from ..planning import data_path, table_path
 from .columns import LABEL, QUADRANTS
-from .labels import CLASSES, TRAINING
+from .labels import CLASSES
 
 Several = Annotated[int, BeforeValidator(whole), Field(ge=2, le=10_000)]
 TRAINED = {"samples", "step_size", "draws"}
@@ -78,10 +78,11 @@ class ConditionalStudy(Study):
     def check(self, config):
         part = config.conditional
         name, experiment = part.experiment, config.experiments[part.experiment]
-        if experiment.dataset not in TRAINING:
+        labelled = [d.key for d in DATASETS.values() if d.labels and d.training_labels]
+        if experiment.dataset not in labelled:
             raise ValueError(
                 f"conditional needs the labels of training images, which '{experiment.dataset}' "
-                f"has not; take an experiment on {' or '.join(TRAINING)}"
+                f"has not; take an experiment on {' or '.join(labelled)}"
             )
         if experiment.likelihood != "bernoulli":
             raise ValueError(

@@ -1,41 +1,25 @@
-"""The classes of the training images. The seam of data sets (aevb.data.labels) knows those of test
-images alone, so each data set that this study takes has a reader here."""
+"""The classes of training and test images."""
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 
 from ...core.errors import UserError
-from ...data import DATASETS, labels, split, verified
+from ...data import labels, training_labels
 
-
-def _mnist(folder: Path) -> np.ndarray:
-    known = DATASETS["mnist"]
-    path, file = known.paths(folder)[1], known.files[1]
-    if not verified(path, file):
-        raise UserError(
-            f"{path} is missing or damaged; delete {path.parent}.h5 and run again to fetch it"
-        )
-    # The labels follow a header of 8 bytes.
-    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=8)[: known.n_train]
-
-
-def _digits(folder: Path) -> np.ndarray:
-    from sklearn.datasets import load_digits
-
-    return split(load_digits().target, DATASETS["digits"].n_train)[0]
-
-
-TRAINING = {"mnist": _mnist, "digits": _digits}
-CLASSES = 10  # of each of them
+CLASSES = 10  # of each data set that the study takes
 
 
 def classes(dataset: str, prepared: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """The classes 0 to CLASSES - 1 of training and of test images, int64, in the order of the file
-    `prepared`. Raises UserError if a file of labels is missing or damaged."""
+    `prepared`. Raises UserError if a file of labels is missing or damaged, or has other classes."""
     folder = Path(prepared).parent
-    train, test = TRAINING[dataset](folder), labels(dataset, folder)
+    train, test = training_labels(dataset, folder), labels(dataset, folder)
+    if not np.isin([*train, *test], range(CLASSES)).all():
+        raise UserError(
+            f"the labels of the data set '{dataset}' are not the classes 0 to {CLASSES - 1}; take "
+            "another one for the study conditional"
+        )
     return train.astype(np.int64), test.astype(np.int64)
