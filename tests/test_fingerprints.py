@@ -138,11 +138,13 @@ def test_between_evaluations_the_curve_is_a_smooth_one(paper):
 
 def test_a_reading_under_which_a_seed_diverged_is_not_the_papers(paper):
     def lose(run, result):
-        if run.variant == "true" and run.seed == 0:
+        if run.variant == "off" or (run.variant == "true" and run.seed == 0):
             result.attributes.update(status="diverged", reason="ran away")
         return result
 
     table = fingerprints(made(paper, {"off": 5.0, "small": -2.0}, change=lose), paper)
+    off = table[table["reading"] == "off"]
+    assert np.isinf(off["score"]).all() and (off["points"] == 0).all() and not off["seeds"].any()
     rows = table.dropna(subset="latent_dim").set_index("reading")
     assert np.isinf(rows.loc["true", "score"]).all() and (rows.loc["true", "diverged"] == 1).all()
     assert rows.loc["small", "closest"].all() and not rows.loc["true", "closest"].any()

@@ -41,7 +41,7 @@ def fingerprints(gathered: Gathered, paper: pd.DataFrame) -> Figure:
 
 def _panel(axis, part: pd.DataFrame) -> None:
     columns = list(dict.fromkeys(zip(part["algorithm"], part["latent_dim"], strict=True)))
-    columns.sort(key=lambda column: list(LEARNERS).index(column[0]))
+    columns.sort(key=lambda column: (list(LEARNERS).index(column[0]), column[1]))
     readings = list(dict.fromkeys(part["reading"]))
     scores = np.full((len(readings), len(columns)), np.nan)
     for row in part.itertuples():

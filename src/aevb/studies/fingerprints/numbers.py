@@ -33,6 +33,11 @@ class Place(NamedTuple):
     accuracy: float  # nats with which the paper's values are read
     steps: list[str]  # readings that differ in the step size alone
 
+    @property
+    def named(self) -> dict:
+        """What rows of tables call the curve."""
+        return {name: getattr(self, name) for name in ("experiment", "algorithm", "latent_dim")}
+
 
 def places(gathered: Gathered, paper: pd.DataFrame) -> Iterator[Place]:
     """The paper's curves that the study has runs for, with their points up to CHOSEN_UP_TO."""
@@ -105,9 +110,7 @@ def fingerprints(
     sqrt(s^2 (1 + 1/n) + a^2). Here a is the accuracy with which the paper's values are read, and
     s^2 the variance over seeds: the median over readings, divided by that of chi^2 / (n - 1).
     """
-    rows = [
-        {**place._asdict(), **row} for place in places(gathered, paper) for row in _scored(place)
-    ]
+    rows = [{**place.named, **row} for place in places(gathered, paper) for row in _scored(place)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     return _with_all_curves(table) if rows else table
 
@@ -129,7 +132,8 @@ def _scored(place: Place) -> Iterator[dict]:
     splits = np.array([point[0] for point in place.points])
     for reading, found in values.items():
         n = len(found)
-        row = {"reading": reading, "seeds": n, "diverged": len(place.runs[reading]) - n}
+        diverged = len(place.runs[reading]) - n
+        row = {"reading": reading, "seeds": n, "diverged": diverged, "points": 0}
         if n:
             away = found.mean(0) - target
             yard = np.sqrt(variance * (1 + 1 / n) + place.accuracy**2)
@@ -209,5 +213,5 @@ def step_sizes(
         other = chosen.index[chosen != best]
         later = chosen.index[chosen.index > other[-1]] if len(other) else chosen.index
         row = {"step_size": best, "pilot": chosen.iloc[0] if len(chosen) else np.nan}
-        rows.append({**place._asdict(), **row, "needed": later[0] if len(later) else np.nan})
+        rows.append({**place.named, **row, "needed": later[0] if len(later) else np.nan})
     return pd.DataFrame(rows, columns=STEPS)
