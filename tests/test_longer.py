@@ -11,7 +11,9 @@ from test_sources import near, paper
 from aevb import config
 from aevb.core.errors import UserError
 from aevb.pipeline import plan
+from aevb.report.pages import texts
 from aevb.results import Table
+from aevb.studies import STUDIES
 from aevb.studies.longer import findings, numbers
 
 THIS = {**STUDY, "beside": ["long/gathered.h5"], "longer": {"other": "long"}}
@@ -53,6 +55,9 @@ def test_curves_that_ignore_z_for_long_are_named_with_what_the_paper_does(tables
     assert "The paper's ignore it to their end, 1e8." in part.facts["collapse"]
     assert f"0 of {len(tables[1]['longer_ends'])} differences" in part.facts["ends"]
     assert not findings.part(tables[0], paper(), {}).sections
+    told = texts(STUDIES["longer"].text(), {"study": tables[0].study, **part.facts})
+    shown = {name for kind, name in part.sections[0].blocks if kind != "text"}
+    assert {f"cap-{name}" for name in shown} == {name for name in told if name.startswith("cap-")}
 
 
 def test_its_figure_is_drawn_from_the_longer_results(tmp_path):
