@@ -21,7 +21,7 @@ def _ends(table: pd.DataFrame) -> str:
     outside = int(((known["low"] > 0) | (known["high"] < 0)).sum())
     return (
         f"At {count(known['samples'].max())} samples, which both studies reach, {outside} of "
-        f"{len(known)} differences of mean bounds leave 0 outside of their 95 % interval; noise "
+        f"{len(known)} differences of mean bounds have a 95 % interval without 0; noise "
         f"alone would put {len(known) / 20:.1f} there."
     )
 
@@ -59,6 +59,6 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
     }
     name = gathered.study.longer.other
     tables = {"longer_distances": distances_table(numbers["longer_distances"], {"": name})}
-    blocks = [("figure", "longer"), ("text", "longer"), ("table", "longer_distances")]
+    blocks = [("figure", "longer"), ("table", "longer_distances")]
     blocks += [("file", name) for name in ("longer_distances", "longer_ends", "longer_collapse")]
     return Part(facts, tables, [Section("longer", "Figure 2 to more samples", blocks, 31)])
