@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 START_MINUTES = 15  # of every time limit: Python and torch on a cold node and file system, data
 MARGIN = 5  # of a time limit over the nominal time, which leaves evaluations out
-# Cores that a GPU is worth at least when it trains all curves of a job. An H200 was worth 236 (54 models
-# of config/gpu.yaml); older ones are slower.
+# Cores that a GPU is worth at least when it trains all curves of a job. An H200 was worth 236
+# (config/gpu.yaml, 54 models); older ones are slower.
 GPU_CORES = 50
 # A time limit that most sites allow; training that needs more goes on in the next attempt.
 LONGEST_MINUTES = 24 * 60
