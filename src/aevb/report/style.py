@@ -7,6 +7,7 @@ the time, on the user's matplotlib settings or on pyplot's global state.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -245,12 +246,20 @@ def legend(figure: Figure, algorithms: list[str]) -> None:
     )
 
 
+def _shorter(svg: str) -> str:
+    """An SVG whose coordinates are given to a hundredth of a point, not a millionth."""
+    numbers = re.compile(r"(\.\d\d)\d+")
+    return re.sub(r' (?:d|x|y)="[^"]*"', lambda found: numbers.sub(r"\1", found[0]), svg)
+
+
 def write(figure: Figure, outputs: Iterable[str | Path]) -> None:
     """Write a figure into each of `outputs` (.pdf, .svg or .png). Raises UserError if one cannot be
     written."""
     for path in map(Path, outputs):
         with style(), atomic(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])
+            if path.suffix == ".svg":
+                temporary.write_text(_shorter(temporary.read_text("utf-8")), "utf-8")
 
 
 # What markers are called.

@@ -15,6 +15,7 @@ from ..studies import STUDIES
 from .curves import shown
 from .schema import SCHEMA, SPLITS, Gathered
 from .store import (
+    TEXTS,
     read_pilot,
     read_run,
     read_table,
@@ -63,6 +64,7 @@ def gather(
         file.attrs["config"] = json.dumps(config)
         file.attrs["units"] = "nats per datapoint"
         file.attrs["order"] = json.dumps(list(runs))
+        file.create_group(TEXTS)
         for name, source in runs.items():
             result = read_run(source, parameters=name in drawn)
             result.snapshots = None

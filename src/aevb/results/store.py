@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Iterable
@@ -36,6 +37,29 @@ from .schema import (
 #: what a file may hold when it is read: so many bytes, or so many times its own
 MOST_BYTES, MOST_TIMES = 64 * 2**20, 20
 LATER = {"code_modules": ""}  # attributes that older files lack
+#: group of a file of many results: texts of LONG characters or more are there once, and attributes
+#: refer to them
+TEXTS = "texts"
+LONG = 60
+
+
+def _note(group: h5py.Group, name: str, value: Any) -> None:
+    """Write an attribute."""
+    if not (TEXTS in group.file and isinstance(value, str) and len(value) >= LONG):
+        group.attrs[name] = value
+        return
+    shared = group.file[TEXTS]
+    key = hashlib.sha256(value.encode()).hexdigest()[:16]
+    text = shared[key] if key in shared else shared.create_dataset(key, data=value)
+    group.attrs.create(name, text.ref, dtype=h5py.ref_dtype)
+
+
+def _noted(group: h5py.Group) -> dict[str, Any]:
+    """The attributes of a group, with the texts that they refer to."""
+    return {
+        name: group.file[value].asstr()[()] if isinstance(value, h5py.Reference) else value
+        for name, value in group.attrs.items()
+    }
 
 
 def write_run(path: str | Path, result: RunResult) -> None:
@@ -57,9 +81,13 @@ def write_run_group(group: h5py.Group, result: RunResult) -> None:
             f"columns {list(result.curve.columns)}"
         )
     for name in ATTRIBUTES:
-        group.attrs[name] = result.attributes[name]
-    for column in CURVE:
-        _put(group, f"curve/{column}", result.curve[column].to_numpy())
+        _note(group, name, result.attributes[name])
+    if TEXTS in group.file:  # one array for ten: what an array costs adds up over many runs
+        _put(group, "curve", result.curve.to_numpy(float))
+        group["curve"].attrs["columns"] = list(CURVE)
+    else:
+        for column in CURVE:
+            _put(group, f"curve/{column}", result.curve[column].to_numpy())
     for name, value in result.weights.items():
         _put(group, f"weights/{name}", value)
     if result.snapshots is not None:
@@ -92,9 +120,10 @@ def read_run_group(group: h5py.Group, where: str, parameters: bool = True) -> Ru
             "again"
         )
     columns = [column for column in CURVE if SINCE.get(column, 1) <= schema]
-    found = {**(LATER if schema < 3 else {}), **group.attrs}
+    found = {**(LATER if schema < 3 else {}), **_noted(group)}
+    curve = _curve(group)
     absent = [name for name in ATTRIBUTES if name not in found] + [
-        f"curve/{c}" for c in columns if f"curve/{c}" not in group
+        f"curve/{c}" for c in columns if c not in curve
     ]
     if absent:
         raise UserError(f"{where} lacks {', '.join(absent)}; delete the file and run again")
@@ -104,9 +133,8 @@ def read_run_group(group: h5py.Group, where: str, parameters: bool = True) -> Ru
         raise UserError(
             f"{where} holds an attribute of the wrong kind ({error}); delete the file and run again"
         ) from None
-    curve = pd.DataFrame({column: group[f"curve/{column}"][:] for column in columns}).reindex(
-        columns=list(CURVE)
-    )
+    curve = pd.DataFrame({column: curve[column] for column in columns})
+    curve = curve.reindex(columns=list(CURVE))
     weights = (
         {name: data[:] for name, data in group["weights"].items()}
         if parameters and "weights" in group
@@ -118,6 +146,14 @@ def read_run_group(group: h5py.Group, where: str, parameters: bool = True) -> Ru
         weights,
         group["snapshots"][:] if parameters and "snapshots" in group else None,
     )
+
+
+def _curve(group: h5py.Group) -> dict[str, np.ndarray]:
+    """The columns of a run's curve."""
+    part = group.get("curve", {})
+    if isinstance(part, h5py.Dataset):
+        return dict(zip(part.attrs["columns"], part[:].T, strict=True))
+    return {name: part[name][:] for name in part}
 
 
 def write_pilot(path: str | Path, pilot: Pilot) -> None:
@@ -133,7 +169,7 @@ def write_pilot_group(group: h5py.Group, pilot: Pilot) -> None:
         if isinstance(value, np.ndarray):
             group.create_dataset(name, data=value)
         else:
-            group.attrs[name] = value
+            _note(group, name, value)
 
 
 def read_pilot(path: str | Path) -> Pilot:
@@ -155,9 +191,10 @@ def read_pilot_group(group: h5py.Group, where: str) -> Pilot:
             "step_size": float,
             "seconds": float,
         }
-        attributes = {name: kind(group.attrs[name]) for name, kind in kinds.items()}
+        found = _noted(group)
+        attributes = {name: kind(found[name]) for name, kind in kinds.items()}
         origin = {
-            name: str(group.attrs.get(name, ""))
+            name: str(found.get(name, ""))
             for name in ("config", "data_sha256", "code_sha256", "code_modules")
         }
         return Pilot(
@@ -181,7 +218,7 @@ def write_table_group(group: h5py.Group, table: Table) -> None:
     """Write a table into an HDF5 group."""
     group.attrs["schema"] = SCHEMA
     for name, value in table.attributes.items():
-        group.attrs[name] = value
+        _note(group, name, value)
     for column, values in table.frame.items():
         if values.dtype == object or pd.api.types.is_string_dtype(values):
             text = [value.encode() for value in values]
@@ -237,7 +274,7 @@ def read_table_group(group: h5py.Group, described: Iterable[str] = ()) -> Table:
             arrays[name] = data[:]
         else:
             columns[name] = data.asstr()[:] if h5py.check_string_dtype(data.dtype) else data[:]
-    return Table(pd.DataFrame(columns), dict(group.attrs), arrays)
+    return Table(pd.DataFrame(columns), _noted(group), arrays)
 
 
 def read_gathered(path: str | Path) -> Gathered:
