@@ -235,7 +235,7 @@ def test_on_a_gpu_a_job_trains_all_runs_of_an_experiment(monkeypatch):
         if key not in ("ablation", "tradeoff", "variance")
     }  # variants have jobs of their own
     auto, cuda = (config.load({**paper, "device": device}) for device in ("auto", "cuda"))
-    for pack, number in ((plan.train_jobs, 73), (plan.pilot_jobs, 12)):
+    for pack, number in ((plan.train_jobs, 73), (plan.pilot_jobs, 6)):
         jobs = pack(cuda)
         assert len(pack(auto)) == number and [job.experiment for job in jobs] == sorted(
             cuda.experiments
