@@ -256,6 +256,8 @@ def render(
     pictures = {
         name: Markup(embedded(Path(path).read_text("utf-8"))) for name, path in figures.items()
     }
+    taken = {section.id for section in context["sections"]}  # chapters called as their figure
+    context["place"] = lambda name: f"figure-{name}" if name in taken else name
     context |= _live(context["live"]) | {"pictures": pictures}
     with atomic(output) as temporary:
         text = filled(TEMPLATES / "report.html.j2", context)
