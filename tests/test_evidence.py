@@ -7,7 +7,6 @@ from math import log, pi
 import numpy as np
 import pytest
 import torch
-from arviz_stats.base import array_stats
 from scipy import stats
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from aevb.core.errors import UserError
 from aevb.marginal.annealed import annealed, sigmoidal_schedule
 from aevb.marginal.chains import Samples, posterior_samples, prior_start
 from aevb.marginal.common import rows_at_once, shared_log_likelihood
-from aevb.marginal.importance import _k_hat, importance, refined
+from aevb.marginal.importance import importance, refined
 from aevb.marginal.modes import COARSE, from_modes
 from aevb.marginal.proposals import (
     DiagonalGaussian,
@@ -516,18 +515,6 @@ def test_the_reciprocals_error_holds_the_noise_of_the_fit(latent_dim, samples, d
     estimate = reciprocal(exact(many, samples), density)
     known = np.sqrt((estimate.standard_error**2).mean())
     assert 0.8 < estimate.value.std() / known < 1.2
-
-
-@pytest.mark.parametrize("draws", [25, 100, 300, 2000])
-def test_k_hat_is_that_of_arviz(draws):
-    generator = np.random.default_rng(0)
-    log_weights = generator.uniform(0.1, 3, (200, 1)) * generator.standard_t(3, (200, draws))
-    slope = np.linspace(0, 1e-10, draws)
-    # psislw takes log likelihoods, of which weights are the inverse.
-    ratios = log_weights.max(1, keepdims=True) - log_weights + slope
-    theirs = np.asarray(array_stats.psislw(ratios, axis=1)[1])
-    assert np.ptp(theirs) > 1
-    np.testing.assert_allclose(_k_hat(log_weights), theirs, atol=1e-9)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 3])

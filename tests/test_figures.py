@@ -1,6 +1,7 @@
 """The figures from synthetic results: what is drawn where, and that equal results give equal
 bytes."""
 
+import re
 import subprocess
 import sys
 
@@ -589,6 +590,14 @@ def test_equal_results_give_equal_bytes(full_path, tmp_path):
         ]
         + ["again.svg"]
     )
+
+
+def test_pictures_give_coordinates_to_a_hundredth_of_a_point(path, tmp_path):
+    draw("figure2", path, [tmp_path / "a.svg"])
+    text = (tmp_path / "a.svg").read_text("utf-8")
+    numbers = " ".join(re.findall(r' (?:d|x|y)="([^"]*)"', text))
+    assert re.search(r"\.\d\d", numbers) and not re.search(r"\.\d{3}", numbers)
+    assert re.search(r'transform="[^"]*\.\d{3}', text)  # scales keep theirs
 
 
 def test_figures_that_a_study_does_not_ask_for_are_not_its_own():

@@ -1,5 +1,8 @@
 """The fingerprints on hand-made runs that are the paper's curves, or off them by known amounts."""
 
+import re
+
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -187,6 +190,20 @@ def test_the_figure_the_table_and_the_sentence(paper):
     assert len(numbers["fingerprints"]) == 12 + 6 and said.sections
 
 
+def test_a_gathered_file_holds_long_texts_once_and_gives_back_what_runs_hold(tmp_path):
+    path = build(tmp_path, {**STUDY, "seeds": [0, 1]})
+    gathered = results.read_gathered(path)
+    for number, run in enumerate(gathered.runs.values()):
+        alone = results.read_run(tmp_path / f"{number}.h5")
+        assert alone.attributes == run.attributes
+        pd.testing.assert_frame_equal(alone.curve, run.curve, check_dtype=False)
+    with h5py.File(path) as file:
+        attributes = file["runs"][run.run.name].attrs
+        text = file[attributes["code_sha256"]].asstr()[()]
+        assert text == run.attributes["code_sha256"] and attributes["algorithm"] == run.algorithm
+        assert len(file["texts"]) < len(gathered.runs)
+
+
 def test_a_study_of_variants_alone_has_curves_and_a_page(tmp_path):
     path = build(tmp_path, {**STUDY, "seeds": [0, 1]})
     gathered = results.read_gathered(path)
@@ -196,7 +213,9 @@ def test_a_study_of_variants_alone_has_curves_and_a_page(tmp_path):
     text = render(tmp_path, path, fingerprints=fingerprints(gathered, pd.read_csv(PAPER)))
     assert "24 variants of experiments" in text and "Of the 24 variants none diverged" in text
     assert "0 models" not in text and "grey values / 256" in text
-    assert 'id="fingerprints"' in text
+    ids = re.findall(r' id="([^"]*)"', re.sub(r"'data:image[^']*'", "", text))
+    assert len(ids) == len(set(ids)) and {"fingerprints", "figure-fingerprints"} <= set(ids)
+    assert set(re.findall(r'href="#([^"]*)"', text)) <= set(ids)
 
 
 @pytest.mark.parametrize(

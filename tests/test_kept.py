@@ -359,17 +359,20 @@ def test_forced_jobs_are_done(study):
     assert after.keys() == before.keys() and all(after[name] != before[name] for name in before)
 
 
-# Of a copy of the repository, which is edited.
+@pytest.fixture
+def copy(tmp_path_factory):
+    """A copy of the repository, which is edited."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("src", "workflow", "profiles", "report", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder)
+    return folder
 
 
 @pytest.mark.slow
-def test_a_job_is_due_when_its_code_says_something_else(study, tmp_path_factory):
+def test_a_job_is_due_when_its_code_says_something_else(study, copy):
     """Not when times or comments change, in sources, the script or the rules."""
-    copy = tmp_path_factory.mktemp("copy")
-    for name in ("src", "workflow", "profiles", "report", "config"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, copy)
 
     def due(*arguments):
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(copy / "Snakefile")]
@@ -410,13 +413,8 @@ def test_a_job_is_due_when_its_code_says_something_else(study, tmp_path_factory)
 
 
 @pytest.mark.slow
-def test_a_plan_that_is_edited_while_it_runs_loses_nothing(study, tmp_path_factory):
+def test_a_plan_that_is_edited_while_it_runs_loses_nothing(study, copy):
     """Jobs are packed otherwise from the first finished model on."""
-    copy = tmp_path_factory.mktemp("copy")
-    for name in ("src", "workflow", "profiles", "report", "config"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, copy)
     shutil.rmtree(study / "results")
     path = study / "study.json"
     raw = {key: value for key, value in MORE.items() if key not in ("figure4", "figure5")}

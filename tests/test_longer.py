@@ -66,6 +66,10 @@ def test_its_figure_is_drawn_from_the_longer_results(tmp_path):
     jobs = {job.name: job for job in plan.drawing_jobs(study) if job.kind == "figure"}
     assert jobs["longer"].inputs["gathered"] == [str(path)]
     assert jobs["figure2"].inputs["gathered"] == [f"{study.folder}/gathered.h5"]
+    for beside, said in (([str(path)], "called long"), (["no/gathered.h5"], "none is there")):
+        study = config.load({**THIS, "beside": beside, "longer": {"other": "lnog"}})
+        with pytest.raises(UserError, match=rf"'lnog' is not among those of `beside`: .*{said}"):
+            plan.drawing_jobs(study)
 
 
 def test_a_study_that_is_not_beside_is_named():

@@ -25,6 +25,7 @@ from .estimator import Estimator, Task
 from .proposals import Proposal, StudentT, from_samples, from_weighted
 
 torch = lazy("torch")
+arviz = lazy("arviz_stats.base")
 
 KHAT_DRAWS = 25  # k-hat wants five draws in the tail
 
@@ -114,29 +115,15 @@ def _weighed(joint, proposal, generator, draws, memory_mb, progress=None) -> tup
 
 
 def _k_hat(log_weights: np.ndarray) -> np.ndarray:
-    """Pareto shape of the largest of the weights (N, K): (N,).
-
-    Zhang and Stephens' (2009) estimate with the weak prior of Vehtari et al. (2024), as
-    arviz_stats has it, but of all datapoints at once.
-    """
+    """Pareto shape of the largest of the weights (N, K): (N,)."""
     points, draws = log_weights.shape
     if draws < KHAT_DRAWS:
         return np.full(points, np.nan)
-    # A slight slope, as the tail must have no ties.
-    ratios = log_weights - log_weights.max(1, keepdims=True) - np.linspace(0, 1e-10, draws)
-    number = int(3 * draws**0.5 if draws > 225 else draws / 5)
-    ordered = np.exp(np.partition(ratios, np.arange(draws - number - 1, draws), 1))
-    tail = ordered[:, -number:] - ordered[:, [-number - 1]]
-    grid = 30 + int(number**0.5)
-    b = (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / 3
-    b = b / tail[:, [int(number / 4 + 0.5) - 1]] + 1 / tail[:, -1:]
-    shape = np.stack([np.log1p(-column[:, None] * tail).mean(1) for column in b.T], 1)
-    likelihood = number * (np.log(-b / shape) - shape - 1)
-    weights = np.exp(likelihood - likelihood.max(1, keepdims=True))
-    weights /= weights.sum(1, keepdims=True)
-    weights[weights < 10 * np.finfo(float).eps] = 0
-    best = (b * weights).sum(1, keepdims=True) / weights.sum(1, keepdims=True)
-    return (number * np.log1p(-best * tail).mean(1) + 10 * 0.5) / (number + 10)
+    # psislw takes log likelihoods, of which importance weights are the inverse, and no ties: hence
+    # the signs and the slight slope.
+    slope = np.linspace(0, 1e-10, draws)
+    ratios = log_weights.max(1, keepdims=True) - log_weights + slope
+    return np.asarray(arviz.array_stats.psislw(ratios, axis=1)[1])
 
 
 def from_the_encoder(task: Task) -> Estimate:

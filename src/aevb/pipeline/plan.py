@@ -16,6 +16,7 @@ from ..core import plugins
 from ..core.errors import UserError
 from ..core.provenance import exists
 from ..core.run import Job, Run, absolute
+from ..core.words import joined
 from ..data import DATASETS
 from ..engine.roots import TRAINING
 from ..learners import LEARNERS
@@ -234,19 +235,26 @@ def _others(config: Config) -> list[str]:
     return [str(ROOT / path) for path in config.beside]
 
 
+def _named(config: Config, name: str) -> str:
+    """The gathered results of the study `name` of those beside; '' for no name. Raises UserError
+    if it is not there."""
+    there = {each.name: path for path in _others(config) if name and (each := configuration(path))}
+    if name and name not in there:
+        known = f"those that are there are called {joined(there)}" if there else "none is there"
+        raise UserError(f"the study '{name}' is not among those of `beside`: {known}")
+    return there.get(name, "")
+
+
 def figure_jobs(config: Config, source: dict[str, list[str]]) -> list[Job]:
     """One per figure, from the gathered results of its study and the paper's curves (`source`)."""
     files = [*source["gathered"], *_others(config)]
-    named = {
-        each.name: path for path in _others(config) if (each := configuration(path)) is not None
-    }
     return [
         Job(
             "figure",
             name,
             "pipeline.work:figure",
             [f"{config.folder}/figures/{name}.{suffix}" for suffix in ("svg", "pdf", "png")],
-            {**source, "gathered": [named.get(figure.of, files[chapter.of])]},
+            {**source, "gathered": [_named(config, figure.of) or files[chapter.of]]},
             {"place": figure.draw},
             (absolute(figure.draw),),
             makes="figures drawn",
