@@ -105,6 +105,24 @@ def test_verdicts_stand_side_by_side(both):
     assert sentence == "As printed, every verdict is the same."
 
 
+def test_claims_that_the_study_cannot_test_are_judged_on_its_counterparts(both):
+    _, old = both
+    one = near({**THIS, "seeds": [0], "sources": {**ABOUT, "also": {"more": "older"}}}, 0.5)
+    more, older = near({**STUDY, "name": "more"}, 1.0), near({**STUDY, "name": "older"}, 0.0)
+    without = near({**STUDY, "name": "old", "seeds": [0]}, -4.0)
+    table = numbers.both_claims(one, paper(), [without, more, older]).set_index("claim")
+    pair = numbers.both_claims(near(THIS, 1.0), paper(), [near({**STUDY, "name": "old"}, 0.0)])
+    shown = ["effect", "low", "other_effect", "other_low"]
+    name = "2. better bound"
+    pd.testing.assert_series_equal(
+        table.loc[name, shown], pair.set_index("claim").loc[name, shown], check_dtype=False
+    )
+    alone = near({**THIS, "seeds": [0]}, 0.5)
+    assert name not in set(numbers.both_claims(alone, paper(), [without])["claim"])
+    with pytest.raises(UserError, match=r"sources.also is 'older', but the studies of `beside`"):
+        numbers.both_claims(one, paper(), [old, more])
+
+
 def test_the_sources_name_what_the_study_does():
     raw = {**THIS, "batch_sizes": {"frey": 500}, "training": {"log_variance_factor": 0.1}}
     old = near({**STUDY, "name": "old", "training": {"log_variance_factor": 1}}, 0.0)

@@ -17,6 +17,11 @@ class Sources(Strict):
     other: ShortName = Field(
         description="name of a study of `beside` that has the same curves under another reading"
     )
+    also: dict[ShortName, ShortName] = Field(
+        {},
+        description="further studies of `beside` whose verdicts are shown, a name under this "
+        "reading with that of its counterpart under the other",
+    )
     other_reading: str = Field(min_length=1, description="what that reading is called")
 
 

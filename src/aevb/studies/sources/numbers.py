@@ -102,12 +102,22 @@ def both_claims(
 ) -> pd.DataFrame:
     """The verdicts on the paper's claims under both readings, of those that both can test.
 
+    Under this reading they are judged on this study, or else on the first of the keys of
+    `sources.also` that can test them; under the other one on `other`, or else on their values.
     Columns claim, unit, and verdict, effect, low, high, check, limit and those of the other
     reading, called other_verdict and so on.
     """
+    also = gathered.study.sources.also
+    here, there = (
+        [named_study("sources.also", name, others) for name in names]
+        for names in (also, also.values())
+    )
     shown = ["verdict", "effect", "low", "high", "check", "limit"]
     mine, theirs = (
         table[table["checks"] > 0].set_index(["claim", "unit"])[shown]
-        for table in (verdicts(study, paper) for study in (gathered, other(gathered, others)))
+        for table in (
+            verdicts(gathered, paper, here),
+            verdicts(other(gathered, others), paper, there),
+        )
     )
     return mine.join(theirs.add_prefix("other_"), how="inner").reset_index()
