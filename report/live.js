@@ -62,9 +62,9 @@ for (const panel of panels) {
 
 // Bokeh's canvas has no name and stops the keyboard for nothing; its tools do not say that they are buttons.
 for (const panel of panels) {
-  const canvas = Bokeh.index.get_by_id(panel.plot.id).canvas_view.events_el
+  const {events_el, primary: {canvas}} = Bokeh.index.get_by_id(panel.plot.id).canvas_view
   const {ariaLabel} = within(document, panel).closest("figure")
-  canvas.removeAttribute("tabindex")
+  events_el.removeAttribute("tabindex")
   canvas.setAttribute("role", "img")
   canvas.setAttribute("aria-label", `${ariaLabel}: curves; their values are in the table below`)
   for (const {el} of Bokeh.index.find_one(panel.plot.toolbar).tool_button_views) el.setAttribute("role", "button")
