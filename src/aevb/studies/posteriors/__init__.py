@@ -57,6 +57,9 @@ class Posteriors(Strict):
     yardstick_dim: Several = Field(50, description="their N_z")
     yardstick_hidden: Size = Field(200, description="their tanh units")
     yardstick_samples: Count = Field(60_000, description="their training samples")
+    yardstick_datapoints: Several = Field(
+        500, description="first test points, where their log p(x) is estimated"
+    )
 
 
 #: keys of all models, and those that decide each kind of table
@@ -64,7 +67,8 @@ MODELS = {"hidden", "samples", "batch", "rate"}
 MEASURED = {"datapoints", "draws"}
 OWN = {"own_draws", "own_steps", "images"}
 GRADIENT = {"importance_dims", "ks", "replicates"}
-BINARY = {f"yardstick_{name}" for name in ("ks", "dim", "hidden", "samples")} | {"batch", "rate"}
+BINARY = {"batch", "rate", "draws"}
+BINARY |= {f"yardstick_{name}" for name in ("ks", "dim", "hidden", "samples", "datapoints")}
 
 
 class PosteriorsStudy(Study):
@@ -155,10 +159,14 @@ class PosteriorsStudy(Study):
     def _yardstick(self, config) -> Job:
         part = config.posteriors
         like = part.model_copy(
-            update={"samples": part.yardstick_samples, "hidden": part.yardstick_hidden}
+            update={
+                "samples": part.yardstick_samples,
+                "hidden": part.yardstick_hidden,
+                "datapoints": part.yardstick_datapoints,
+            }
         )
         seconds = sum(self._trained(like, "diagonal", k) for k in part.yardstick_ks)
-        own, keys = {"seed": config.seeds[0]}, BINARY | MEASURED
+        own, keys = {"seed": config.seeds[0]}, BINARY
         return self._job(config, "posteriors_yardstick", TABLE, keys, own, seconds)
 
     def _job(self, config, kind, name, keys, own, seconds) -> Job:

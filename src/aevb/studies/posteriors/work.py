@@ -171,7 +171,7 @@ def yardstick(jobs: list[Job]) -> None:
         place = Place(f"{bench.name}-yardstick", options.yardstick_dim, job.settings["seed"])
         schedule = Schedule(options.yardstick_samples, options.batch, options.rate, sampled=True)
         noise = noise_of(place)
-        grey = bench.test[: options.datapoints]
+        grey = bench.test[: options.yardstick_datapoints]
         uniform = noise("binarise").random(tuple(grey.shape), dtype=np.float32)
         x = (torch.from_numpy(uniform) < grey).float()
         progress = Progress("posteriors, yardstick", len(options.yardstick_ks))
