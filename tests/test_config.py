@@ -398,6 +398,7 @@ def test_some_seeds_go_on_and_their_grid_contains_the_others():
         {
             **raw("reference"),
             "samples": 1e6,
+            "tradeoff": None,
             "seeds": [0, 1],
             "extended": {"samples": 1e7, "seeds": [1]},
         }
@@ -425,6 +426,7 @@ def test_some_seeds_go_on_and_their_grid_contains_the_others():
         "extended": {"samples": 1e7, "seeds": [1], "experiments": ["frey"]},
         "samples": 1e6,
         "seeds": [0, 1],
+        "tradeoff": None,
     }
     longer = {
         run
@@ -483,6 +485,18 @@ def test_the_documentation_says_what_a_key_takes():
     assert "`aevb`" in online and "`mcem`" in all_of_them and "`mcem`" not in online
     for dataset in DATASETS:
         assert f"`{dataset}`" in says("experiments", "dataset")[1]
+
+
+def test_a_small_budget_has_fewer_evaluations_of_log_p():
+    raw = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    study = STUDIES["figure3"]
+
+    def points(budget, **given):
+        part = {**raw["figure3"], **given}
+        return study.points(config.load({**raw, "samples": budget, "figure3": part}))
+
+    assert [points(budget) for budget in (2e5, 5e5, 1e6, 1e8)] == [4, 6, 12, 20]
+    assert points(1e8, samples=4e5) == 5 and points(2e5, points=9) == 9
 
 
 def test_an_experiment_may_have_step_sizes_of_its_own():

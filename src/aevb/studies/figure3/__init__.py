@@ -24,6 +24,7 @@ from .columns import EVIDENCE
 SEARCH, LIGHT_SEARCH = 1700, 600
 CODE = ("aevb.studies.figure3.work:figure3", "aevb.data:load")  # that decides the estimates
 EARLY = 1.7  # evaluations per even one: those before the first lie more densely
+POINTS, FEWEST, APART = 20, 4, 80_000  # even evaluations; the fewest; training samples between two
 
 
 class Figure3Section(Strict):
@@ -46,10 +47,11 @@ class Figure3Section(Strict):
     seeds: list[Whole] | None = Field(
         None, min_length=1, description="unless given, those of the study"
     )
-    points: Size = Field(
-        20,
+    points: Size | None = Field(
+        None,
         description="evaluations spread evenly over the budget; before the first of them they lie "
-        "as in Figure 2",
+        "as in Figure 2; unless given, one per 80,000 samples, at least 4 and at most 20, because "
+        "an evaluation costs as much after a short training as after a long one",
     )
 
 
@@ -120,16 +122,21 @@ class Figure3(Study):
         """Training samples of its curves."""
         return config.figure3.samples or min(config.samples, FIGURE3_SAMPLES)
 
+    def points(self, config) -> int:
+        """Evaluations of log p(x) that are spread evenly over the budget."""
+        few = max(FEWEST, self.budget(config) // APART)
+        return config.figure3.points or min(POINTS, few)
+
     def runs(self, config):
         return [(run, self.budget(config)) for run in self.models(config)]
 
     def settings(self, config, run):
         mine = config.figure3 is not None and run.experiment in config.figure3.experiments
-        return {"snapshots": config.figure3.points} if mine else {}
+        return {"snapshots": self.points(config)} if mine else {}
 
     def gradients(self, config, run) -> int:
         """About how many gradients of log p(x, z) the estimates on a run cost."""
-        options, points = config.evidence, config.figure3.points
+        options, points = config.evidence, self.points(config)
         evaluations, chained = EARLY * points, EARLY * points
         if options.chains_per_decade:
             budget = self.budget(config)
