@@ -1,4 +1,4 @@
-"""The three workloads, and what trains them: this project, the idioms of PyTorch, and two public
+"""The workloads, and what trains them: this project, the idioms of PyTorch, and two public
 libraries.
 
 A contender's `train(images, index, loader_workers, done)` trains for ever and calls done(samples)
@@ -75,6 +75,9 @@ WORKLOADS = {
     ),
     "frey": Workload(
         "frey", 10, config.Experiment(dataset="frey", likelihood="gaussian", hidden=200)
+    ),
+    "frey500": Workload(
+        "frey500", 10, config.Experiment(dataset="frey", likelihood="gaussian", hidden=200), 500
     ),
     "figure3": Workload(
         "figure3",
@@ -166,6 +169,8 @@ class Contender:
 class Ours(Contender):
     """A stack of one replica, trained block after block as a job of the pipeline does."""
 
+    bfloat16 = False
+
     def train(self, images, index, loader_workers, done):
         from aevb.engine.settings import Settings
         from aevb.engine.stack import Stack
@@ -179,6 +184,7 @@ class Ours(Contender):
             samples=sys.maxsize,
             device="cpu",
             threads=1,
+            bfloat16=self.bfloat16,
         )
         run = Run(workload.name, "aevb", workload.latent_dim, index)
         stack = Stack(
@@ -188,6 +194,12 @@ class Ours(Contender):
             stack.train_block(sys.maxsize)
             done(stack.block * stack.samples_per_step)
         raise RuntimeError("our model diverged")
+
+
+class Rounded(Ours):
+    """The same with matrix products in bfloat16."""
+
+    bfloat16 = True
 
 
 class Fused(Contender):
@@ -363,9 +375,10 @@ class Pythae(Contender):
         ).train()
 
 
-PER_CORE = "plain, a process a core"
+PER_CORE, ROUNDED = "plain, a process a core", "ours, bfloat16"
 CONTENDERS = {
     "ours": Ours,
+    ROUNDED: Rounded,
     "plain": Plain,
     PER_CORE: Plain,
     "fused": Fused,

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from aevb.core.errors import UserError
+from aevb.engine.settings import has_bfloat16
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -112,7 +113,9 @@ def test_a_short_run_writes_its_records(tmp_path):
     command = [sys.executable, ROOT / "benchmarks/throughput.py", *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
-    ours, most = json.loads((tmp_path / "results/benchmark.json").read_text())
+    records = json.loads((tmp_path / "results/benchmark.json").read_text())
+    assert (contenders.ROUNDED in {r["contender"] for r in records}) == has_bfloat16()
+    ours, most = (r for r in records if r["contender"] != contenders.ROUNDED)
     for record, name in ((ours, "ours"), (most, "limit")):
         assert (
             record["contender"] == name

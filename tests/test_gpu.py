@@ -329,16 +329,17 @@ def test_tf32_is_for_training_steps_alone(make, monkeypatch):
         function = getattr(owner, name)
 
         def watched(*arguments):
-            seen[name] = torch.backends.cuda.matmul.allow_tf32
+            seen[name] = torch.get_float32_matmul_precision()
             return function(*arguments)
 
         monkeypatch.setattr(owner, name, watched)
 
     watch(evaluation, "bound"), watch(kernels, "adagrad")
     training.train([AEVB], [0.02], dataclasses.replace(settings, tf32=True), data)
-    assert seen == {"bound": False, "adagrad": True}
+    assert seen == {"bound": "highest", "adagrad": "high"}
     training.train([AEVB], [0.02], settings, data)
-    assert seen == {"bound": False, "adagrad": False}
+    assert seen == {"bound": "highest", "adagrad": "highest"}
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 class Eager(gpu.Branches):

@@ -18,11 +18,12 @@ from aevb.core.errors import UserError
 from aevb.core.run import Run
 from aevb.core.streams import stream
 from aevb.engine import checkpoints, evaluation, progress, training
+from aevb.engine import settings as engine_settings
 from aevb.engine.pilot import pilot
 from aevb.engine.settings import device
 from aevb.engine.stack import Stack
 from aevb.learners import LEARNERS, mcem
-from aevb.models import densities, nets
+from aevb.models import densities, kernels, nets
 
 AEVB = Run("digits", "aevb", 3, 0)
 ONLINE = [key for key, learner in LEARNERS.items() if learner.online]
@@ -500,3 +501,35 @@ def test_a_gpu_too_small_for_one_replica_is_one_sentence(make, monkeypatch):
         training.train(
             [Run("digits", "aevb", 2, seed) for seed in range(2)], [0.02] * 2, settings, data
         )
+
+
+def test_bfloat16_is_for_training_steps_alone(make, monkeypatch):
+    if not engine_settings.has_bfloat16():
+        pytest.skip("this processor has no bfloat16 products")
+    settings, data = make("bernoulli", 20_000)
+    rounded, seen = dataclasses.replace(settings, bfloat16=True), {}
+
+    def watch(owner, name):
+        function = getattr(owner, name)
+
+        def watched(*arguments):
+            seen[name] = torch.get_float32_matmul_precision()
+            return function(*arguments)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(evaluation, "bound"), watch(kernels, "adagrad")
+    (one,), (again,) = (training.train([AEVB], [0.02], rounded, data) for _ in range(2))
+    assert seen == {"bound": "highest", "adagrad": "medium"} and same(one, again)
+    (exact,) = training.train([AEVB], [0.02], settings, data)
+    assert seen == {"bound": "highest", "adagrad": "highest"}
+    away = (one.curve["test"] - exact.curve["test"]).abs()
+    assert 0 < away.iloc[-1] < 0.5 and "bfloat16" in one.attributes["config"]
+
+
+def test_a_processor_without_bfloat16_is_an_error(make, monkeypatch):
+    monkeypatch.setattr(engine_settings, "has_bfloat16", lambda: False)
+    settings, data = make("bernoulli", 1000)
+    with pytest.raises(UserError, match="has no such products; leave it out"):
+        training.train([AEVB], [0.02], dataclasses.replace(settings, bfloat16=True), data)
+    training.train([AEVB], [0.02], settings, data)

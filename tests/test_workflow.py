@@ -110,7 +110,7 @@ def test_the_environment_may_lie_in_a_folder_with_a_space(tmp_path):
     [
         ((), 160, 45, 18, 5, 2, 2, 2),
         (("--config", "samples=1e6"), 160, 45, 18, 5, 2, 2, 2),
-        (("--configfile", str(ROOT / "config/reference.yaml")), 146, 28, 0, 5, 2, 2, 2),
+        (("--configfile", str(ROOT / "config/reference.yaml")), 122, 19, 0, 5, 2, 2, 2),
         (("--configfile", str(ROOT / "config/figure3.yaml")), 21, 13, 12, 5, 0, 1, 1),
         (("--configfile", QUICK), 8, 6, 6, 1, 1, 2, 1),
     ],
@@ -123,12 +123,12 @@ def test_dry_run_plans_every_job(
     for name, count in jobs.items():
         kinds[name.partition("_")[0]] += count
     # one for each row of Figure 2
-    baselines = {160: 2, 146: 2, 21: 1, 8: 2}[train]
+    baselines = {160: 2, 122: 2, 21: 1, 8: 2}[train]
     # the distance to the paper is one more, which has no curves of the digits
     # and the reference run shows those of the studies beside it
-    figures = {146: 32}.get(train, 5 if evidence else 3) + (QUICK not in arguments)
+    figures = {122: 32}.get(train, 5 if evidence else 3) + (QUICK not in arguments)
     # reconstructions, of both data sets in one job each
-    reconstructed = 2 if train in (160, 146) else 0
+    reconstructed = 2 if train in (160, 122) else 0
     figures += bool(reconstructed)
     assert kinds.pop("total") == kinds.total()
     assert kinds == {
@@ -139,7 +139,7 @@ def test_dry_run_plans_every_job(
         **({"estimators": estimators} if estimators else {}),
         **({"variance": variance} if variance else {}),
         "encoded": encoded,
-        **({"unfolding": 10} if train == 146 else {}),
+        **({"unfolding": 10} if train == 122 else {}),
         "baselines": baselines,
         **({"reconstructed": reconstructed} if reconstructed else {}),
         "gather": 1,

@@ -71,6 +71,11 @@ class Config(Strict):
         False,
         description="allow TF32 matrix products on CUDA (faster, about three decimal digits)",
     )
+    bfloat16: bool = Field(
+        False,
+        description="allow training steps on a CPU that has bfloat16 products to round to them "
+        "(faster, two to three decimal digits): docs/speed.md",
+    )
     job_seconds: Whole = Field(
         20,
         description="shorter runs share jobs of about this many seconds (roughly, on one CPU core)",

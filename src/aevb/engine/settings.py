@@ -11,6 +11,7 @@ import torch
 
 from ..config.sections import Evaluation, Experiment, Training, stored
 from ..core.errors import UserError
+from ..core.provenance import processor
 from ..core.sections import Strict
 from ..learners import LEARNERS
 
@@ -30,6 +31,7 @@ class Settings:
     device: str = "cpu"  # "auto" is resolved by `device`
     threads: int = 1
     tf32: bool = False
+    bfloat16: bool = False
 
     @classmethod
     def from_dict(cls, raw: dict) -> Settings:
@@ -88,13 +90,38 @@ def device(name: str, threads: int, tf32: bool) -> torch.device:
 
 @contextlib.contextmanager
 def full_precision():
-    """Keep matrix products in float32 even if settings.tf32 lets training steps round to TF32.
+    """Keep matrix products in float32 even if settings let training steps round.
 
     Measurements need it, and the energies of HMC.
     """
-    allowed = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = allowed
+        torch.set_float32_matmul_precision(precision)
+
+
+@contextlib.contextmanager
+def rounded(bfloat16: bool):
+    """Let matrix products on a CPU round to bfloat16, if asked to: for training steps alone.
+
+    Raises UserError if this CPU does not have such products.
+    """
+    if not bfloat16:
+        yield
+        return
+    if not has_bfloat16():
+        raise UserError(f"bfloat16: {processor()} has no such products; leave it out")
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")  # torch's word for bfloat16
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def has_bfloat16() -> bool:
+    """Whether this CPU multiplies in bfloat16 (AVX-512 or AMX), and torch by oneDNN, which can."""
+    known = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return known and torch.backends.mkldnn.is_available()

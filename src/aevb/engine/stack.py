@@ -26,7 +26,7 @@ from ..learners import LEARNERS
 from ..models import kernels, nets
 from ..models.likelihoods import LIKELIHOODS
 from . import evaluation, gpu, start
-from .settings import Settings, device, full_precision
+from .settings import Settings, device, full_precision, rounded
 
 # Steps: fine enough for the evaluation grid (2,000 samples at M = 100), coarse enough to cost
 # nothing.
@@ -139,7 +139,8 @@ class Stack:
             self.branches.train([self], self.step + steps)
             return
         started = time.perf_counter()
-        total = self._advance(steps).cpu()
+        with rounded(self.settings.bfloat16):
+            total = self._advance(steps).cpu()
         self.account(total, steps, (time.perf_counter() - started) / len(self.live))
 
     def account(self, total: Tensor, steps: int, seconds: float) -> None:

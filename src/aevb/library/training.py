@@ -28,7 +28,7 @@ from .model import Model
 
 PAPER_SCALE = 256.0  # what grey values are divided by in the author's files
 #: further arguments of `train`, beside the section of the learner
-SECTIONS = ("training", "evaluation", "device", "threads", "tf32", "mirror")
+SECTIONS = ("training", "evaluation", "device", "threads", "tf32", "bfloat16", "mirror")
 TEST_SHARE = 10  # one image in so many is a test image, unless test images are given
 
 

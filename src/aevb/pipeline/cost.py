@@ -154,11 +154,14 @@ def announce(config: Config, cores: int, due: list[Job], start: float = 0.0) -> 
     known = {job.rule for job, _, samples, gradients in measuring if samples + gradients}
     kinds = {kind for study in STUDIES.values() for kind in study.columns}
     nominal = sum(job.seconds for job in due if job.kind in kinds and job.rule not in known)
-    estimating = nominal + sum(
-        gradients * rates.gradients[run.experiment, run.latent_dim]
-        for _, run, _, gradients in measuring
-        if gradients
-    )
+
+    def on_models(measuring: Iterable[tuple]) -> float:
+        """Seconds of what is measured on trained models."""
+        return nominal + sum(
+            gradients * rates.gradients[run.experiment, run.latent_dim]
+            for _, run, _, gradients in measuring
+            if gradients
+        )
 
     def seconds(samples: int) -> float:
         """For the study with that budget. Raises ValidationError if it has none."""
@@ -168,10 +171,11 @@ def announce(config: Config, cores: int, due: list[Job], start: float = 0.0) -> 
         piloting = sum(rates.sample(run) * plan.pilot_cost(study, run) for run in pilots)
         effort = _measuring(study, due)
         anew = sum(rates.sample(run) * samples for _, run, samples, _ in effort if samples)
-        return (curves + piloting + estimating + anew) / cores_used + len(due) * start / cores
+        work = curves + piloting + on_models(effort) + anew
+        return work / cores_used + len(due) * start / cores
 
     for_estimates = ""
-    if estimating:
+    if estimating := on_models(measuring):
         spent = duration(estimating / cores_used)
         for_estimates = f" ({spent} of it to measure on trained models)"
     whole = seconds(config.samples)

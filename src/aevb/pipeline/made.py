@@ -31,7 +31,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "evaluation": Evaluation,
 }
 #: settings of a run beside sections, with their defaults
-PLAIN = {"snapshots": 0, "device": "cpu", "threads": 1, "tf32": False}
+PLAIN = {"snapshots": 0, "device": "cpu", "threads": 1, "tf32": False, "bfloat16": False}
 #: those that decide nothing
 IDLE = {"mirror", "root", "memory_mb", "states"}
 

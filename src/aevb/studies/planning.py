@@ -66,7 +66,7 @@ def settings(config: Config, runs: Sequence[Run], samples: int) -> dict:
     It is plain values, see engine.settings.Settings.
     """
     name = runs[0].experiment
-    chosen = config.model_dump(include={"device", "threads", "tf32"})
+    chosen = config.model_dump(include={"device", "threads", "tf32", "bfloat16"})
     chosen["experiment"] = config.experiment(name).model_dump()
     chosen["training"] = config.training_of(name).model_dump()
     chosen["evaluation"] = config.evaluation_of(name).model_dump()

@@ -21,10 +21,11 @@ from . import Posteriors, snr
 from .columns import GRADIENTS, POSTERIORS, YARDSTICK
 from .fitting import Fitted, fitted
 from .grids import grid
-from .measuring import Proposal, exact, measured
+from .measuring import Noise, Proposal, exact, measured
 from .training import FAMILIES, Networks, Place, Schedule, Spec, train
 
 KHAT_LIMIT = 0.7  # Vehtari et al. 2024
+PART = 50  # images of the yardstick measured at a time
 
 
 class Bench:
@@ -163,6 +164,22 @@ def gradients(jobs: list[Job]) -> None:
         results.write_table(job.outputs[0], results.measured(job, frame, started))
 
 
+def _in_parts(
+    networks: Networks, x: Tensor, latent_dim: int, draws: int, noise: Noise
+) -> dict[str, np.ndarray]:
+    """`measured` with the encoder's q, of PART images at a time: all draws of one are kept."""
+    found = []
+    for at in range(0, len(x), PART):
+        part = x[at : at + PART]
+        proposal = Proposal(networks.q, networks.encoder(part), latent_dim)
+
+        def own(name: str, at: int = at) -> np.random.Generator:
+            return noise(f"{name}-{at}")
+
+        found.append(measured(networks, proposal, part, draws, own))
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
 def yardstick(jobs: list[Job]) -> None:
     """Models of binarised images, to stand beside published ones."""
     for job in jobs:
@@ -181,8 +198,7 @@ def yardstick(jobs: list[Job]) -> None:
                 Spec("diagonal", k), place, schedule, options.yardstick_hidden, progress
             )
             spent = time.process_time() - began
-            proposal = Proposal(networks.q, networks.encoder(x), place.latent_dim)
-            found = measured(networks, proposal, x, options.draws, noise)
+            found = _in_parts(networks, x, place.latent_dim, options.draws, noise)
             rows.append(
                 {
                     "k": k,
