@@ -98,7 +98,7 @@ def study(tmp_path):
 
 def test_committed_results_stay_readable():
     paths = sorted((ROOT / "results/reference").rglob("gathered.h5"))
-    assert len(paths) == 10
+    assert len(paths) == 11
     for path in paths:
         gathered = results.read_gathered(path)
         assert gathered.runs or gathered.tables
