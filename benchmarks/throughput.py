@@ -86,7 +86,7 @@ from aevb.core.errors import UserError
 from aevb.core.files import atomic, new_h5
 from aevb.engine.settings import has_bfloat16
 
-WARMUP_SECONDS, WARMUP_SAMPLES = 1.0, 12_000  # beyond our first 100 steps, which only accumulate
+WARMUP_SECONDS, WARMUP_STEPS = 1.0, 120  # beyond our first 100 steps, which only accumulate
 START_SECONDS = 300  # a process that is not ready by then has failed
 OUTPUT = Path("results/benchmark.json")
 IDLE = 0.95  # CPU time over time of a one-thread process that nothing disturbs, at least
@@ -102,8 +102,9 @@ class Clock:
     """Called with the samples of each step: warms up, waits for the other processes, counts in
     the window, then raises Finished."""
 
-    def __init__(self, seconds: float, wait: Callable[[], None]):
+    def __init__(self, seconds: float, wait: Callable[[], None], warmup: int):
         self.seconds, self.wait, self.samples, self.end = seconds, wait, 0.0, None
+        self.warmup = warmup  # samples
         self.last = self.started = time.perf_counter()
 
     def __call__(self, samples: int) -> None:
@@ -114,7 +115,7 @@ class Clock:
                 raise Finished
             return
         self.samples += samples
-        if self.last - self.started >= WARMUP_SECONDS and self.samples >= WARMUP_SAMPLES:
+        if self.last - self.started >= WARMUP_SECONDS and self.samples >= self.warmup:
             self.wait()
             self.samples, self.last = 0.0, time.perf_counter()
             self.end = self.last + self.seconds
@@ -151,7 +152,7 @@ def work(
         if name == "limit":
             found = limit.measure(workload, wait, seconds)
         else:
-            clock = Clock(seconds, wait)
+            clock = Clock(seconds, wait, WARMUP_STEPS * workload.batch)
             try:
                 CONTENDERS[name](workload).train(images, index, arrangement.loader_workers, clock)
             except Finished:

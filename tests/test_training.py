@@ -1,6 +1,7 @@
 """The engine: Adagrad, evaluation, replicas, divergence, kill and resume."""
 
 import dataclasses
+import json
 import math
 import os
 import signal
@@ -507,24 +508,28 @@ def test_bfloat16_is_for_training_steps_alone(make, monkeypatch):
     if not engine_settings.has_bfloat16():
         pytest.skip("this processor has no bfloat16 products")
     settings, data = make("bernoulli", 20_000)
+    before = torch.backends.mkldnn.matmul.fp32_precision
     rounded, seen = dataclasses.replace(settings, bfloat16=True), {}
 
     def watch(owner, name):
         function = getattr(owner, name)
 
         def watched(*arguments):
-            seen[name] = torch.get_float32_matmul_precision()
+            seen[name] = torch.backends.mkldnn.matmul.fp32_precision
             return function(*arguments)
 
         monkeypatch.setattr(owner, name, watched)
 
     watch(evaluation, "bound"), watch(kernels, "adagrad")
     (one,), (again,) = (training.train([AEVB], [0.02], rounded, data) for _ in range(2))
-    assert seen == {"bound": "highest", "adagrad": "medium"} and same(one, again)
+    assert seen == {"bound": before, "adagrad": "bf16"} and same(one, again)
     (exact,) = training.train([AEVB], [0.02], settings, data)
-    assert seen == {"bound": "highest", "adagrad": "highest"}
+    assert seen == {"bound": before, "adagrad": before} and before != "bf16"
     away = (one.curve["test"] - exact.curve["test"]).abs()
-    assert 0 < away.iloc[-1] < 0.5 and "bfloat16" in one.attributes["config"]
+    assert 0 < away.iloc[-1] < 0.5 and json.loads(one.attributes["config"])["bfloat16"]
+    chains = [AEVB._replace(algorithm="mcem")], [0.02]
+    (one,), (exact,) = (training.train(*chains, asked, data) for asked in (rounded, settings))
+    assert all(np.array_equal(one.weights[k], v) for k, v in exact.weights.items())
 
 
 def test_a_processor_without_bfloat16_is_an_error(make, monkeypatch):

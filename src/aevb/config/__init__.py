@@ -73,8 +73,8 @@ class Config(Strict):
     )
     bfloat16: bool = Field(
         False,
-        description="allow training steps on a CPU that has bfloat16 products to round to them "
-        "(faster, two to three decimal digits): docs/speed.md",
+        description="allow the on-line learners' matrix products on a CPU that has AVX512_BF16 or "
+        "AMX to round to bfloat16 (faster, two to three decimal digits): docs/speed.md",
     )
     job_seconds: Whole = Field(
         20,

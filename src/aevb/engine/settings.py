@@ -90,38 +90,43 @@ def device(name: str, threads: int, tf32: bool) -> torch.device:
 
 @contextlib.contextmanager
 def full_precision():
-    """Keep matrix products in float32 even if settings let training steps round.
+    """Keep matrix products in float32 even if settings.tf32 lets training steps round to TF32.
 
     Measurements need it, and the energies of HMC.
     """
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 @contextlib.contextmanager
 def rounded(bfloat16: bool):
     """Let matrix products on a CPU round to bfloat16, if asked to: for training steps alone.
 
-    Raises UserError if this CPU does not have such products.
+    Raises UserError if this CPU, or this torch, does not have such products.
     """
     if not bfloat16:
         yield
         return
     if not has_bfloat16():
-        raise UserError(f"bfloat16: {processor()} has no such products; leave it out")
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")  # torch's word for bfloat16
+        raise UserError(
+            f"bfloat16: {processor()} with torch {torch.__version__} has no such products; leave "
+            "it out"
+        )
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        products.fp32_precision = before
 
 
 def has_bfloat16() -> bool:
-    """Whether this CPU multiplies in bfloat16 (AVX-512 or AMX), and torch by oneDNN, which can."""
+    """Whether this CPU multiplies in bfloat16 (AVX512_BF16 or AMX) and this torch lets it."""
     known = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return known and torch.backends.mkldnn.is_available()
+    products = getattr(torch.backends.mkldnn, "matmul", None)  # not before torch 2.9
+    return known and torch.backends.mkldnn.is_available() and hasattr(products, "fp32_precision")

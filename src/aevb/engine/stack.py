@@ -109,7 +109,8 @@ class Stack:
 
         Returns the sum over them of the live replicas' minibatch bounds, (R,), in nats.
         """
-        return torch.stack([self._steps(row, steps) for row in range(len(self.live))])
+        with rounded(self.settings.bfloat16):
+            return torch.stack([self._steps(row, steps) for row in range(len(self.live))])
 
     def _steps(self, row: int, steps: int) -> Tensor:
         """Steps of one replica; returns the sum of its minibatch bounds."""
@@ -139,8 +140,7 @@ class Stack:
             self.branches.train([self], self.step + steps)
             return
         started = time.perf_counter()
-        with rounded(self.settings.bfloat16):
-            total = self._advance(steps).cpu()
+        total = self._advance(steps).cpu()
         self.account(total, steps, (time.perf_counter() - started) / len(self.live))
 
     def account(self, total: Tensor, steps: int, seconds: float) -> None:

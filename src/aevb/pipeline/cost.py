@@ -167,7 +167,7 @@ def announce(config: Config, cores: int, due: list[Job], start: float = 0.0) -> 
         """For the study with that budget. Raises ValidationError if it has none."""
         study = type(config).model_validate({**config.model_dump(), "samples": samples})
         asked = budgets(study)
-        curves = sum(run_seconds(config, run, rates.sample(run), asked[run]) for run in todo)
+        curves = sum(run_seconds(study, run, rates.sample(run), asked[run]) for run in todo)
         piloting = sum(rates.sample(run) * plan.pilot_cost(study, run) for run in pilots)
         effort = _measuring(study, due)
         anew = sum(rates.sample(run) * samples for _, run, samples, _ in effort if samples)

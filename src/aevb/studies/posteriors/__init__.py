@@ -58,7 +58,7 @@ class Posteriors(Strict):
     yardstick_hidden: Size = Field(200, description="their tanh units")
     yardstick_samples: Count = Field(60_000, description="their training samples")
     yardstick_datapoints: Several = Field(
-        500, description="first test points, where their log p(x) is estimated"
+        500, description="first test points, at most, where their log p(x) is estimated"
     )
 
 
@@ -158,11 +158,12 @@ class PosteriorsStudy(Study):
 
     def _yardstick(self, config) -> Job:
         part = config.posteriors
+        there = DATASETS[config.experiments[part.experiment].dataset].n_test
         like = part.model_copy(
             update={
                 "samples": part.yardstick_samples,
                 "hidden": part.yardstick_hidden,
-                "datapoints": part.yardstick_datapoints,
+                "datapoints": min(part.yardstick_datapoints, there),
             }
         )
         seconds = sum(self._trained(like, "diagonal", k) for k in part.yardstick_ks)

@@ -167,7 +167,7 @@ def gradients(jobs: list[Job]) -> None:
 def _in_parts(
     networks: Networks, x: Tensor, latent_dim: int, draws: int, noise: Noise
 ) -> dict[str, np.ndarray]:
-    """`measured` with the encoder's q, of PART images at a time: all draws of one are kept."""
+    """`measured` with the encoder's q, in parts, as all draws of a part are in memory at once."""
     found = []
     for at in range(0, len(x), PART):
         part = x[at : at + PART]

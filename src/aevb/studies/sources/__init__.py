@@ -19,8 +19,9 @@ class Sources(Strict):
     )
     also: dict[ShortName, ShortName] = Field(
         {},
-        description="further studies of `beside` whose verdicts are shown, a name under this "
-        "reading with that of its counterpart under the other",
+        description="further studies of `beside`, by name: one of this reading: its counterpart of "
+        "the other. Claims that this study cannot test are judged on the first, those that `other` "
+        "cannot on the second",
     )
     other_reading: str = Field(min_length=1, description="what that reading is called")
 

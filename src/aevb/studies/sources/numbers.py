@@ -103,9 +103,9 @@ def both_claims(
     """The verdicts on the paper's claims under both readings, of those that both can test.
 
     Under this reading they are judged on this study, or else on the first of the keys of
-    `sources.also` that can test them; under the other one on `other`, or else on their values.
-    Columns claim, unit, and verdict, effect, low, high, check, limit and those of the other
-    reading, called other_verdict and so on.
+    `sources.also` that can test them; under the other one on `other`, or else on the studies that
+    the keys stand for. Columns claim, unit, and verdict, effect, low, high, check, limit and those
+    of the other reading, called other_verdict and so on.
     """
     also = gathered.study.sources.also
     here, there = (
