@@ -99,7 +99,7 @@ def test_verdicts_stand_side_by_side(both):
         ["1. x", "holds: more than 2.00 [1.00, 3.00] nats (MNIST)", "mixed: −1.00 nats (a)"]
     ]
     part = findings.part(this, paper(), {"both_claims": made_up})
-    assert part.answer == [(3, "As printed, the verdict on claim 1 is another.")]
+    assert part.answer == [(3, "As printed, the verdict on claim 1 differs.")]
     same = made_up.assign(other_verdict="holds")
     ((_, sentence),) = findings.part(this, paper(), {"both_claims": same}).answer
     assert sentence == "As printed, every verdict is the same."

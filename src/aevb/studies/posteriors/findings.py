@@ -36,7 +36,9 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         blocks.append(("table", "posteriors_yardstick"))
     blocks.append(("details", ("Every model, gap and gradient", more)))
     title = "Beyond the diagonal Gaussian: flows and importance weights"
-    return Part(_facts(gathered), tables, [Section("posteriors", title, blocks, 140)])
+    measured = "" if binary.empty else f"{binary['points'].max():,.0f}"
+    facts = _facts(gathered) | {"posteriors_binary": measured}
+    return Part(facts, tables, [Section("posteriors", title, blocks, 140)])
 
 
 def _facts(gathered: Gathered) -> dict:

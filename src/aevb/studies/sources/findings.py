@@ -122,8 +122,11 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         ]
         which = joined(name.partition(".")[0] for name in differing["claim"])
         there = about.other_reading[0].upper() + about.other_reading[1:]
-        said = f"{there}, the verdict on claim {which} is another." if len(differing) else ""
-        answer.append((3, said or f"{there}, every verdict is the same."))
+        if len(differing) > 1:
+            said = f"the verdicts on claims {which} differ"
+        else:
+            said = f"the verdict on claim {which} differs" if which else "every verdict is the same"
+        answer.append((3, f"{there}, {said}."))
     blocks = [("text", "sources"), ("table", "sources"), ("table", "both_claims")]
     blocks += [("table", "both_distances"), ("file", "both_distances")]
     if lines:

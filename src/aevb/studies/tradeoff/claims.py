@@ -26,7 +26,7 @@ from . import STUDY
     "L times the datapoints. Above -1 nat for every L. If one is more than 1 nat better at equal "
     "datapoints, that is a qualification. Pairs whose pilots chose different step sizes compare "
     "these too, and are left out.",
-    finding="the best L above 1 ends {effect} nats better than L = 1 ({check})",
+    finding="L = 1 ends {effect} nats above the best L that is larger ({check})",
     needs="the trade-off study on data of the paper, with M = 100 and L = 1 and more",
     figure="tradeoff",
 )
