@@ -122,10 +122,12 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         ]
         which = joined(name.partition(".")[0] for name in differing["claim"])
         there = about.other_reading[0].upper() + about.other_reading[1:]
-        if len(differing) > 1:
-            said = f"the verdicts on claims {which} differ"
+        if not len(differing):
+            said = "every verdict is the same"
+        elif len(differing) == 1:
+            said = f"the verdict on claim {which} differs"
         else:
-            said = f"the verdict on claim {which} differs" if which else "every verdict is the same"
+            said = f"the verdicts on claims {which} differ"
         answer.append((3, f"{there}, {said}."))
     blocks = [("text", "sources"), ("table", "sources"), ("table", "both_claims")]
     blocks += [("table", "both_distances"), ("file", "both_distances")]
