@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from ...core.words import count
 from ...data import DATASETS
@@ -146,9 +147,12 @@ def _plane(axis, cases: dict, column: str) -> None:
         if TERMS[key].sd is not None:
             way.append((TERMS[key].sd, x["x"], y["y"]))
         bars = {"yerr": _bars(y, "y"), "xerr": _bars(x, "x")}
-        axis.errorbar(x["x"], y["y"], **bars, fmt="none", ecolor=_colour(key), elinewidth=0.7)
+        axis.errorbar(
+            x["x"], y["y"], **bars, fmt="none", ecolor=(_colour(key), 0.3), elinewidth=0.7
+        )
         place = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold"}
-        axis.text(x["x"], y["y"], _letter(key), color=_colour(key), **place)
+        halo = withStroke(linewidth=2, foreground="white")
+        axis.text(x["x"], y["y"], _letter(key), color=_colour(key), path_effects=[halo], **place)
         axis.plot(x["x"], y["y"], alpha=0)  # for the limits of the axes
     way.sort(reverse=True)
     axis.plot([x for _, x, _ in way], [y for *_, y in way], color="0.7", lw=0.8, zorder=1)
