@@ -36,8 +36,8 @@ In every round each contender in turn starts fresh processes and warms them up. 
 seconds: the samples that all its processes finish in that window, over the window. The table has
 median and range over rounds. results/benchmark.json receives them as a list of records, with a
 process's CPU time over its time. For a single thread without loader workers, less than 1 means that
-other work disturbed it. Cost as it stands: a quarter of an hour on two idle cores, and 1 GB of memory per
-core.
+other work disturbed it. Cost as it stands: about a quarter of an hour on two idle cores, and 1 GB
+of memory per core.
 
 Data are read from DIR, where the pipeline puts them: mnist.h5 or mnist/*.gz, frey.h5 or
 frey/frey_rawface.mat. Nothing is downloaded. Uniform bytes of the same shape replace what is not
