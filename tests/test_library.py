@@ -156,6 +156,18 @@ def test_torch_is_left_as_it_was():
         torch.set_num_threads(before[0])
 
 
+@pytest.mark.parametrize("precision", ["medium", "high"])
+def test_precision_set_before_changes_no_bit_and_stays(precision):
+    try:
+        torch.set_float32_matmul_precision(precision)
+        same = aevb.train("digits", **FAST).result
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    plain = aevb.train("digits", **FAST).result
+    assert all(np.array_equal(same.weights[k], v) for k, v in plain.weights.items())
+
+
 def test_encode_and_decode_are_those_of_the_nets(model):
     parameters = {k: torch.from_numpy(v) for k, v in model.result.weights.items()}
     x = torch.from_numpy(DIGITS.reshape(-1, 64)).float()

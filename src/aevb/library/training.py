@@ -237,15 +237,17 @@ def _loaded(source: _Source, config: Config, experiment: str, folder: Path) -> D
 
 @contextlib.contextmanager
 def _torch_as_it_was():
-    """Undo what engine.settings.device sets: a notebook has more to do with torch."""
-    threads, matmul = torch.get_num_threads(), torch.backends.cuda.matmul
+    """Undo what engine.settings.device sets: a notebook has more to do with torch. What it has set
+    for the precision of products does not count here."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill, tf32 = torch.utils.deterministic.fill_uninitialized_memory, matmul.allow_tf32
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = fill
-        matmul.allow_tf32 = tf32
+        torch.set_float32_matmul_precision(precision)
