@@ -10,7 +10,9 @@ import torch
 
 from aevb import config, data
 from aevb.core import files
+from aevb.engine import evaluation
 from aevb.engine.settings import Settings
+from aevb.models import kernels
 from aevb.models.likelihoods import LIKELIHOODS
 
 torch.set_num_threads(1)
@@ -49,6 +51,28 @@ def edited():
         return h5py.File(path, "r+")
 
     return edit
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """watched(read): what read() last gave in an evaluation ("bound") and in a training step
+    ("adagrad"), a dictionary that fills as training goes."""
+
+    def watch(read):
+        seen = {}
+
+        def seeing(name, function):
+            def call(*arguments):
+                seen[name] = read()
+                return function(*arguments)
+
+            return call
+
+        for owner, name in ((evaluation, "bound"), (kernels, "adagrad")):
+            monkeypatch.setattr(owner, name, seeing(name, getattr(owner, name)))
+        return seen
+
+    return watch
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """The claims on hand-made results: every verdict comes out each way, and effects and intervals
 are what they should be by hand."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -642,6 +644,8 @@ def with_tradeoff(gains):
 def test_one_draw_is_enough(paper, gains, expected):
     row = verdict(with_tradeoff(gains), paper, 5)
     assert row.verdict == expected or (len(gains) > 1 and row.verdict.startswith(expected))
+    better = row.effect > 0  # of L = 1, in the check that supports the claim least
+    assert re.match(rf"L = 1 ends {'' if better else '−'}\d.* nats above the best L", row.finding)
     table = claims.details(with_tradeoff(gains), paper).set_index("check")
     for draws, gain in gains.items():
         assert table.loc[f"MNIST, N_z = 3: L = {draws}", "effect"] == pytest.approx(

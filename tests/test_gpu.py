@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from aevb import config, results
 from aevb.core.run import Run
 from aevb.core.streams import stream
-from aevb.engine import checkpoints, evaluation, gpu, progress, training
+from aevb.engine import checkpoints, gpu, progress, training
 from aevb.engine.stack import BLOCK, Stack, stack_of
 from aevb.learners import LEARNERS
 from aevb.models import kernels, nets
@@ -321,20 +321,9 @@ def test_monte_carlo_em_mixes_no_devices(make, monkeypatch):
         } == {"cuda"}
 
 
-def test_tf32_is_for_training_steps_alone(make, monkeypatch):
+def test_tf32_is_for_training_steps_alone(make, watched):
     settings, data = make("bernoulli", 4000)
-    seen = {}
-
-    def watch(owner, name):
-        function = getattr(owner, name)
-
-        def watched(*arguments):
-            seen[name] = torch.backends.cuda.matmul.allow_tf32
-            return function(*arguments)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    watch(evaluation, "bound"), watch(kernels, "adagrad")
+    seen = watched(lambda: torch.backends.cuda.matmul.allow_tf32)
     training.train([AEVB], [0.02], dataclasses.replace(settings, tf32=True), data)
     assert seen == {"bound": False, "adagrad": True}
     training.train([AEVB], [0.02], settings, data)

@@ -24,7 +24,7 @@ from aevb.engine.pilot import pilot
 from aevb.engine.settings import device
 from aevb.engine.stack import Stack
 from aevb.learners import LEARNERS, mcem
-from aevb.models import densities, kernels, nets
+from aevb.models import densities, nets
 
 AEVB = Run("digits", "aevb", 3, 0)
 ONLINE = [key for key, learner in LEARNERS.items() if learner.online]
@@ -504,23 +504,13 @@ def test_a_gpu_too_small_for_one_replica_is_one_sentence(make, monkeypatch):
         )
 
 
-def test_bfloat16_is_for_training_steps_alone(make, monkeypatch):
+def test_bfloat16_is_for_training_steps_alone(make, watched):
     if not engine_settings.has_bfloat16():
         pytest.skip("this processor has no bfloat16 products")
     settings, data = make("bernoulli", 20_000)
     before = torch.backends.mkldnn.matmul.fp32_precision
-    rounded, seen = dataclasses.replace(settings, bfloat16=True), {}
-
-    def watch(owner, name):
-        function = getattr(owner, name)
-
-        def watched(*arguments):
-            seen[name] = torch.backends.mkldnn.matmul.fp32_precision
-            return function(*arguments)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    watch(evaluation, "bound"), watch(kernels, "adagrad")
+    rounded = dataclasses.replace(settings, bfloat16=True)
+    seen = watched(lambda: torch.backends.mkldnn.matmul.fp32_precision)
     (one,), (again,) = (training.train([AEVB], [0.02], rounded, data) for _ in range(2))
     assert seen == {"bound": before, "adagrad": "bf16"} and same(one, again)
     (exact,) = training.train([AEVB], [0.02], settings, data)

@@ -36,12 +36,10 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         blocks.append(("table", "posteriors_yardstick"))
     blocks.append(("details", ("Every model, gap and gradient", more)))
     title = "Beyond the diagonal Gaussian: flows and importance weights"
-    measured = "" if binary.empty else f"{binary['points'].max():,.0f}"
-    facts = _facts(gathered) | {"posteriors_binary": measured}
-    return Part(facts, tables, [Section("posteriors", title, blocks, 140)])
+    return Part(_facts(gathered, binary), tables, [Section("posteriors", title, blocks, 140)])
 
 
-def _facts(gathered: Gathered) -> dict:
+def _facts(gathered: Gathered, binary: pd.DataFrame) -> dict:
     part, study = gathered.study.posteriors, gathered.study
     return {
         "posteriors": part,
@@ -49,6 +47,7 @@ def _facts(gathered: Gathered) -> dict:
         "posteriors_samples": short(part.samples),
         "posteriors_seeds": plural(len(study.seeds), "seed"),
         "posteriors_draws": f"{part.draws:,}",
+        "posteriors_binary": "" if binary.empty else f"{binary['points'].max():,.0f}",
         "posteriors_ks": joined([1, *part.ks]),
         "posteriors_dims": joined(part.latent_dims),
         "posteriors_weighted": joined(part.importance_dims),
