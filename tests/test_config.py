@@ -514,6 +514,27 @@ def test_an_experiment_may_have_step_sizes_of_its_own():
         config.load(raw | {"step_sizes": {"fray": [0.02]}})
 
 
+def test_a_learner_may_have_step_sizes_of_its_own():
+    raw = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    sizes = {"frey": [0.1], "frey/aevb": [0.02, 0.05], "mnist/wake_sleep": [0.03]}
+    study = config.load(raw | {"step_sizes": sizes, "job_seconds": 10**6})
+    asked = [("frey", ""), ("frey", "wake_sleep"), ("frey", "aevb"), ("mnist", "wake_sleep")]
+    found = [study.training_of(*names).step_sizes for names in asked]
+    assert found == [[0.1], [0.1], [0.02, 0.05], [0.03]]
+    assert study.training_of("mnist", "aevb").step_sizes == study.training.step_sizes
+
+    # What decides a run has the step sizes of its learner, so runs of one job share them.
+    runs = [run for run in planning.budgets(study) if run.experiment == "frey"]
+    packs = planning.pack(study, runs, lambda run: 1.0)
+    assert {run for pack in packs for run in pack} == set(runs) and len(packs) == 2
+    for pack in packs:
+        [steps] = {tuple(study.training_of("frey", run.algorithm).step_sizes) for run in pack}
+        for settings in (planning.settings(study, pack, 1000), planning.pilot_settings(study, pack)):
+            assert settings["training"]["step_sizes"] == list(steps)
+    with pytest.raises(UserError, match="step_sizes names the learner 'aebv'; did you mean 'aevb'"):
+        config.load(raw | {"step_sizes": {"frey/aebv": [0.02]}})
+
+
 def test_a_wrong_list_of_plug_ins_hides_what_it_causes():
     row = {"experiment": "digits_bernoulli", "latent_dims": [2], "algorithms": ["mine"]}
     with pytest.raises(UserError) as error:

@@ -110,10 +110,10 @@ class Config(Strict):
         min_length=1, description="name -> data set and model, see below"
     )
     training: Training = Training()
-    step_sizes: dict[ShortName, Annotated[list[Positive], Field(min_length=1)]] = Field(
+    step_sizes: dict[str, Annotated[list[Positive], Field(min_length=1)]] = Field(
         {},
-        description="experiment -> the step sizes its pilots choose from, instead of "
-        "training.step_sizes",
+        description="experiment, or experiment/learner -> the step sizes its pilots choose from, "
+        "instead of training.step_sizes",
     )
     batch_sizes: dict[ShortName, Count] = Field(
         {}, description="experiment -> its minibatch size M, instead of training.batch_size"
@@ -145,7 +145,7 @@ class Config(Strict):
     def _check_names(self) -> None:
         """Every part names experiments that exist."""
         named = {study.key: study.names(self) for study in STUDIES.values() if study.active(self)}
-        named["step_sizes"] = list(self.step_sizes)
+        named["step_sizes"] = [name.partition("/")[0] for name in self.step_sizes]
         named["batch_sizes"] = list(self.batch_sizes)
         named["extended"] = self.extended.experiments or [] if self.extended else []
         for part, names in named.items():
@@ -154,6 +154,12 @@ class Config(Strict):
                     raise ValueError(
                         f"{part} names the experiment '{name}'{nearest(name, self.experiments)}"
                     )
+        for name in self.step_sizes:
+            _, one, learner = name.partition("/")
+            if one and learner not in LEARNERS:
+                raise ValueError(
+                    f"step_sizes names the learner '{learner}'{nearest(learner, LEARNERS)}"
+                )
 
     def _check_extended(self) -> None:
         """The seeds that are trained further are some of the study's."""
@@ -174,7 +180,7 @@ class Config(Strict):
 
     def _check_budget(self, name: str, algorithm: str, samples: int) -> None:
         """Budget and pilot of a learner go beyond the warm-up, in which nothing is trained."""
-        training, learner = self.training_of(name), LEARNERS[algorithm]
+        training, learner = self.training_of(name, algorithm), LEARNERS[algorithm]
         options, n_train = self.options_of(algorithm, name), self.n_train(name)
         if learner.online and training.batch_size > min(samples, training.pilot_samples):
             raise ValueError(
@@ -235,12 +241,16 @@ class Config(Strict):
         """
         return changed(self.experiments[split(name)[0]], self._changes(name))
 
-    def training_of(self, name: str) -> Training:
-        """How the runs of the experiment or variant `name` are optimised."""
+    def training_of(self, name: str, algorithm: str = "") -> Training:
+        """How the runs of the experiment or variant `name` are optimised.
+
+        A learner may have step sizes of its own.
+        """
         base = split(name)[0]
         own: dict[str, Any] = {}
-        if base in self.step_sizes:
-            own["step_sizes"] = self.step_sizes[base]
+        for key in (base, f"{base}/{algorithm}"):
+            if key in self.step_sizes:
+                own["step_sizes"] = self.step_sizes[key]
         if base in self.batch_sizes:
             own["batch_size"] = self.batch_sizes[base]
         return changed(self.training, own | self._changes(name))

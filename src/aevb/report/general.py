@@ -65,9 +65,11 @@ def _pilots(gathered: Gathered) -> list[dict]:
 
 def _given(study: Config) -> str:
     """A sentence, after a space, on step sizes that no pilot chose."""
-    given = [
-        f"{label(name)} {steps[0]:g}" for name, steps in study.step_sizes.items() if len(steps) == 1
-    ]
+    given = []
+    for key, steps in study.step_sizes.items():
+        name, _, learner = key.partition("/")
+        who = f"{LEARNERS[learner].label} on {label(name)}" if learner else label(name)
+        given += [f"{who} {steps[0]:g}"] if len(steps) == 1 else []
     if not given:
         return ""
     return (

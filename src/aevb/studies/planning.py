@@ -61,14 +61,15 @@ def pilot_runs(config: Config) -> list[Run]:
 
 
 def settings(config: Config, runs: Sequence[Run], samples: int) -> dict:
-    """The part of the configuration that decides `runs`, of one experiment and budget `samples`.
+    """The part of the configuration that decides `runs`, of one experiment, with the same step
+    sizes, and of budget `samples`.
 
     It is plain values, see engine.settings.Settings.
     """
     name = runs[0].experiment
     chosen = config.model_dump(include={"device", "threads", "tf32", "bfloat16"})
     chosen["experiment"] = config.experiment(name).model_dump()
-    chosen["training"] = config.training_of(name).model_dump()
+    chosen["training"] = config.training_of(name, runs[0].algorithm).model_dump()
     chosen["evaluation"] = config.evaluation_of(name).model_dump()
     for key in dict.fromkeys(run.algorithm for run in runs):
         if (options := config.options_of(key, name)) is not None:
@@ -83,7 +84,8 @@ def pilot_limits(config: Config, run: Run) -> tuple[Training, Strict | None]:
     largest budget of the experiment or variant."""
     name, learner = run.experiment, LEARNERS[run.algorithm]
     most = max(samples for run, samples in budgets(config).items() if run.experiment == name)
-    training, options = config.training_of(name), config.options_of(run.algorithm, name)
+    training = config.training_of(name, run.algorithm)
+    options = config.options_of(run.algorithm, name)
     capped = training.model_copy(update={"pilot_samples": min(training.pilot_samples, most)})
     return capped, learner.pilot_options(training, options, config.n_train(name), most)
 
@@ -151,7 +153,8 @@ def pack(
     seconds: Callable[[Run], float],
     budgets: dict[Run, int] | None = None,
 ) -> list[Pack]:
-    """Jobs of runs: consecutive runs of one experiment, and of one budget if `budgets` is given.
+    """Jobs of runs: consecutive runs of one experiment with the same step sizes, and of one budget
+    if `budgets` is given.
 
     They share a job until it is config.job_seconds long or has config.job_runs of them. On a GPU,
     which trains them all at once, its length does not matter.
@@ -159,8 +162,9 @@ def pack(
     longest = math.inf if on_gpu(config) else config.job_seconds
     most = config.job_runs or math.inf
 
-    def settings(run: Run) -> tuple[str, int]:
-        return run.experiment, budgets[run] if budgets else 0
+    def settings(run: Run) -> tuple[str, int, list[float]]:
+        sizes = config.training_of(run.experiment, run.algorithm).step_sizes
+        return run.experiment, budgets[run] if budgets else 0, sizes
 
     packs: list[Pack] = []
     numbers: Counter[str] = Counter()  # of the jobs of each experiment so far

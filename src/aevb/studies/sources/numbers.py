@@ -14,6 +14,7 @@ from ...data import DATASETS
 from ...paper.claims import verdicts
 from ...paper.distance import distances
 from ...results import Gathered
+from ..planning import budgets
 
 DETAILS = Path(__file__).with_name("details.csv")
 CURVE = ["experiment", "latent_dim", "algorithm", "split", "further", "points"]
@@ -40,7 +41,9 @@ def _value(study: Config, experiment: str, key: str) -> str:
     if key == "batch_sizes":
         return str(study.training_of(experiment).batch_size)
     if key == "step_sizes":
-        return " or ".join(f"{size:g}" for size in study.training_of(experiment).step_sizes)
+        found = {run.algorithm for run in budgets(study) if run.experiment == experiment}
+        sizes = {s for learner in found for s in study.training_of(experiment, learner).step_sizes}
+        return " or ".join(f"{size:g}" for size in sorted(sizes))
     section, name = key.split(".")
     part = study.training_of(experiment)
     if section != "training":
