@@ -529,8 +529,8 @@ def test_a_learner_may_have_step_sizes_of_its_own():
     assert {run for pack in packs for run in pack} == set(runs) and len(packs) == 2
     for pack in packs:
         [steps] = {tuple(study.training_of("frey", run.algorithm).step_sizes) for run in pack}
-        for settings in (planning.settings(study, pack, 1000), planning.pilot_settings(study, pack)):
-            assert settings["training"]["step_sizes"] == list(steps)
+        both = planning.settings(study, pack, 1000), planning.pilot_settings(study, pack)
+        assert all(settings["training"]["step_sizes"] == list(steps) for settings in both)
     with pytest.raises(UserError, match="step_sizes names the learner 'aebv'; did you mean 'aevb'"):
         config.load(raw | {"step_sizes": {"frey/aebv": [0.02]}})
 

@@ -457,6 +457,9 @@ def test_a_seed_of_several_that_diverged_is_said():
         "seed 0, but seed 1 of “Mahalanobis, learned Σ” on mine"
     )
     assert any("seed of 3 diverged of “Mahalanobis" in text for text in listed)
+    assert claims.unbounded(shown, None)[1][-1:] == [
+        "seeds that diverged: 1 of 3 of Mahalanobis, learned Σ on mine"
+    ]
 
 
 def test_bars_are_cut_below_alone():

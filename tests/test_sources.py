@@ -129,7 +129,10 @@ def test_the_sources_name_what_the_study_does():
     this = near(raw, 0.0)
     table = numbers.sources(this, paper(), [old])
     ((_, sentence),) = findings.part(this, paper(), {"sources": table}).answer
-    assert sentence.endswith("as in the code: its factor and minibatch on Frey Face.")
+    assert sentence.endswith(
+        "its factor (the author's code) and minibatch on Frey Face (inferred from the paper's "
+        "curves)."
+    )
     table = table.set_index("key")
     assert table.loc["training.log_variance_factor", "here"] == "0.1"
     assert table.loc["batch_sizes", "here"] == "MNIST: 100, Frey Face: 500"

@@ -8,8 +8,9 @@ from .claims import Claim, catalogue
 
 HEAD = """# The claims and their rules
 
-Each claim is judged by a rule that was written before the results. A *check* is one comparison (a
-panel, a model, a point of training) with an effect and its 95 % interval: Student's t or a
+Each claim is judged by a rule that was written before the reference run (method.md says which of
+them were changed after earlier ones). A *check* is one comparison (a panel, a model, a point of
+training) with an effect and its 95 % interval: Student's t or a
 bootstrap over seeds, or the Monte Carlo error where one model is measured, unless the claim's rule
 names another. It agrees if the interval lies on the claim's side of the threshold, disagrees if on
 the other, leans if every seed is on one side but the interval reaches across, and is open

@@ -16,7 +16,7 @@ seeds (a ratio of variances, say) has the interval of its own law, which the cla
 Verdicts. A check is in one of these states:
 
     agrees       its interval lies on the claim's side of the threshold
-    disagrees    its interval lies on the other side
+    disagrees    its interval lies on the other side, or all of it on the threshold
     leans        the interval reaches across, or does not exist, but every seed is on one side
     open         otherwise
 
@@ -112,8 +112,10 @@ def state(check: Check) -> str:
         check.side * (np.array(values) - check.threshold)
         for values in (interval(check)[1:], check.values)
     )
-    if (ends > 0).all() or (ends < 0).all():
-        return "agrees" if ends[0] > 0 else "disagrees"
+    if (ends > 0).all():
+        return "agrees"
+    if (ends < 0).all() or (ends == 0).all():
+        return "disagrees"
     if np.isnan(check.error) and ((seeds > 0).all() or (seeds < 0).all()):
         return "leans towards" if seeds[0] > 0 else "leans against"
     return "open"

@@ -73,8 +73,7 @@ def log_predictive(
     One path begins at each of z (C, N, N_z), which are samples of p(z | seen) from independent
     chains, and makes one HMC transition at each temperature b of p(z) p(seen|z) p(unseen|z)^b. The
     mean of its weights is p(unseen | seen), so that the value is on average a lower bound. Step
-    sizes follow those of a pilot path, begun at step_size (N,), and do not depend on the path that
-    counts.
+    sizes follow those of a pilot path, begun at step_size (N,) and at the start of the first path.
     """
     paths, points, _ = z.shape
     schedule = sigmoidal_schedule(temperatures)

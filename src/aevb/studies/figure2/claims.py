@@ -307,6 +307,7 @@ def variance_of_bound(gathered: Gathered, paper: pd.DataFrame) -> Found:
                 np.log(SMALL**2),
                 -1,
                 row.variance_se / row.variance,
+                row.minibatches - 1,
             )
         )
     return checks, remarks

@@ -26,7 +26,7 @@ def _ends(gathered: Gathered, algorithm: str):
     25,
     "the linear model: learners reach the maximum likelihood",
     paper=False,
-    finding="the furthest learner ends {effect} nats below the closed form ({check})",
+    finding="where it is least sure the learner ends {effect} nats below the closed form ({check})",
     says="AEVB does approximate maximum likelihood (sections 1 and 2.1); section 5 compares it "
     "with wake-sleep and Monte Carlo EM, which aim at the same.",
     statement="On the linear-Gaussian model AEVB, wake-sleep and Monte Carlo EM end so near to "
@@ -111,7 +111,7 @@ def estimator(gathered: Gathered, paper: pd.DataFrame) -> Found:
     28,
     "the linear model: collapse is the model's, not the bound's",
     paper=False,
-    finding="the two differ by {effect} directions where they differ most ({check})",
+    finding="the two differ by {effect} directions in the weakest case ({check})",
     says="A latent direction of a linear VAE collapses where sigma^2 exceeds its eigenvalue, as in "
     "PPCA, and the bound adds no local maxima (Lucas, Tucker, Grosse and Norouzi 2019, \"Don't "
     'Blame the ELBO!"). The paper sees no overfitting with superfluous latent variables (section '

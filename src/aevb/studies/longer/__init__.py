@@ -36,7 +36,10 @@ class LongerRun(Study):
 
     def numbers(self, config):
         here = "studies.longer.numbers"
-        return {f"longer_{name}": f"{here}:{name}" for name in ("distances", "ends", "collapse")}
+        return {
+            f"longer_{name}": f"{here}:{name}"
+            for name in ("distances", "claims", "ends", "collapse")
+        }
 
     def part(self):
         return "studies.longer.findings:part"

@@ -6,11 +6,37 @@ import pandas as pd
 
 from ...core.words import count, joined, plural
 from ...learners import LEARNERS
+from ...paper.distance import HELD_OUT
 from ...paper.facts import CHOSEN_UP_TO
 from ...report.parts import Part, Section
 from ...results import Gathered
 from ...results.words import label
-from ..sources.findings import distances_table
+from ..paper.findings import SAID, verdict_word
+from ..sources.findings import distances_table, met
+
+FILES = ("longer_distances", "longer_claims", "longer_ends", "longer_collapse")
+
+
+def _again(distances: pd.DataFrame, claims: pd.DataFrame) -> str:
+    """What all curves show where they are longer: which verdicts change, and how many are near."""
+    held = distances[(distances["points"] == HELD_OUT) & ~distances["further"]]
+    if not len(held):
+        return ""
+    here, longer = (claims[name].map(verdict_word) for name in ("here", "longer"))
+    changed = claims[here != longer]
+    said = [
+        f"claim {name.partition('.')[0]} {SAID[now][0]}"
+        for name, now in zip(changed["claim"], longer[changed.index], strict=True)
+    ]
+    same = f"{len(claims) - len(said)} of the {len(claims)}" if said else f"all {len(claims)}"
+    verdicts = f"the verdicts on {same} claims that can be tested there are the same"
+    verdicts += f", and {joined(said)}" if said else ""
+    by = held.groupby("experiment", sort=False)
+    near = joined(f"{met(part['found'])} on {label(name)}" for name, part in by)
+    return (
+        f"On to {count(held['last'].max())} samples ({plural(held['seeds'].max(), 'seed')}) "
+        f"{verdicts}; of the curves, {near} lie near the paper's."
+    )
 
 
 def _ends(table: pd.DataFrame) -> str:
@@ -58,7 +84,9 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         "collapse": _collapse(numbers["longer_collapse"]),
     }
     name = gathered.study.longer.other
+    again = _again(numbers["longer_distances"], numbers["longer_claims"])
     tables = {"longer_distances": distances_table(numbers["longer_distances"], {"": name})}
     blocks = [("figure", "longer"), ("table", "longer_distances")]
-    blocks += [("file", name) for name in ("longer_distances", "longer_ends", "longer_collapse")]
-    return Part(facts, tables, [Section("longer", "Figure 2 to more samples", blocks, 31)])
+    blocks += [("file", name) for name in FILES]
+    section = Section("longer", "Figure 2 to more samples", blocks, 31)
+    return Part(facts, tables, [section], answer=[(4, again)] if again else [])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ...paper.claims import verdicts
 from ...paper.curves import paper_curve
 from ...results import SPLITS, Gathered
 from ...results.curves import at, completed, ignoring_z
@@ -23,6 +24,16 @@ def _other(gathered: Gathered, others: Sequence[Gathered]) -> Gathered:
 def distances(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]) -> pd.DataFrame:
     """`shown_distances` of the longer study."""
     return shown_distances(_other(gathered, others), paper)
+
+
+def claims(gathered: Gathered, paper: pd.DataFrame, others: Sequence[Gathered]) -> pd.DataFrame:
+    """The verdicts on the paper's claims that both studies can test: columns claim, `here` and
+    `longer`, the words of each."""
+    mine, theirs = (
+        table[(table["checks"] > 0) & table["paper"].astype(bool)].set_index("claim")["verdict"]
+        for table in (verdicts(study, paper) for study in (gathered, _other(gathered, others)))
+    )
+    return pd.concat({"here": mine, "longer": theirs}, axis=1, join="inner").reset_index()
 
 
 def _curves(study: Gathered):

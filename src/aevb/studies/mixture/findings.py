@@ -35,7 +35,7 @@ def _facts(gathered: Gathered) -> dict:
     found, raced = starts(gathered), races(gathered)
     ratios = [value for rows in variance_ratios(gathered).values() for value in rows["ratio"]]
     lost = sum(np.isinf(race.svi) for race in raced)
-    passes = [race.counted for race in raced]
+    passes = [race.svi for race in raced if np.isfinite(race.svi)] or [np.nan]
     return {
         "mixture": gathered.study.mixture,
         "mixture_ends": plural(next(iter(found.values())).optima, "different bound"),

@@ -179,8 +179,9 @@ def _measured(gathered: Gathered) -> Iterator[tuple[str, str, str, Sequence[floa
         if rows["labels"].notna().all():
             yield "the same, all labellings", f"drawn, {method}", "ratio", rows["labels"]
     if found := races(gathered):
+        least = ", at least" if any(np.isinf(race.svi) for race in found) else ""
         yield (
-            "stochastic VI: passes to the bound",
+            f"stochastic VI: passes to the bound{least}",
             DRAWN,
             "passes",
             [race.counted for race in found],

@@ -12,7 +12,7 @@ from ...results import Gathered
 ICONS = {"holds": "✓", "mixed": "±", "does not hold": "✗", "undecided": "?", "not tested": "–"}
 
 
-def _word(verdict: str) -> str:
+def verdict_word(verdict: str) -> str:
     """The verdict without what qualifies it: one of ICONS."""
     word = verdict.partition(":")[0]
     return "holds" if word.startswith("holds") else word
@@ -23,7 +23,7 @@ def verdicts(frame: pd.DataFrame, name: str) -> list[Verdict]:
     each."""
     found = []
     for entry in frame.to_dict("records"):
-        word = _word(entry["verdict"])
+        word = verdict_word(entry["verdict"])
         number, _, title = entry["claim"].partition(". ")
         source = "The paper" if entry["paper"] else "The source"
         more = {source: entry["says"], "Measured": entry["statement"], "Rule": entry["rule"]}
@@ -50,7 +50,7 @@ SAID = {
 
 def _counts(frame: pd.DataFrame) -> str:
     """How many of the claims hold, in a sentence."""
-    found = frame["verdict"].map(_word).value_counts()
+    found = frame["verdict"].map(verdict_word).value_counts()
     counts = [
         f"{found[word]} {SAID[word][int(found[word] > 1)]}" for word in ICONS if word in found
     ]
@@ -62,7 +62,7 @@ def _failing(frame: pd.DataFrame) -> str:
     """What does not hold everywhere, in a sentence; '' where all holds."""
     lines = []
     for entry in frame.to_dict("records"):
-        if _word(entry["verdict"]) in ("mixed", "does not hold"):
+        if verdict_word(entry["verdict"]) in ("mixed", "does not hold"):
             places = entry["exceptions"].split("; ")
             where = f"{len(places)} of {entry['checks']:g} checks"
             where = entry["exceptions"] if len(places) <= 3 else where

@@ -3,6 +3,8 @@ minibatches and noise."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -84,7 +86,7 @@ def regularised(gathered: Gathered, paper: pd.DataFrame) -> Found:
             for name, column in JUDGED.items():
                 if len(values := paired(mine[column], theirs[column])):
                     checks.append(Check(f"samples in {name}, {where}", list(values)))
-    return checks, []
+    return checks, _diverged(gathered)
 
 
 @claim(
@@ -122,4 +124,17 @@ def unbounded(gathered: Gathered, paper: pd.DataFrame) -> Found:
         if (above := own.last["above"].mean()) > 0:
             remarks.append(f"{number(100 * above, 1)} % of the test images of {name} are above it")
     said = [f"beyond the ceiling: {joined(remarks)}"] if remarks else []
-    return checks, said
+    return checks, [*said, *_diverged(gathered, ("learned", "floor", "dequantised"))]
+
+
+def _diverged(
+    gathered: Gathered, keys: Sequence[str] = ("autoencoder", *PAPERS.values(), RIVAL)
+) -> list[str]:
+    """A remark on the seeds, of the terms `keys`, that have no end."""
+    lost = []
+    for experiment, found in by_experiment(gathered).items():
+        for case in (found[key] for key in dict.fromkeys(keys) if key in found):
+            seeds = set(case.frame["seed"])
+            if gone := len(seeds - set(case.last.index)):
+                lost.append(f"{gone} of {len(seeds)} of {case.term.title} on {label(experiment)}")
+    return [f"seeds that diverged: {joined(lost)}"] if lost else []

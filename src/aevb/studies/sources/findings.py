@@ -10,6 +10,7 @@ from ...learners import LEARNERS
 from ...models.likelihoods import LIKELIHOODS
 from ...paper.claims import effect_said
 from ...paper.distance import HELD_OUT
+from ...paper.facts import CHOSEN_UP_TO
 from ...report.parts import Part, Section, Tabular, tabular
 from ...results import Gathered
 from ...results.words import label, named
@@ -20,7 +21,8 @@ SPLITS = {"test": "test", "train": "train (running average)"}
 JUDGED = ("near", "as one run", "apart")  # `found` of paper.distance.distances; else missing
 
 
-def _met(found: pd.Series) -> str:
+def met(found: pd.Series) -> str:
+    """How many of these curves (their column `found`) are near."""
     return f"{(found == 'near').sum()} of {len(found)}" if found.isin(JUDGED).all() else "–"
 
 
@@ -36,7 +38,7 @@ def distances_table(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
         row |= {"samples": f"{count(part['first'].min())} to {count(part['last'].max())}"}
         for prefix, name in names.items():
             row[f"{name}: rms"] = number(part[f"{prefix}rms"].median(), 1)
-            row[f"{name}: near"] = _met(part[f"{prefix}found"])
+            row[f"{name}: near"] = met(part[f"{prefix}found"])
         rows.append(row)
     return tabular(rows, "data")
 
@@ -67,20 +69,31 @@ def _reached(table: pd.DataFrame, names: dict[str, str]) -> str:
         return ""
     by = list(held.groupby("experiment", sort=False))
     said = [
-        joined(f"{_met(part[f'{prefix}found'])} on {label(experiment)}" for experiment, part in by)
+        joined(f"{met(part[f'{prefix}found'])} on {label(experiment)}" for experiment, part in by)
         for prefix in names
     ]
     return (
         f"Of the curves, {said[0]} lie near the paper's (within 1 nat or the spread over seeds; on "
-        f"Frey Face 3 %), judged to {count(held['last'].max())} samples on points that chose "
-        f"nothing; {names['other_']} it is {said[1]}."
+        f"Frey Face 3 %), judged from {count(CHOSEN_UP_TO)} to {count(held['last'].max())} samples "
+        f"on points that chose nothing but Frey Face's step size; {names['other_']} it is "
+        f"{said[1]}."
     )
 
 
-def _difference(table: pd.DataFrame, reading: str) -> str:
-    """In what the two readings differ, in a sentence."""
-    parts = [row.detail for row in table.itertuples() if row.here != row.there]
-    return f"What the paper does not print made the difference, here {reading}: {joined(parts)}."
+def _difference(table: pd.DataFrame) -> str:
+    """In what the two readings differ, and who says so, in a sentence."""
+    differs = table[table["here"] != table["there"]]
+    inferred = differs["the author's code"] == "not known"
+    said = [
+        f"{joined(differs.loc[rows, 'detail'])} ({source})"
+        for rows, source in (
+            (~inferred, "the author's code"),
+            (inferred, "inferred from the paper's curves"),
+        )
+        if rows.any()
+    ]
+    start = "What the paper does not print, or prints otherwise, made the difference"
+    return f"{start}: {joined(said)}."
 
 
 def _claims(table: pd.DataFrame, names: dict[str, str]) -> Tabular:
@@ -108,7 +121,7 @@ def part(gathered: Gathered, paper: pd.DataFrame, numbers: dict[str, pd.DataFram
         shown = numbers["sources"].fillna("").replace("", "–")
         readings = {"here": about.reading, "there": about.other_reading}
         tables["sources"] = tabular(shown.rename(columns=readings))
-        answer.append((2, _difference(shown, about.reading)))
+        answer.append((2, _difference(shown)))
     if len(distances := numbers.get("both_distances", ())):
         tables["both_distances"] = distances_table(distances, names)
         if near := _reached(distances, names):
