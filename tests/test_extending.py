@@ -579,6 +579,12 @@ def test_the_command_and_snakemake_say_the_sentence_alone(tmp_path):
     sentence = "the job mine_all needs aevb_plugin_mine:work, which is not there; mend its name"
     done = aevb(tmp_path, "run", "mine.yaml")
     assert done.returncode == 1 and done.stderr == f"error: {sentence}\n"
+    taken, _ = REFUSED["a claim of a number that is taken"]
+    (tmp_path / "mine.py").write_text(taken.replace("catalogue()\n", ""))  # before all others
+    (tmp_path / "claim.yaml").write_text(yaml.safe_dump({**SMALL, "plugins": ["mine.py"]}))
+    done = aevb(tmp_path, "run", "claim.yaml")
+    assert done.returncode == 1 and "there are two claims 3; give one of them" in done.stderr
+    (tmp_path / "mine.py").write_text(REFUSED["work that is not there"][0])
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--configfile", "mine.yaml", "--cores", "1", "--dry-run"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

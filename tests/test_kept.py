@@ -55,8 +55,9 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def study(whole, tmp_path, monkeypatch):
-    """A copy of it, where the test works."""
+    """A copy of it, where the test works, as if Snakemake had made it."""
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    Path(tmp_path, "results", kept.ALONE).unlink()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -71,6 +72,23 @@ def lose(job):
     """Remove what a job makes, as Snakemake does before it starts."""
     for output in job.outputs:
         Path(output).unlink(missing_ok=True)
+
+
+def test_snakemake_takes_no_results_of_the_command_that_do_not_fit(whole, tmp_path):
+    """It has no record of them, and would call them up to date."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    fewer = {**STUDY, "seeds": [0]}
+    wrong = {"pilots/digits/aevb-nz2.h5": OTHER, "gathered.h5": fewer, "": STUDY}
+    for first, raw in wrong.items():
+        (tmp_path / "other.json").write_text(json.dumps(raw))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--configfile", "other.json", "--cores", "1", "--dry-run"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == (1 if first else 0), said
+        assert ("of `python -m aevb run`, and" in said) == bool(first)
+        assert f"(first: results/{first})" in said or not first
+        assert "Traceback" not in said
 
 
 def test_what_a_configuration_no_longer_asks_for_is_named(study):

@@ -1,9 +1,11 @@
 """A likelihood: Laplace, its mean through a sigmoid, then the logarithm of its scale."""
 
 import numpy as np
-import torch
 
+from aevb.core.lazy import lazy
 from aevb.models.likelihoods import LIKELIHOODS, Likelihood
+
+torch = lazy("torch")
 
 
 class Laplace(Likelihood):

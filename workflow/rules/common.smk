@@ -31,6 +31,8 @@ try:
     JOBS = plan.jobs(STUDY)
     if not workflow.is_main_process:
         kept.check_plan(STUDY.folder, JOBS, workflow.dag_settings.allowed_rules)
+    elif not STUDY.redraw:
+        kept.check_alone(STUDY.folder, JOBS)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..core.lazy import lazy
-from ..marginal.common import Estimate
+from ..marginal.common import Estimate, at_least
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +36,19 @@ class Rows(NamedTuple):
 
         diagnostics = {name: as_given(values) for name, values in found.diagnostics.items()}
         return Estimate(as_given(found.value), as_given(found.standard_error), diagnostics)
+
+
+def whole(name: str, given, least: int = 0) -> int:
+    """The argument `name`. Raises UserError unless it is a whole number of at least `least`."""
+    if isinstance(given, bool) or not isinstance(given, int | np.integer):
+        raise UserError(f"{name} is {given!r}; it must be a whole number")
+    at_least(name, given, least)
+    return int(given)
+
+
+def seeded(seed) -> np.random.Generator:
+    """The generator of the argument `seed`. Raises UserError unless it is a whole number."""
+    return np.random.default_rng(whole("seed", seed))
 
 
 def taken(name: str, given, columns: int, shape: tuple[int, ...], meaning: str) -> Rows:

@@ -19,7 +19,7 @@ from ..data import DATASETS
 from ..learners import LEARNERS
 from ..marginal import ESTIMATORS, Task
 from ..marginal.chains import START_DRAWS, posterior_samples, prior_start
-from ..marginal.common import Estimate, as_numpy, at_least, no_grad, standard_normal
+from ..marginal.common import Estimate, as_numpy, no_grad, standard_normal
 from ..marginal.modes import COARSE
 from ..marginal.options import Evidence
 from ..marginal.proposals import from_encoder
@@ -27,7 +27,7 @@ from ..marginal.quadrature import TRUSTED, quadrature
 from ..models import densities, nets
 from ..models.joint import Joint
 from ..models.likelihoods import LIKELIHOODS
-from .arrays import Rows, taken
+from .arrays import Rows, seeded, taken, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,10 +185,10 @@ class Model:
         """`n` images of the model, (n, rows, columns): z is drawn from p(z) = N(0, I).
 
         Each is the mean of p(x|z), in [0, 1]; with `pixels`, a draw of p(x|z). One `seed` gives the
-        same z either way. Raises UserError if `n` is below 1.
+        same z either way. Raises UserError if an argument does not fit.
         """
-        at_least("n", n, 1)
-        generator = np.random.default_rng(seed)
+        whole("n", n, 1)
+        generator = seeded(seed)
         like = self._parameters["decoder.output.weight"]
         decoded = self._decoded(standard_normal(generator, (n, self.latent_dim), like))
         if not pixels:
@@ -209,8 +209,8 @@ class Model:
         """
         if estimator not in ("A", "B"):
             raise UserError(f"estimator is '{estimator}'; it must be 'A' (eq. 6) or 'B' (eq. 7)")
-        at_least("draws", draws, 2)
-        images, generator = self._images(x), np.random.default_rng(seed)
+        whole("draws", draws, 2)
+        images, generator = self._images(x), seeded(seed)
         mean, log_variance = self._encoded(images.rows)
         totals = torch.zeros(2, len(mean), dtype=torch.float64, device=mean.device)
         shift = 0.0  # about the mean, so that squares lose no digits
@@ -260,8 +260,8 @@ class Model:
         joint = Joint(parameters, images.rows.unsqueeze(0), self.likelihood)
         if estimator == QUADRATURE:
             return images.estimate(self._quadrature(joint))
-        at_least("draws", draws, 2)
-        generator, options = np.random.default_rng(seed), Evidence()
+        whole("draws", draws, 2)
+        generator, options = seeded(seed), Evidence()
         progress = Progress(f"log p(x) of {self.name}", 1).part
         if self.has_encoder:
             proposal = from_encoder(parameters, joint.x)

@@ -127,9 +127,11 @@ class Study:
 def load_study(path: str | Path) -> Study:
     """A finished study: its results folder, its gathered file, or the name of a committed one.
 
-    The committed studies of a checkout are reference (Figure 2), figure3, ablation and quick (the
-    offline stand-in). Raises UserError if there is none, or if its file is damaged.
+    docs/reference.md lists the committed studies of a checkout. Raises UserError if there is none,
+    or if its file is damaged.
     """
+    if not isinstance(path, str | Path):
+        raise UserError(f"{path!r} is no path; give a results folder, or the name of a study")
     known, place = references(), Path(path)
     place = place / GATHERED if place.is_dir() else place
     if place.exists():
@@ -138,6 +140,8 @@ def load_study(path: str | Path) -> Study:
         raise UserError(f"{path} holds no {GATHERED}; run the pipeline to its end to make it")
     if str(path) in known:
         return Study(known[str(path)])
+    if str(path).endswith(".h5"):
+        raise UserError(f"there is no file {path}; name a run file, or a {GATHERED}")
     raise UserError(
         f"there is no study '{path}', neither a results folder, a {GATHERED} nor a committed "
         f"study{nearest(str(path), known)}"
@@ -151,7 +155,7 @@ def load_model(path: str | Path, name: str | None = None) -> Model:
     out where there is only one model. Raises UserError if the file is damaged, if there is no such
     model, or if its weights are not kept: then which command makes them.
     """
-    if Path(path).is_file() and not results.is_gathered(path):
+    if isinstance(path, str | Path) and Path(path).is_file() and not results.is_gathered(path):
         model = Model(results.read_run(path))
         if name not in (None, model.name):
             raise UserError(f"{path} holds {model.name}, not '{name}'; leave out `name`")

@@ -25,6 +25,8 @@ from . import made
 
 KEPT = ".kept"
 RECORD, PLAN = "record.json", "plan.json"
+#: in a results folder: `python -m aevb run` worked there
+ALONE = ".alone"
 #: names of checkpoints, and of files that are being written (core.files.atomic)
 UNFINISHED = re.compile(r"^\.partial-|\.checkpoint\.h5$")
 #: kind of job -> what one of its outputs is; others are tables of their kind
@@ -118,6 +120,24 @@ def check_plan(folder: str, jobs: Iterable[Job], rules: Iterable[str]) -> None:
         return
     for rule in noted.keys() & set(rules):
         planned(jobs, rule, noted[rule])
+
+
+def check_alone(folder: str, jobs: Iterable[Job]) -> None:
+    """Raise UserError if `folder` is of `python -m aevb run`, and what lies there is not as `jobs`
+    would make it: of such files Snakemake has no record, and would take them as they are."""
+    if not (Path(folder) / ALONE).exists():
+        return
+    jobs = list(jobs)
+    wrong = [output for _, output, problem in there(jobs) if problem]
+    for job in jobs:
+        if job.kind == "gather" and Path(job.outputs[0]).exists() and not made.same_study(job):
+            wrong.append(job.outputs[0])
+    if wrong:
+        raise UserError(
+            f"{folder} is of `python -m aevb run`, and {len(wrong)} of its files are of other "
+            f"settings or code (first: {wrong[0]}), of which Snakemake has no record; give that "
+            "command once more, or set results=results/NAME"
+        )
 
 
 def others(folder: str, found: Iterable[tuple[Job, str, str]], replace: bool) -> list[str]:

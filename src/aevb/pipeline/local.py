@@ -152,6 +152,7 @@ def main(arguments: list[str]) -> None:
         otherwise = "leave what needs it to the pipeline: --until train"
         raise UserError(missing(error, otherwise)) from None
     lock = locks.claim(study.folder)
+    Path(study.folder, kept.ALONE).touch()
     for line in kept.others(study.folder, kept.there(jobs), study.replace):
         say(line)
     if not study.redraw and (line := kept.unasked(study.folder, plan.jobs(study))):

@@ -126,7 +126,7 @@ def due(job: Job) -> Job | None:
     inputs is newer; gathered results also when they are those of another configuration.
     """
     outputs, inputs = job.outputs, [path for paths in job.inputs.values() for path in paths]
-    if job.kind == "gather" and not _same_study(job):
+    if job.kind == "gather" and not same_study(job):
         return job
     if job.kind not in measured():
         there = all(Path(path).exists() for path in [*outputs, *inputs])
@@ -263,7 +263,7 @@ def roots_of(job: Job, k: int) -> tuple[str, ...]:
     return roots(*TRAINING, algorithm=job.runs[k].algorithm, likelihood=likelihood)
 
 
-def _same_study(job: Job) -> bool:
+def same_study(job: Job) -> bool:
     """Whether the gathered file of a job is there and holds results of its configuration."""
     stored = attributes(job.outputs[0])
     wanted = json.dumps(job.settings["config"])

@@ -14,6 +14,7 @@ from typing import TypeVar
 from ..config import Config
 from ..core import plugins
 from ..core.errors import UserError
+from ..core.lazy import lazy
 from ..core.provenance import exists
 from ..core.run import Job, Run, absolute
 from ..core.words import joined
@@ -36,6 +37,8 @@ from ..studies.planning import (
     run_path,
     settings,
 )
+
+claims = lazy("aevb.paper.claims")  # pandas and SciPy
 
 Made = TypeVar("Made")
 
@@ -359,7 +362,10 @@ def check_job(config: Config) -> Job:
 
 
 def _check(config: Config, planned: list[Job]) -> None:
-    """Raise UserError, before any job runs, if what a study names is not there."""
+    """Raise UserError, before any job runs, if what a study names is not there, or if a plug-in's
+    claim has a number that is taken."""
+    if config.plugins:
+        claims.catalogue()
     seen: set[str] = set()
     for job in planned:
         if job.rule in seen:
