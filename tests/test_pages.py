@@ -161,6 +161,7 @@ def test_claims_in_three_forms(path, tmp_path):
     ]
     assert made[0].claim == "1. Speed" and made[0].finding == f"1.50 times {EVIL}."
     assert made[1].more["Checks"] == "2 checks; weakest: q, none: one seed; study other."
+    assert made[1].finding.endswith(", in the study other.")
     assert made[0].more["Measured"] == EVIL and made[1].link == "#figure2"
     page = Page(render(tmp_path, path, claims=CLAIMS))
     said = words(page.text)

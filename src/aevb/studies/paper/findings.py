@@ -27,14 +27,15 @@ def verdicts(frame: pd.DataFrame, name: str) -> list[Verdict]:
         number, _, title = entry["claim"].partition(". ")
         source = "The paper" if entry["paper"] else "The source"
         more = {source: entry["says"], "Measured": entry["statement"], "Rule": entry["rule"]}
+        finding, beside = entry["finding"], entry["study"] != name
         if entry["checks"]:
             more["Verdict"] = entry["verdict"] + "."
             where = f"{entry['checks']:g} checks; weakest: {entry['check']}, {entry['interval']}"
-            beside = entry["study"] != name
             more["Checks"] = where + (f"; study {entry['study']}." if beside else ".")
+            finding += f", in the study {entry['study']}" if beside and entry["paper"] else ""
         title = f"{number}. {title[0].upper()}{title[1:]}"
         link = f"#{entry['figure']}" if entry["checks"] else ""
-        found.append(Verdict(ICONS[word], word, title, f"{entry['finding']}.", more, link))
+        found.append(Verdict(ICONS[word], word, title, f"{finding}.", more, link))
     return found
 
 
