@@ -16,7 +16,7 @@ from aevb.core.words import short
 from aevb.data import DATASETS
 from aevb.engine import training
 from aevb.paper.facts import FIGURE3_SAMPLES
-from aevb.pipeline import plan
+from aevb.pipeline import local, plan
 from aevb.studies import STUDIES, planning
 from aevb.studies.planning import budgets
 from aevb.studies.variance import GRADIENT_ESTIMATORS
@@ -70,8 +70,12 @@ def test_a_key_that_a_file_has_twice_is_an_error(tmp_path):
     path.write_text("figure2:\n  - {a: 1, b: 2}\n  - a: 1\n    b: 2\n    a: 3\n")
     with pytest.raises(UserError, match=r"has the key 'a' twice, in lines 3 and 5"):
         files.check(path)
+    with pytest.raises(UserError, match=r"has the key 'a' twice"):
+        local.read(str(path))
     for shipped in FILES:
         files.check(shipped)
+    path.write_text("a: &one [*one]\n")  # within itself
+    files.check(path)
     path.write_text("a: &one {x: 1}\nb: {<<: *one, y: 2}\n")
     files.check(path)
     path.write_text("a: [")  # the parser's to say

@@ -562,12 +562,14 @@ def test_the_study_of_these_mistakes_has_none_of_its_own(clean, tmp_path):
             r"the plug-in \S+absent.py does not exist; put it there .* or mend `plugins`",
         ),
         ("empty", r"the plug-in folder \S+empty holds no .py file; mend `plugins`"),
+        ("mine.md", r"the plug-in \S+mine.md is no .py file; mend `plugins`"),
         ("one.two.py", r"the plug-in \S+one.two.py has a dot too many in its name; rename it"),
     ],
 )
 def test_a_place_without_a_plug_in_is_one_sentence(place, sentence, clean, tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "one.two.py").write_text("")
+    for name in ("one.two.py", "mine.md"):
+        (tmp_path / name).write_text("")
     with pytest.raises(UserError, match=sentence):
         config.load({**SMALL, "plugins": [str(tmp_path / place)]})
 

@@ -320,7 +320,13 @@ def test_generated_wrong_configurations_are_one_clear_sentence(how):
     ("change", "words"),
     [
         ("samples=-5", "'samples' is -5: it must be greater than 0"),
-        ("results={x}/y", "'results' is '{x}/y': a path must be printable and have no braces"),
+        (
+            "results={x}/y",
+            "'results' is '{x}/y': a path must be printable and have no braces or angle brackets",
+        ),
+        ("results=wrong.yaml", "wrong.yaml, where the results would go, is no folder; set results"),
+        ("results=" + 256 * "a", "a name in a path must have at most 255 bytes"),
+        ("beside=[wrong.yaml]", "beside names wrong.yaml, which is no gathered.h5 of a study"),
         ('seeds=[0, 1, "many"]', "'seeds.2' is 'many': it must be a whole number"),
         (
             "training={batch_size: 1e9}",

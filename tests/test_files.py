@@ -1,5 +1,8 @@
 """HDF5 files are read only as they were written: any cut and any flipped bit is found."""
 
+import os
+import stat
+
 import h5py
 import numpy as np
 import pytest
@@ -45,3 +48,13 @@ def test_any_flipped_bit_and_any_cut_is_found(written):
             pass
     with pytest.raises(UserError, match=r"some.h5 is damaged .*delete it and run again"):
         results.read_run(written)
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    """A device, say: root could."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        said = "is a folder or a device, which no file replaces"
+        with pytest.raises(UserError, match=said), files.atomic(place):
+            pytest.fail("begun")
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)

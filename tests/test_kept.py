@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ import yaml
 from test_workflow import planned, snakemake
 
 from aevb import config, data, results
+from aevb.core import files
 from aevb.core.errors import UserError
 from aevb.core.run import found
 from aevb.engine.pilot import pilot
@@ -74,21 +76,62 @@ def lose(job):
         Path(output).unlink(missing_ok=True)
 
 
-def test_snakemake_takes_no_results_of_the_command_that_do_not_fit(whole, tmp_path):
-    """It has no record of them, and would call them up to date."""
+def dry(folder, raw):
+    """What a dry run of Snakemake says of the study `raw` in `folder`, and its exit status."""
+    (folder / "other.json").write_text(json.dumps(raw))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--configfile", "other.json", "--cores", "1", "--dry-run"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    return said, done.returncode
+
+
+def test_snakemake_takes_no_results_that_do_not_fit_where_it_has_no_record(whole, tmp_path):
+    """Of a folder that was copied, or that the command made: it would call them up to date."""
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
-    fewer = {**STUDY, "seeds": [0]}
-    wrong = {"pilots/digits/aevb-nz2.h5": OTHER, "gathered.h5": fewer, "": STUDY}
-    for first, raw in wrong.items():
-        (tmp_path / "other.json").write_text(json.dumps(raw))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--configfile", "other.json", "--cores", "1", "--dry-run"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        said = done.stdout + done.stderr
-        assert done.returncode == (1 if first else 0), said
-        assert ("of `python -m aevb run`, and" in said) == bool(first)
-        assert f"(first: results/{first})" in said or not first
-        assert "Traceback" not in said
+    for name in ("curves.csv", "report.html", "report.pdf", "manifold.html"):
+        Path(tmp_path, "results", name).touch()
+    said, code = dry(tmp_path, OTHER)
+    assert code == 1 and "finished results in results were made with other settings (1 pi" in said
+    said, code = dry(tmp_path, {**STUDY, "seeds": [1]})
+    assert code == 0 and "gather " in said and "train_digits_0  " not in said
+    said, code = dry(tmp_path, {**STUDY, "seeds": [1, 5]})
+    assert code == 0 and "gather " in said and "train_digits_0  " in said
+
+    run = tmp_path / "results/runs/digits/aevb-nz2-seed0.h5"
+    with h5py.File(run, "a") as file:
+        file.attrs["code_sha256"], file.attrs["code_modules"] = "0" * 64, "{}"
+    content = run.read_bytes()[files.BLOCK :]
+    run.write_bytes(files._block(content) + content)
+    said, code = dry(tmp_path, STUDY)
+    assert code == 1 and "1 of its files are of other settings or code (first: results/runs" in said
+
+    shutil.rmtree(tmp_path / "results/runs")
+    Path(tmp_path, "results", kept.ALONE).unlink()
+    said, code = dry(tmp_path, MORE)
+    assert code == 1 and "and the files of its models are gone; to keep it, set results=" in said
+
+
+def test_a_file_of_another_run_is_none_of_this(study):
+    """Neither seed nor N_z is among the settings that a run stores."""
+    shutil.copy("results/runs/digits/aevb-nz2-seed0.h5", "results/runs/digits/aevb-nz2-seed2.h5")
+    job = jobs(MORE)["train"]
+    assert [made.made(job, k) for k in range(3)] == [True, True, False]
+    with pytest.raises(UserError, match=r"made with other settings \(1 model\)"):
+        kept.hold("results", [job])
+
+
+def test_what_a_killed_pipeline_kept_is_put_back_by_the_command(study):
+    job = jobs()["train"]
+    kept.hold("results", [job])
+    lose(job)
+    Path("results/.kept/record.json").unlink()
+    before = [kept._link("results", path).stat().st_mtime_ns for path in job.outputs]
+    command = [sys.executable, "-m", "aevb", "run", "study.json", "--until", "train"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "files to make" not in done.stderr and not Path("results/.kept").exists()
+    assert [Path(path).stat().st_mtime_ns for path in job.outputs] == before
 
 
 def test_what_a_configuration_no_longer_asks_for_is_named(study):

@@ -179,6 +179,17 @@ def test_redraw_without_results_says_so(tmp_path):
         tmp_path, "--cores", "1", "--configfile", QUICK, "--config", "redraw=true", check=False
     )
     assert "gathered.h5, which does not exist" in output
+    (tmp_path / "results/mine").mkdir(parents=True)
+    shutil.copy(ROOT / "results/reference/gpu/gathered.h5", tmp_path / "results/mine")
+    words = ("--config", "redraw=true", "results=results/mine")
+    output = snakemake(tmp_path, "--cores", "1", "--configfile", QUICK, *words, check=False)
+    assert "has no results of figure4, figure5, estimators" in output
+    assert "leave these sections out, or run without redraw" in output
+
+
+def test_without_cores_nothing_begins(tmp_path):
+    output = snakemake(tmp_path, "--cores", "0", "--configfile", QUICK, check=False)
+    assert "--cores 0 leaves nothing to work with" in output
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
-"""The command line: python -m aevb COMMAND ...; `--help` after a command says more."""
+"""The command line: python -m aevb COMMAND ..."""
 
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 
 from .core.errors import UserError
@@ -25,7 +27,9 @@ COMMANDS = {
 def usage() -> str:
     """What there is, one line per command."""
     lines = [f"  {name:15}{about}" for name, (_, about) in COMMANDS.items()]
-    return "\n".join(["usage: python -m aevb COMMAND ...", "", *lines, "", __doc__.split("; ")[1]])
+    return "\n".join(
+        ["usage: python -m aevb COMMAND ...", "", *lines, "", "`--help` after a command says more."]
+    )
 
 
 def main(arguments: list[str]) -> None:
@@ -36,10 +40,15 @@ def main(arguments: list[str]) -> None:
         return
     if command not in COMMANDS:
         sys.exit(f"error: there is no command '{command}'\n\n{usage()}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     try:
         importlib.import_module(f"aevb.{COMMANDS[command][0]}").main(rest)
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit("stopped by Ctrl-C; run again to resume")
 

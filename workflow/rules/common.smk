@@ -32,6 +32,8 @@ try:
     if not workflow.is_main_process:
         kept.check_plan(STUDY.folder, JOBS, workflow.dag_settings.allowed_rules)
     elif not STUDY.redraw:
+        if kept.check_gathered(STUDY.folder, JOBS, STUDY.replace):
+            os.utime(f"{STUDY.folder}/gathered.h5", (1, 1))  # older than all: due
         kept.check_alone(STUDY.folder, JOBS)
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -53,6 +55,14 @@ if GPU and "gpu_gres" in (workflow.resource_settings.default_resources or {}):
 RULES = {job.rule: job for job in JOBS}
 
 
+if workflow.is_main_process and workflow.cores == 0:
+    raise WorkflowError("--cores 0 leaves nothing to work with; give --cores 1 or more, or all")
+
+if os.path.exists(FOLDER) and not os.path.isdir(FOLDER):
+    raise WorkflowError(
+        f"{FOLDER}, where the results would go, is no folder; set results=results/NAME"
+    )
+
 if not os.access(os.getcwd(), os.W_OK):
     raise WorkflowError(
         f"cannot write {os.getcwd()}, where Snakemake keeps its records; make the folder writable, or choose another "
@@ -64,12 +74,20 @@ if STUDY.redraw and not os.path.exists(f"{FOLDER}/gathered.h5"):
         f"redraw=true draws from {FOLDER}/gathered.h5, which does not exist; run without redraw first"
     )
 
+if STUDY.redraw and (lacking := made.lacking(STUDY, f"{FOLDER}/gathered.h5")):
+    raise WorkflowError(
+        f"redraw=true draws from {FOLDER}/gathered.h5, which has no results of {lacking}; leave these "
+        "sections out, or run without redraw first"
+    )
+
 
 onstart:
     downloads = any(
         job.rule.name.startswith("dataset_") for job in workflow.dag.needrun_jobs()
     )
     try:
+        if STUDY.states:
+            locks.check_writable(STUDY.states)
         locks.claim(FOLDER)
         if downloads:
             locks.claim(STUDY.data, followed=False)

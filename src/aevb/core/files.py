@@ -22,6 +22,8 @@ def atomic(path: str | Path):
     Raises UserError when the folder cannot be written or the disk is full.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is a folder or a device, which no file replaces; name another")
     temporary = path.with_name(f".partial-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -70,6 +70,8 @@ def _load(file: Path) -> None:
     if str(file) in LOADED:
         return
     name = _name(file)
+    if file.suffix != ".py":
+        raise UserError(f"the plug-in {file} is no .py file; mend `plugins`")
     if "." in name:
         raise UserError(f"the plug-in {file} has a dot too many in its name; rename it")
     if name in sys.modules:

@@ -37,11 +37,13 @@ def _number(value):
 
 
 def _path(value: str) -> str:
-    """A path with ~ as the home folder. Braces are wildcards to Snakemake, and a line break would
-    not fit into its files."""
+    """A path with ~ as the home folder. Braces and angle brackets are wildcards to Snakemake, and a
+    line break would not fit into its files."""
     value = os.path.expanduser(value)
-    if not value.isprintable() or set(value) & set("{}"):
-        raise ValueError("a path must be printable and have no braces")
+    if not value.isprintable() or set(value) & set("{}<>"):
+        raise ValueError("a path must be printable and have no braces or angle brackets")
+    if any(len(os.fsencode(part)) > 255 for part in value.split(os.sep)):
+        raise ValueError("a name in a path must have at most 255 bytes")
     return value
 
 

@@ -40,6 +40,8 @@ class Rows(NamedTuple):
 
 def whole(name: str, given, least: int = 0) -> int:
     """The argument `name`. Raises UserError unless it is a whole number of at least `least`."""
+    if isinstance(given, float | np.floating) and float(given).is_integer():
+        given = int(given)  # 1e5
     if isinstance(given, bool) or not isinstance(given, int | np.integer):
         raise UserError(f"{name} is {given!r}; it must be a whole number")
     at_least(name, given, least)

@@ -187,7 +187,7 @@ class Model:
         Each is the mean of p(x|z), in [0, 1]; with `pixels`, a draw of p(x|z). One `seed` gives the
         same z either way. Raises UserError if an argument does not fit.
         """
-        whole("n", n, 1)
+        n = whole("n", n, 1)
         generator = seeded(seed)
         like = self._parameters["decoder.output.weight"]
         decoded = self._decoded(standard_normal(generator, (n, self.latent_dim), like))
@@ -209,7 +209,7 @@ class Model:
         """
         if estimator not in ("A", "B"):
             raise UserError(f"estimator is '{estimator}'; it must be 'A' (eq. 6) or 'B' (eq. 7)")
-        whole("draws", draws, 2)
+        draws = whole("draws", draws, 2)
         images, generator = self._images(x), seeded(seed)
         mean, log_variance = self._encoded(images.rows)
         totals = torch.zeros(2, len(mean), dtype=torch.float64, device=mean.device)
@@ -260,7 +260,7 @@ class Model:
         joint = Joint(parameters, images.rows.unsqueeze(0), self.likelihood)
         if estimator == QUADRATURE:
             return images.estimate(self._quadrature(joint))
-        whole("draws", draws, 2)
+        draws = whole("draws", draws, 2)
         generator, options = seeded(seed), Evidence()
         progress = Progress(f"log p(x) of {self.name}", 1).part
         if self.has_encoder:

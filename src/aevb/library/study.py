@@ -130,8 +130,8 @@ def load_study(path: str | Path) -> Study:
     docs/reference.md lists the committed studies of a checkout. Raises UserError if there is none,
     or if its file is damaged.
     """
-    if not isinstance(path, str | Path):
-        raise UserError(f"{path!r} is no path; give a results folder, or the name of a study")
+    if not isinstance(path, str | Path) or len(str(path)) > 4000:
+        raise UserError(f"{path!r:.80} is no path; give a results folder, or the name of a study")
     known, place = references(), Path(path)
     place = place / GATHERED if place.is_dir() else place
     if place.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +78,13 @@ def train(
     Raises UserError if a setting is wrong, the images do not fit, or training diverges, and
     KeyboardInterrupt when it is interrupted.
     """
+    _check(learner=learner, likelihood=likelihood, experiment=experiment)
+    if scale is not None and not (
+        isinstance(scale, int | float | np.number) and 0 < scale < np.inf
+    ):
+        raise UserError(f"scale is {scale!r}; it must be a number above 0")
+    if not isinstance(folder, str | Path):
+        raise UserError(f"folder is {folder!r}; it must be a path")
     source = _source(images, test, scale)
     if dequantise and source.scaled is not None:
         raise UserError("dequantise is for grey levels, and the values of `images` lie in [0, 1]")
@@ -88,6 +96,15 @@ def train(
     config = load(raw)
     result = _trained(config, _loaded(source, config, name, Path(folder)), step_size is None)
     return Model(result, convention="values in [0, 1]" if source.scaled is not None else "")
+
+
+def _check(**named) -> None:
+    """Raise UserError unless what is `named` is text, and signals can be received."""
+    if threading.current_thread() is not threading.main_thread():
+        raise UserError("aevb.train listens to Ctrl-C; call it from the main thread of a program")
+    for name, value in named.items():
+        if not isinstance(value, str | None):
+            raise UserError(f"{name} is {value!r}; it must be text")
 
 
 def _trained(config: Config, loaded: Data, choose: bool) -> RunResult:

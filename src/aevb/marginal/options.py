@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from ..core.sections import Count, Share, Size, Strict, whole
+from ..core.sections import MOST, Count, Share, Size, Strict, whole
 
 
 class Evidence(Strict):
@@ -17,7 +17,7 @@ class Evidence(Strict):
         description="how many datapoints of the training and of the test set are evaluated, the "
         "first of each; no more than either has",
     )
-    draws: Annotated[int, BeforeValidator(whole), Field(ge=8)] = Field(
+    draws: Annotated[int, BeforeValidator(whole), Field(ge=8, le=MOST)] = Field(
         50, description="HMC samples per datapoint (appendix D)"
     )
     leapfrog: Size = Field(4, description="leapfrog steps of a transition")
@@ -25,7 +25,7 @@ class Evidence(Strict):
         0.9, description="acceptance rate the step size is tuned towards in warm-up"
     )
     warmup: Count = Field(50, description="transitions before the first sample is kept")
-    importance_draws: Annotated[int, BeforeValidator(whole), Field(ge=25)] = Field(
+    importance_draws: Annotated[int, BeforeValidator(whole), Field(ge=25, le=MOST)] = Field(
         100,
         description="importance samples per datapoint, from a proposal fitted to HMC samples and "
         "modes",

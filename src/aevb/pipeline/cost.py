@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from .. import config as configuration
 from ..config import Config
+from ..core.errors import UserError
 from ..core.run import Job, Run
 from ..core.words import duration, short
 from ..data import DATASETS
@@ -258,11 +259,14 @@ def main(arguments: list[str]) -> None:
     start = time.process_time()  # of Python with torch, which a job loads too
     parser = argparse.ArgumentParser(prog="python -m aevb cost", description=main.__doc__)
     parser.add_argument("config", help="the configuration file; - for a request of the pipeline")
-    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--cores", type=int, default=1, choices=range(1, 10_001), metavar="N")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)
     if options.config == "-":
-        request = json.load(sys.stdin)
+        try:
+            request = json.load(sys.stdin)
+        except ValueError:
+            raise UserError("the pipeline sends what `-` reads; name a configuration") from None
         study, cores = configuration.load(request["config"]), request["cores"]
         jobs = [job for job in plan.jobs(study) if job.rule in request["due"]]
         jobs = jobs if request["forced"] else [*map(_anew, jobs)]

@@ -122,16 +122,37 @@ def check_plan(folder: str, jobs: Iterable[Job], rules: Iterable[str]) -> None:
         planned(jobs, rule, noted[rule])
 
 
+def check_gathered(folder: str, jobs: Iterable[Job], replace: bool) -> bool:
+    """Whether the gathered file in `folder` is of another configuration than that of `jobs`, and is
+    to be made anew: of a folder that was copied, Snakemake has no record, and would take it.
+
+    Raises UserError if results of other settings lie beside it, unless `replace` is asked for, or
+    if none of its models do: then it is all that is left of them.
+    """
+    jobs = list(jobs)
+    for gather in (job for job in jobs if job.kind == "gather"):
+        stored = made.attributes(path := gather.outputs[0])
+        if stored is None or made.same_study(gather):
+            continue
+        others(folder, there(jobs), replace)
+        names = json.loads(str(stored.get("order", "[]")))
+        runs = [Path(folder, "runs", f"{name}.h5") for name in names]
+        if runs and not any(run.exists() for run in runs):
+            raise UserError(
+                f"{path} is of another configuration, and the files of its models are gone; to "
+                "keep it, set results=results/NAME, to draw it as it is, redraw=true, and to lose "
+                "it, delete it"
+            )
+        return True
+    return False
+
+
 def check_alone(folder: str, jobs: Iterable[Job]) -> None:
     """Raise UserError if `folder` is of `python -m aevb run`, and what lies there is not as `jobs`
     would make it: of such files Snakemake has no record, and would take them as they are."""
     if not (Path(folder) / ALONE).exists():
         return
-    jobs = list(jobs)
     wrong = [output for _, output, problem in there(jobs) if problem]
-    for job in jobs:
-        if job.kind == "gather" and Path(job.outputs[0]).exists() and not made.same_study(job):
-            wrong.append(job.outputs[0])
     if wrong:
         raise UserError(
             f"{folder} is of `python -m aevb run`, and {len(wrong)} of its files are of other "
@@ -234,14 +255,14 @@ def release(folder: str, finished: bool) -> None:
     Unless all jobs `finished`, files that are missing are put back, and those that a job put back
     get the time that they had: what was measured on them is no older than they are.
     """
-    for output, entry in () if finished else _record(folder).items():
-        link = _link(folder, output)
-        if not link.exists():
-            continue
+    record = _record(folder)
+    for link in () if finished else sorted(Path(folder, KEPT).rglob("*.h5")):
+        output = str(Path(folder) / link.relative_to(Path(folder) / KEPT))
         if not Path(output).exists():
             Path(output).parent.mkdir(parents=True, exist_ok=True)
             os.replace(link, output)
         elif not os.path.samefile(link, output):
             continue
-        os.utime(output, ns=(entry["time"], entry["time"]))
+        if entry := record.get(output):
+            os.utime(output, ns=(entry["time"], entry["time"]))
     shutil.rmtree(Path(folder) / KEPT, ignore_errors=True)

@@ -51,8 +51,12 @@ def read(path: str) -> dict:
     """The raw configuration in the file `path`: JSON, or YAML where PyYAML is installed. Raises
     UserError."""
     try:
+        if not path.endswith(".json"):
+            importlib.import_module("aevb.config.files").check(path)
         parse = json.loads if path.endswith(".json") else importlib.import_module("yaml").safe_load
         raw = parse(Path(path).read_text(encoding="utf-8"))
+    except UserError:
+        raise
     except ModuleNotFoundError as error:
         otherwise = "give the configuration as JSON, in a file called NAME.json"
         raise UserError(missing(error, otherwise)) from None
@@ -153,6 +157,10 @@ def main(arguments: list[str]) -> None:
         raise UserError(missing(error, otherwise)) from None
     lock = locks.claim(study.folder)
     Path(study.folder, kept.ALONE).touch()
+    locks.claim(study.data, followed=False)
+    kept.release(study.folder, finished=False)  # by a pipeline that was killed
+    if not study.redraw:
+        kept.check_gathered(study.folder, plan.jobs(study), study.replace)
     for line in kept.others(study.folder, kept.there(jobs), study.replace):
         say(line)
     if not study.redraw and (line := kept.unasked(study.folder, plan.jobs(study))):

@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -50,6 +51,18 @@ def _taken(file: int, how: int, byte: int, patience: float = 0.0) -> bool:
 
 def _written(file: int) -> str:
     return os.pread(file, 1000, 0).decode(errors="replace").strip()
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raise UserError unless files can be made in `folder`, which is made if it is not there."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {folder}: {error.strerror}; make it writable, or name another"
+        ) from None
 
 
 def claim(folder: str | Path, followed: bool = True) -> int | None:

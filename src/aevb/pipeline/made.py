@@ -20,6 +20,7 @@ from ..config.sections import Evaluation, Experiment, Training, stored
 from ..core.files import open_h5
 from ..core.provenance import differs, fingerprint
 from ..core.run import Job, absolute
+from ..core.words import joined
 from ..engine.roots import TRAINING, roots
 from ..learners import LEARNERS
 from ..studies import STUDIES
@@ -177,7 +178,12 @@ def problem(job: Job, k: int, stored: Mapping[str, Any]) -> str:
     measures, would be: its settings, or in which modules its code differs; '' if it is."""
     text = str(stored.get("config", ""))
     if job.kind in ("pilot", "train"):
-        same = same_settings(text, own(job.settings, job.runs[k].algorithm))
+        run = job.runs[k]
+        asked = {"experiment": run.experiment, "algorithm": run.algorithm}
+        asked |= {"latent_dim": run.latent_dim}
+        asked |= {"seed": run.seed} if job.kind == "train" else {}  # any seed's pilot will do
+        same = all(stored.get(name) == value for name, value in asked.items())  # a file renamed
+        same = same and same_settings(text, own(job.settings, run.algorithm))
     else:
         same = same_table(job.kind, text, job.settings)
     if not same:
@@ -247,6 +253,17 @@ class Wanted:
     def problem(self, kind: str, name: str, stored: Mapping[str, Any]) -> str:
         """Why a result with the attributes `stored` is not what is asked for; '' if it is."""
         return problem(*self.jobs[kind, name], stored)
+
+
+def lacking(config: Config, path: str | Path) -> str:
+    """The sections of `config` whose results the gathered file `path` was not asked for."""
+    stored = json.loads(str((attributes(path) or {}).get("config", "{}")))
+    wanted = [study for study in STUDIES.values() if study.active(config) and study.section]
+    return joined(
+        study.key
+        for study in wanted
+        if not stored.get(study.key) and (study.columns or any(study.runs(config)))
+    )
 
 
 def fits(config: Config) -> Callable[[str, str, Mapping], str]:

@@ -366,6 +366,9 @@ def _check(config: Config, planned: list[Job]) -> None:
     claim has a number that is taken."""
     if config.plugins:
         claims.catalogue()
+    for path in map(Path, config.beside):
+        if path.exists() and (path.is_dir() or path.suffix != ".h5"):
+            raise UserError(f"beside names {path}, which is no gathered.h5 of a study; mend it")
     seen: set[str] = set()
     for job in planned:
         if job.rule in seen:

@@ -22,7 +22,7 @@ from .. import results
 from ..core.errors import UserError
 from ..core.run import Run
 from ..studies.planning import budgets, drawn, pilot_path, pilot_runs, run_path
-from . import local, locks, made, plan
+from . import kept, local, locks, made, plan
 
 
 class Unpacked(NamedTuple):
@@ -171,8 +171,10 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     study = configuration.load(local.read(options.config))
+    locks.claim(study.data, followed=False)
     local.run(plan.dataset_jobs(study))
     locks.claim(study.folder)
+    kept.release(study.folder, finished=False)  # by a pipeline that was killed
     gathered = options.gathered or f"{study.folder}/gathered.h5"
     found = unpack(study, gathered, options.replace)
     for reason, count in found.left_out.most_common():

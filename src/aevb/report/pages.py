@@ -24,6 +24,7 @@ from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic
 from ..core.run import absolute, found
+from ..core.words import reason
 from ..learners import LEARNERS
 from ..paper.facts import CURVES
 from ..results import Gathered, read_gathered
@@ -333,9 +334,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("readme", type=Path)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
+    try:
+        readme = options.readme.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {options.readme}: {reason(error)}; name a README") from None
     tables = {path.stem: read(path) for path in sorted(options.folder.glob("*.csv"))}
     gathered = read_gathered(options.folder / "gathered.h5")
     others = [read_gathered(TEMPLATES.parent / path) for path in gathered.study.beside]
     made = opening(gathered, pd.read_csv(CURVES), tables, others)
-    readme = options.readme.read_text(encoding="utf-8")
-    options.readme.write_text(with_fragment(readme, "answer", made), encoding="utf-8")
+    with atomic(options.readme) as temporary:
+        temporary.write_text(with_fragment(readme, "answer", made), encoding="utf-8")

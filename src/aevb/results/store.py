@@ -284,6 +284,8 @@ def read_gathered(path: str | Path) -> Gathered:
     """
     with _open(path) as file:
         schema = file.attrs.get("schema")
+        if "config" in file.attrs and "runs" not in file and "order" not in file.attrs:
+            raise UserError(f"{path} is of one model or table; name the gathered.h5 of its study")
         if schema not in READABLE or "config" not in file.attrs:
             raise UserError(
                 f"{path} is not a gathered result file of schema {READABLE}; delete it and run "
@@ -345,6 +347,8 @@ def is_gathered(path: str | Path) -> bool:
 
 @contextlib.contextmanager
 def _open(path: str | Path):
+    if Path(path).is_dir() or (Path(path).is_file() and Path(path).suffix != ".h5"):
+        raise UserError(f"{path} is no result file; name one that the pipeline wrote, NAME.h5")
     try:
         with open_h5(path) as file:
             if outside := _not_inside(file):

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from ...core.provenance import root
 from ...core.run import Run
-from ...core.sections import Count, ShortName, Size, Strict, whole
+from ...core.sections import MOST, Count, ShortName, Size, Strict, whole
 from ...data import DATASETS
 from ...engine.roots import roots
 from ...marginal import ESTIMATORS
@@ -31,10 +31,10 @@ class EstimatorStudy(Strict):
     datapoints: Count = Field(
         50, description="first test points, and as many that the model itself generates"
     )
-    replicates: Annotated[int, BeforeValidator(whole), Field(ge=2)] = Field(
+    replicates: Annotated[int, BeforeValidator(whole), Field(ge=2, le=MOST)] = Field(
         5, description="independent repetitions, which give bias and spread"
     )
-    draws: list[Annotated[int, BeforeValidator(whole), Field(ge=8)]] = Field(
+    draws: list[Annotated[int, BeforeValidator(whole), Field(ge=8, le=MOST)]] = Field(
         [10, 20, 50, 100, 200, 500], min_length=1, description="numbers of samples per datapoint"
     )
 

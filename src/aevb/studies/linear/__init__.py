@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from ...core.provenance import root
 from ...core.run import Job
-from ...core.sections import Count, Positive, ShortName, Size, Strict, whole
+from ...core.sections import MOST, Count, Positive, ShortName, Size, Strict, whole
 from ...data import DATASETS
 from ...marginal import ESTIMATORS as CATALOGUE
 from .. import Figure, Study
@@ -18,7 +18,7 @@ from .columns import COLLAPSE, EM, ESTIMATORS, LEARNERS
 
 Two = Annotated[int, BeforeValidator(whole), Field(ge=2, le=10_000)]
 Several = Annotated[int, BeforeValidator(whole), Field(ge=3, le=1000)]
-Draws = Annotated[int, BeforeValidator(whole), Field(ge=8)]
+Draws = Annotated[int, BeforeValidator(whole), Field(ge=8, le=MOST)]
 TRAINING = {"batch_size", "initial_sd", "warmup_steps", "epsilon"}  # of `training`, which it shares
 SAMPLING = {"warmup", "leapfrog", "acceptance", "memory_mb"}  # of `evidence`
 STEP = 3e-4  # seconds, about: of a step of the slowest learner with one replica

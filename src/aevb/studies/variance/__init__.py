@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from ...core.run import Job, Run
-from ...core.sections import ShortName, Size, Strict, Whole, whole
+from ...core.sections import MOST, ShortName, Size, Strict, Whole, whole
 from ...engine.roots import TRAINING
 from .. import STUDIES, Study
 from ..planning import (
@@ -38,10 +38,10 @@ class VarianceStudy(Strict):
         description="training samples, rounded up to 20 steps, after which to measure; 0: the "
         "start. Those beyond `samples` are left out",
     )
-    minibatches: Annotated[int, BeforeValidator(whole), Field(ge=2)] = Field(
+    minibatches: Annotated[int, BeforeValidator(whole), Field(ge=2, le=MOST)] = Field(
         20, description="minibatches at each point of training"
     )
-    replicates: Annotated[int, BeforeValidator(whole), Field(ge=2)] = Field(
+    replicates: Annotated[int, BeforeValidator(whole), Field(ge=2, le=MOST)] = Field(
         20, description="draws of the noise per minibatch"
     )
 
