@@ -179,7 +179,10 @@ def test_what_is_there_stays_and_what_is_missing_or_of_other_settings_is_made(st
     }
     (folder / "other.json").write_text(json.dumps(other))
     said = run(folder, "other.json", "--until", "train", check=False)
-    assert "made with other settings (5 pilots, 10 models)" in said and "to make" not in said
+    assert (
+        "made with other settings (5 pilots, 10 models, 1 variance table)" in said
+        and "to make" not in said
+    )
     said = run(folder, "other.json", "--until", "train", "--set", "replace=true")
     assert "pilot: 5 of 5 files to make" in said and "train: 10 of 10 files to make" in said
     assert "evidence" not in said and "gather" not in said

@@ -56,7 +56,9 @@ RULES = {job.rule: job for job in JOBS}
 
 
 if workflow.is_main_process and workflow.cores == 0:
-    raise WorkflowError("--cores 0 leaves nothing to work with; give --cores 1 or more, or all")
+    raise WorkflowError(
+        "--cores 0 leaves nothing to work with; give --cores 1 or more, or all"
+    )
 
 if os.path.exists(FOLDER) and not os.path.isdir(FOLDER):
     raise WorkflowError(
