@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
-from ..core.files import atomic
+from ..core.files import atomic, open_h5
 from ..core.run import Job
 from . import made
 
@@ -132,11 +132,12 @@ def check_gathered(folder: str, jobs: Iterable[Job], replace: bool) -> bool:
     jobs = list(jobs)
     for gather in (job for job in jobs if job.kind == "gather"):
         stored = made.attributes(path := gather.outputs[0])
-        if stored is None or made.same_study(gather):
+        if stored is None or made.same_results(str(stored.get("config", "")), gather):
             continue
         others(folder, there(jobs), replace)
-        names = json.loads(str(stored.get("order", "[]")))
-        runs = [Path(folder, "runs", f"{name}.h5") for name in names]
+        with open_h5(path) as file:
+            groups = file.get("runs", {})
+            runs = [Path(folder, "runs", of, f"{run}.h5") for of in groups for run in groups[of]]
         if runs and not any(run.exists() for run in runs):
             raise UserError(
                 f"{path} is of another configuration, and the files of its models are gone; to "

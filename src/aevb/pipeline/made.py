@@ -15,8 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..config import Config
+from ..config import Config, load
 from ..config.sections import Evaluation, Experiment, Training, stored
+from ..core.errors import UserError
 from ..core.files import open_h5
 from ..core.provenance import differs, fingerprint
 from ..core.run import Job, absolute
@@ -35,6 +36,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
 PLAIN = {"snapshots": 0, "device": "cpu", "threads": 1, "tf32": False, "bfloat16": False}
 #: those that decide nothing
 IDLE = {"mirror", "root", "memory_mb", "states"}
+#: keys of a configuration on which no result of a study depends
+BESIDE = {"name", "results", "reference", "beside", "sources", "longer", "mirror", "data", "redraw"}
+BESIDE |= {"replace", "states", "job_runs", "job_seconds"}
 
 
 def _models() -> dict[str, type[BaseModel]]:
@@ -127,7 +131,7 @@ def due(job: Job) -> Job | None:
     inputs is newer; gathered results also when they are those of another configuration.
     """
     outputs, inputs = job.outputs, [path for paths in job.inputs.values() for path in paths]
-    if job.kind == "gather" and not same_study(job):
+    if job.kind == "gather" and not _same_study(job):
         return job
     if job.kind not in measured():
         there = all(Path(path).exists() for path in [*outputs, *inputs])
@@ -256,14 +260,18 @@ class Wanted:
 
 
 def lacking(config: Config, path: str | Path) -> str:
-    """The sections of `config` whose results the gathered file `path` was not asked for."""
+    """The sections of `config` whose results the gathered file `path` was not asked for; '' if
+    there are none."""
     stored = json.loads(str((attributes(path) or {}).get("config", "{}")))
-    wanted = [study for study in STUDIES.values() if study.active(config) and study.section]
-    return joined(
+    found = [
         study.key
-        for study in wanted
-        if not stored.get(study.key) and (study.columns or any(study.runs(config)))
-    )
+        for study in STUDIES.values()
+        if study.active(config)
+        and study.section
+        and not stored.get(study.key)
+        and (study.columns or any(study.runs(config)))
+    ]
+    return joined(found) if found else ""
 
 
 def fits(config: Config) -> Callable[[str, str, Mapping], str]:
@@ -280,11 +288,25 @@ def roots_of(job: Job, k: int) -> tuple[str, ...]:
     return roots(*TRAINING, algorithm=job.runs[k].algorithm, likelihood=likelihood)
 
 
-def same_study(job: Job) -> bool:
-    """Whether the gathered file of a job is there and holds results of its configuration."""
+def _same_study(job: Job) -> bool:
+    """Whether the gathered file of a job is there and holds results of its configuration, to the
+    letter."""
     stored = attributes(job.outputs[0])
     wanted = json.dumps(job.settings["config"])
     return stored is not None and str(stored.get("config")) == wanted
+
+
+def same_results(text: str, job: Job) -> bool:
+    """Whether a gathered file that holds its configuration as the JSON `text` is of the results
+    that `job` gathers; by its meaning, whatever is drawn beside them."""
+    try:
+        before = json.loads(text)
+        before["training"] = stored(before.get("training", {}))
+        studies = load(before), load(job.settings["config"])
+    except (UserError, ValueError):
+        return False
+    mine, theirs = (study.model_dump(mode="json", exclude=BESIDE) for study in studies)
+    return mine == theirs
 
 
 def same_inputs(job: Job, k: int, stored: Mapping[str, Any]) -> bool:
