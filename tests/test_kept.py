@@ -122,6 +122,13 @@ def test_a_file_of_another_run_is_none_of_this(study):
         kept.hold("results", [job])
 
 
+def test_a_table_whose_model_is_gone_is_made_anew(study):
+    job = jobs()["encoded"]
+    assert made.made(job, 0)
+    Path(job.inputs["runs"][0]).unlink()
+    assert not made.made(job, 0) and made.due(job) == job
+
+
 def test_what_a_killed_pipeline_kept_is_put_back_by_the_command(study):
     job = jobs()["train"]
     kept.hold("results", [job])

@@ -216,6 +216,8 @@ def made(job: Job, k: int) -> bool:
     if not same_inputs(job, k, stored):
         return False
     source = measured_on(job, k)
+    if source and not Path(source).exists():
+        return False
     return not source or path.stat().st_mtime >= Path(source).stat().st_mtime
 
 
