@@ -40,6 +40,7 @@ def missing(error: ModuleNotFoundError, otherwise: str) -> str:
 
 try:
     from .. import config as configuration
+    from ..core.files import atomic
     from ..core.lazy import waiting
     from ..core.run import Job, found
     from . import kept, locks, made, plan
@@ -51,9 +52,10 @@ def read(path: str) -> dict:
     """The raw configuration in the file `path`: JSON, or YAML where PyYAML is installed. Raises
     UserError."""
     try:
+        parse = json.loads
         if not path.endswith(".json"):
+            parse = importlib.import_module("yaml").safe_load
             importlib.import_module("aevb.config.files").check(path)
-        parse = json.loads if path.endswith(".json") else importlib.import_module("yaml").safe_load
         raw = parse(Path(path).read_text(encoding="utf-8"))
     except UserError:
         raise
@@ -146,7 +148,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     study = configuration.load(override(read(options.config), options.set))
     configuration.check_folder(study, [pair.partition("=")[0] for pair in options.set])
-    jobs = [job for job in plan.jobs(study) if job.kind != "check"]
+    planned = plan.jobs(study)
+    jobs = [job for job in planned if job.kind != "check"]
     if options.until:
         last = STAGES[options.until]
         jobs = [job for job in jobs if job.kind in last or (not last and job.kind not in DRAWING)]
@@ -156,14 +159,15 @@ def main(arguments: list[str]) -> None:
         otherwise = "leave what needs it to the pipeline: --until train"
         raise UserError(missing(error, otherwise)) from None
     lock = locks.claim(study.folder)
-    Path(study.folder, kept.ALONE).touch()
+    with atomic(Path(study.folder, kept.ALONE)) as temporary:
+        temporary.touch()
     locks.claim(study.data, followed=False)
     kept.release(study.folder, finished=False)  # by a pipeline that was killed
     if not study.redraw:
-        kept.check_gathered(study.folder, plan.jobs(study), study.replace)
+        kept.check_gathered(study.folder, planned, study.replace)
     for line in kept.others(study.folder, kept.there(jobs), study.replace):
         say(line)
-    if not study.redraw and (line := kept.unasked(study.folder, plan.jobs(study))):
+    if not study.redraw and (line := kept.unasked(study.folder, planned)):
         say(line)
     run(jobs)
     if lock is not None:

@@ -36,9 +36,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
 PLAIN = {"snapshots": 0, "device": "cpu", "threads": 1, "tf32": False, "bfloat16": False}
 #: those that decide nothing
 IDLE = {"mirror", "root", "memory_mb", "states"}
-#: keys of a configuration on which no result of a study depends
-BESIDE = {"name", "results", "reference", "beside", "sources", "longer", "mirror", "data", "redraw"}
-BESIDE |= {"replace", "states", "job_runs", "job_seconds"}
+#: keys of a gathered configuration on which no result depends
+BESIDE = {"name", "results", "reference", "beside", "sources", "longer", "job_seconds"}
 
 
 def _models() -> dict[str, type[BaseModel]]:
@@ -182,11 +181,9 @@ def problem(job: Job, k: int, stored: Mapping[str, Any]) -> str:
     measures, would be: its settings, or in which modules its code differs; '' if it is."""
     text = str(stored.get("config", ""))
     if job.kind in ("pilot", "train"):
-        run = job.runs[k]
-        asked = {"experiment": run.experiment, "algorithm": run.algorithm}
-        asked |= {"latent_dim": run.latent_dim}
-        asked |= {"seed": run.seed} if job.kind == "train" else {}  # any seed's pilot will do
-        same = all(stored.get(name) == value for name, value in asked.items())  # a file renamed
+        run, names = job.runs[k], ["experiment", "algorithm", "latent_dim"]
+        names += ["seed"] if job.kind == "train" else []  # any seed's pilot will do
+        same = all(stored.get(name) == getattr(run, name) for name in names)  # a file renamed
         same = same and same_settings(text, own(job.settings, run.algorithm))
     else:
         same = same_table(job.kind, text, job.settings)
@@ -216,9 +213,9 @@ def made(job: Job, k: int) -> bool:
     if not same_inputs(job, k, stored):
         return False
     source = measured_on(job, k)
-    if source and not Path(source).exists():
-        return False
-    return not source or path.stat().st_mtime >= Path(source).stat().st_mtime
+    if not source:
+        return True
+    return Path(source).exists() and path.stat().st_mtime >= Path(source).stat().st_mtime
 
 
 def measured_on(job: Job, k: int) -> str:
